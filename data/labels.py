@@ -1,0 +1,83 @@
+"""The label set of a dataset: its tags in a fixed order and the words that initialise their embeddings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.schema import Example
+from errors import ConfigError, DataFormatError
+
+__all__ = ["LabelSet"]
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Dataset tags, in symbol order, each with the natural words that stand for it.
+
+    >>> labels = LabelSet.from_tags(["PER", "LOC"], {"loc": "location"})
+    >>> labels.tags, labels.words, labels.index("LOC")
+    (('PER', 'LOC'), ('per', 'location'), 1)
+    """
+
+    tags: tuple[str, ...]
+    words: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(set(self.tags)) != len(self.tags):
+            raise ConfigError(f"labels: a tag occurs twice in {list(self.tags)}. Expected every tag once.")
+
+    def __len__(self) -> int:
+        return len(self.tags)
+
+    @classmethod
+    def from_tags(cls, tags: Iterable[str], words: Mapping[str, str] | None = None) -> LabelSet:
+        """Label set of ``tags`` in the given order; ``words`` maps tags (any case) to natural words.
+
+        A tag without an entry is its own word, in lower case.
+        """
+        tags = tuple(tags)
+        by_tag = {tag.casefold(): word for tag, word in (words or {}).items()}
+        return cls(tags, tuple(by_tag.get(tag.casefold(), tag.lower()) for tag in tags))
+
+    @classmethod
+    def collect(
+        cls,
+        splits: Iterable[Iterable[Example]],
+        words: Mapping[str, str] | None = None,
+        *,
+        first_seen_order: bool = False,
+    ) -> LabelSet:
+        """Collect the tags of all splits, sorted; ``first_seen_order`` numbers them as the reference does.
+
+        With ``first_seen_order`` a non-empty ``words`` fixes the order and the tags outright, as the reference's
+        mappings do; tags that it lacks follow.
+        """
+        seen = {entity.label: None for split in splits for example in split for entity in example.entities}
+        if not first_seen_order:
+            return cls.from_tags(sorted(seen), words)
+        given = dict.fromkeys(tag.lower() for tag in words or {})
+        return cls.from_tags(given | seen, words)
+
+    def index(self, tag: str) -> int:
+        """Position of ``tag``; raises :class:`DataFormatError` naming the known tags."""
+        try:
+            return self.tags.index(tag)
+        except ValueError:
+            raise DataFormatError(f"label {tag!r} is not in the label set. Expected one of {list(self.tags)}.") from None
+
+    def save(self, path: Path) -> None:
+        """Write ``labels.json``: a list of ``{"tag", "words"}`` in symbol order."""
+        rows = [{"tag": tag, "words": words} for tag, words in zip(self.tags, self.words, strict=True)]
+        path.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> LabelSet:
+        """Read what :meth:`save` wrote."""
+        try:
+            rows = json.loads(path.read_text(encoding="utf-8"))
+            return cls(tuple(row["tag"] for row in rows), tuple(row["words"] for row in rows))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataFormatError(f"{path}: not a label file ({error}). Expected what training wrote there.") from None

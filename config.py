@@ -179,8 +179,8 @@ def recipe_path(dataset: str, formulation: str = "pointer") -> Path:
     return RECIPES / dataset / f"{formulation}.yaml"
 
 
-def load_recipe(path: Path | None, overrides: Sequence[str] = ()) -> Recipe:
-    """Merge defaults, a recipe file and ``key=value`` overrides.
+def load_recipe(path: Path | None, overrides: Sequence[str] = (), flags: Mapping[str, Any] | None = None) -> Recipe:
+    """Merge defaults, a recipe file, command-line flags (dotted key to value) and ``key=value`` overrides.
 
     Raises:
         ConfigError: every unknown key, wrong type and impossible value found, in one message.
@@ -193,6 +193,8 @@ def load_recipe(path: Path | None, overrides: Sequence[str] = ()) -> Recipe:
         where = f"{path.parent.name}/{path.name}"
         for key, value in _leaves(_read_yaml(path)):
             problems += _set(config, key, value, where)
+    for key, value in (flags or {}).items():
+        problems += _set(config, key, value, "command line")
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:

@@ -1,0 +1,133 @@
+"""Recipes: precedence, and one message for everything that is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from config import Kind, corpus_folder, load_recipe, recipe_path, recipe_yaml
+from errors import ConfigError
+
+RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*/*.yaml"))
+PUBLISHED = {"conll2003", "en-ontonotes", "en_ace04", "en_ace05", "genia", "CADEC", "Share_2013", "Share_2014"}
+
+
+def test_every_published_set_has_a_recipe() -> None:
+    assert {path.parent.name for path in RECIPES} == PUBLISHED | {"demo"}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.parent.name)
+def test_recipe_loads_and_round_trips(path: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.dataset == path.parent.name
+    assert recipe_path(recipe.dataset, recipe.formulation) == path
+    copy = tmp_path / "recipe.yaml"
+    copy.write_text(recipe_yaml(recipe), encoding="utf-8")
+    assert load_recipe(copy) == recipe
+
+
+@pytest.mark.parametrize("path", [path for path in RECIPES if path.parent.name in PUBLISHED], ids=lambda path: path.parent.name)
+def test_published_values_name_their_source(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for line in text.splitlines():
+        value = line.split("#")[0].split(": ", 1)
+        is_setting = len(value) == 2 and value[0].strip() in (
+            "backbone", "lr", "weight_decay", "schedule", "warmup_ratio", "clip_value", "epochs", "evaluate_from",
+            "max_len", "max_len_ratio", "num_beams", "length_penalty", "codec", "model", "batching", "labels",
+        )  # fmt: skip
+        if is_setting:
+            assert "[R]" in line or "[P]" in line, line
+    assert load_recipe(path).reported["word"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "expected"),
+    [
+        ("conll2003", (10, 0.6, 1e-5, 1, "word", 15, 16)),
+        ("en-ontonotes", (10, 0.8, 1e-5, 1, "word", 15, 3000)),
+        ("CADEC", (10, 1.6, 2e-5, 4, "word", 10, 16)),
+        ("Share_2013", (10, 0.6, 2e-5, 4, "word", 5, 16)),
+        ("Share_2014", (10, 0.6, 1e-5, 4, "word", 5, 16)),
+        ("genia", (10, 0.5, 2e-5, 1, "span", 15, 3000)),
+        ("en_ace04", (50, 1.1, 4e-5, 1, "word", 15, 16)),
+        ("en_ace05", (50, 0.7, 3e-5, 4, "word", 15, 12)),
+    ],
+)
+def test_published_hyper_parameters(dataset: str, expected: tuple) -> None:
+    recipe = load_recipe(recipe_path(dataset))
+    generation = recipe.generation
+    assert expected == (
+        generation.max_len, generation.max_len_ratio, recipe.optim.lr, generation.num_beams, recipe.codec.unit.value,
+        recipe.training.evaluate_from, recipe.batching.size,
+    )  # fmt: skip
+
+
+def test_command_line_beats_recipe_beats_default() -> None:
+    recipe = load_recipe(recipe_path("en_ace05"), ["optim.lr=1e-4"], {"kind": "flat", "data.root": "x=y"})
+    assert recipe.optim.lr == 1e-4
+    assert recipe.optim.warmup_ratio == 0.1
+    assert (recipe.kind, recipe.data.root, recipe.data.loader) == (Kind.flat, "x=y", "conll")
+
+
+def test_defaults_depend_on_the_backbone_and_on_compat() -> None:
+    assert load_recipe(None, ["backbone=scratch:small"]).optim.lr == 5e-4
+    assert load_recipe(None).optim.lr == 2e-5
+    assert load_recipe(None).generation.constrained is True
+    assert load_recipe(None, ["compat=reference"]).generation.constrained is False
+
+
+def test_all_problems_are_told_at_once_with_the_nearest_key(tmp_path: Path) -> None:
+    folder = tmp_path / "genia"
+    folder.mkdir()
+    path = folder / "pointer.yaml"
+    path.write_text("optim: {learning_rate: 1, lr: fast}\ncodec: {unit: words}\ntraning: {epochs: 3}\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(path, ["optim.clip_valeu=3", "loose"])
+    message = str(caught.value)
+    assert "genia/pointer.yaml: unknown key 'optim.learning_rate'" in message
+    assert "(did you mean 'optim.lr'?)" in message
+    assert "genia/pointer.yaml: optim.lr: 'fast' cannot be used" in message
+    assert "expected one of [word, span, bpe, span_bpe]" in message
+    assert "unknown key 'traning" in message
+    assert "(did you mean 'training'?)" in message
+    assert "command line: unknown key 'optim.clip_valeu'" in message
+    assert "'loose' is no setting" in message
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epochs=0", "training.epochs is 0. Expected more than 0"),
+        ("optim.lr=-1", "optim.lr is -1"),
+        ("generation.max_len=1", "at least 2"),
+        ("model.dropout=1", "model.dropout is 1"),
+        ("training.evaluate_from=99", "after the last of 30 epochs"),
+        ("seeds=[1,1]", "one or more different numbers"),
+        ("seeds=[]", "one or more different numbers"),
+        ("data.dev_every=4", "Expected both or neither"),
+        ("labels=x", "Expected a mapping"),
+        ("optim=3", "cannot be used"),
+        ("optim.lr.x=3", "holds no further keys"),
+    ],
+)
+def test_impossible_values_are_refused(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
+        load_recipe(None, [override])
+
+
+def test_broken_recipe_files(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("a: [", encoding="utf-8")
+    with pytest.raises(ConfigError, match="cannot be read as a recipe"):
+        load_recipe(path)
+    path.write_text("- 1\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="Expected a YAML mapping"):
+        load_recipe(path)
+    with pytest.raises(ConfigError, match="cannot be read as a recipe"):
+        load_recipe(tmp_path / "none.yaml")
+
+
+def test_corpus_folder_is_inside_the_root_or_the_root(tmp_path: Path) -> None:
+    recipe = load_recipe(None, [], {"dataset": "mine", "data.root": str(tmp_path)})
+    assert corpus_folder(recipe) == tmp_path
+    (tmp_path / "mine").mkdir()
+    assert corpus_folder(recipe) == tmp_path / "mine"

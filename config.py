@@ -98,6 +98,7 @@ class DataConfig:
     dev_every: int | None = None  # genia: every n-th training sentence goes to dev ...
     dev_size: int | None = None  # ... until dev has this many
     limit: int | None = None
+    allow_unseen_labels: bool = False  # dev and test may have labels that train lacks
     cache: bool = True
 
 
@@ -129,6 +130,7 @@ class TrainingConfig:
     select_on: SelectOn = SelectOn.dev
     accumulate: int = 1
     bf16: bool = False
+    device: str = "auto"  # cpu, cuda, cuda:1 ...; auto takes a GPU if there is one
     num_workers: int = 0
 
 
@@ -146,6 +148,7 @@ class GenerationSettings:
 class BatchingConfig:
     by: BatchBy = BatchBy.sentences
     size: int = 16
+    bucket: bool = True  # sentences of like length come together
     eval_size: int = 32
 
 

@@ -59,6 +59,10 @@ class Entity:
         """The words of the entity, segments joined, as in the field ``entities``."""
         return [word for start, end in self.segments for word in words[start:end]]
 
+    def surface_key(self, words: Sequence[str]) -> str:
+        """The case-folded surface: what makes a mention *seen* or *unseen* in training."""
+        return " ".join(self.surface(words)).casefold()
+
 
 @dataclass(frozen=True, slots=True)
 class Example:

@@ -12,7 +12,7 @@ import warnings
 
 import packaging.version
 
-__all__ = ["provide_pkg_resources", "choose_torch_backend"]
+__all__ = ["choose_torch_backend", "provide_pkg_resources"]
 
 
 def provide_pkg_resources() -> bool:

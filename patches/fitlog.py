@@ -14,7 +14,7 @@ __all__ = ["provide_numpy_str"]
 def provide_numpy_str() -> bool:
     """Give fitlog's logger a numpy that still has ``str``.
 
-    Symptom: ``fitlog.add_hyper`` and the other ``add_*`` raise ``AttributeError: module 'numpy' has no attribute 'str'``.
+    Symptom: ``fitlog.add_hyper`` and the other ``add_*`` raise ``module 'numpy' has no attribute 'str'``.
     Cause: ``fitlog/fastlog/logger.py`` uses the alias ``numpy.str``, removed in numpy 1.24
         (https://numpy.org/doc/stable/release/1.24.0-notes.html).
     Applies: fitlog <= 0.9.15 with numpy >= 1.24.
@@ -26,7 +26,7 @@ def provide_numpy_str() -> bool:
     importlib.import_module("fitlog.fastlog")
     # ``import fitlog.fastlog.logger as x`` would yield the Logger instance of the same name, not the module.
     logger_module = sys.modules["fitlog.fastlog.logger"]
-    if hasattr(logger_module.np, "str"):
+    if "str" in vars(logger_module.np):  # ``hasattr`` would bring numpy's warning about its old aliases
         return False
     logger_module.np = _numpy_with_str()
     return True

@@ -1,0 +1,19 @@
+"""One loader per file format. Each reads a file into examples and reports what it changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from data.loaders import conll, discontinuous, nested_jsonl, ontonotes
+from data.loaders.reading import LoaderOptions, LoadReport
+from data.schema import Example
+
+__all__ = ["LOADERS", "LoadReport", "LoaderOptions"]
+
+LOADERS: dict[str, Callable[[Path, LoaderOptions], tuple[list[Example], LoadReport]]] = {
+    "conll": conll.load,
+    "ontonotes": ontonotes.load,
+    "nested": nested_jsonl.load,
+    "discontinuous": discontinuous.load,
+}

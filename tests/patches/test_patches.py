@@ -57,9 +57,16 @@ def test_unpatched_fastnlp_knows_its_backend(tmp_path):
     # With a settings file of the user's, the import prints what it found there.
     (tmp_path / ".fastNLP/envs").mkdir(parents=True)
     (tmp_path / ".fastNLP/envs/default.json").write_text('{"FASTNLP_BACKEND": "torch"}')
-    code = "from patches import fastnlp; fastnlp.provide_pkg_resources(); import fastNLP"
-    unpatched = f"import sys, types; p = types.ModuleType('patches'); p.__path__ = ['patches']; sys.modules['patches'] = p\n{code}"
-    result = run(unpatched, HOME=str(tmp_path), CONDA_DEFAULT_ENV="default")
+    code = """
+import sys, types
+package = types.ModuleType("patches")  # its __init__ would apply every patch
+package.__path__ = ["patches"]
+sys.modules["patches"] = package
+from patches.fastnlp import provide_pkg_resources
+provide_pkg_resources()
+import fastNLP
+"""
+    result = run(code, HOME=str(tmp_path), CONDA_DEFAULT_ENV="default")
     assert result.returncode == 0, result.stderr
     assert "Set fastNLP backend" not in result.stdout
 
@@ -103,7 +110,7 @@ def test_fitlog_stand_in_leaves_numpy_alone_and_answers_as_numpy_does():
     logger_module = sys.modules["fitlog.fastlog.logger"]
     assert logger_module.np.str is str
     assert logger_module.np.integer is numpy.integer
-    assert not hasattr(numpy, "str")
+    assert "str" not in vars(numpy)
 
 
 def test_applying_again_changes_nothing(monkeypatch):

@@ -1,0 +1,115 @@
+"""From a recipe to a checked corpus: the demo is drawn at first use, everything else is read from files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from config import Kind, Recipe, corpus_folder
+from data.bundle import LoadedCorpus, SplitRules, load_bundle, to_bundle
+from data.demo import write_demo
+from data.labels import LabelSet
+from data.loaders import LoaderOptions
+from data.schema import Entity, Example
+from data.statistics import SplitStatistics, corpus_statistics
+from errors import DataFormatError
+
+__all__ = ["check_corpus", "label_set", "open_corpus"]
+
+logger = logging.getLogger(__name__)
+
+_DEMO = Path(__file__).resolve().parents[1] / "caches" / "demo"
+
+
+def open_corpus(recipe: Recipe) -> LoadedCorpus:
+    """Read the splits of a recipe, whole; :func:`check_corpus` looks at them and applies ``data.limit``.
+
+    Raises:
+        DataFormatError: a file is missing, empty or cannot be read.
+    """
+    folder = corpus_folder(recipe)
+    if recipe.dataset == "demo" and recipe.data.root is None:
+        folder = _DEMO
+        write_demo(folder)
+    options = LoaderOptions(
+        compat=recipe.is_reference, max_words=recipe.data.max_words, tag_column=recipe.data.tag_column
+    )
+    data = recipe.data
+    rules = SplitRules(train_on_dev=data.train_on_dev, dev_every=data.dev_every, dev_size=data.dev_size)
+    return load_bundle(folder, data.loader, options, rules)
+
+
+def check_corpus(recipe: Recipe, corpus: LoadedCorpus) -> tuple[LoadedCorpus, LabelSet, dict[str, SplitStatistics]]:
+    """What the whole corpus must fulfil before it is cut down to ``data.limit`` sentences per split.
+
+    Returns:
+        the corpus to work on, the label set of the whole one, and the statistics of every split of the former.
+
+    Raises:
+        DataFormatError: no entity at all, a label that only dev or test has, or entities that the kind cannot hold.
+    """
+    labels = label_set(recipe, corpus)
+    _check_labels(recipe, corpus.examples)
+    if not recipe.is_reference:
+        _check_kind(recipe, corpus.examples)
+    limit = recipe.data.limit
+    if limit is not None:
+        examples = {split: rows[:limit] for split, rows in corpus.examples.items()}
+        cut = [split for split in examples if len(examples[split]) < len(corpus.examples[split])]
+        notes = [f"{split}: the first {limit} of {len(corpus.examples[split])} sentences." for split in cut]
+        corpus = LoadedCorpus(to_bundle(examples), examples, corpus.reports, corpus.notes + notes, corpus.select_on)
+    return corpus, labels, corpus_statistics(corpus.examples)
+
+
+def label_set(recipe: Recipe, corpus: LoadedCorpus) -> LabelSet:
+    """The labels of all splits, sorted; in compat mode as the reference numbers them."""
+    labels = LabelSet.collect(corpus.examples.values(), recipe.labels, first_seen_order=recipe.is_reference)
+    if not len(labels):
+        raise DataFormatError(
+            f"{recipe.dataset}: no entity in any split. Expected at least one label to learn. "
+            "Check the tag column (data.tag_column) or the loader (data.loader)."
+        )
+    return labels
+
+
+def _check_labels(recipe: Recipe, splits: dict[str, list[Example]]) -> None:
+    known = {entity.label for example in splits["train"] for entity in example.entities}
+    for split in splits:
+        unknown = sorted({entity.label for example in splits[split] for entity in example.entities} - known)
+        if not unknown:
+            continue
+        message = f"{recipe.dataset}: {split} has the labels {unknown}, which train lacks. They cannot be learned."
+        if not recipe.data.allow_unseen_labels:
+            raise DataFormatError(
+                f"{message} Expected every label in train. Mend the split, or set data.allow_unseen_labels=true to "
+                "score them as missed."
+            )
+        logger.warning(message)
+
+
+def _check_kind(recipe: Recipe, splits: dict[str, list[Example]]) -> None:
+    """Refuse entities that the constraint of this kind would never write."""
+    if recipe.kind is Kind.discontinuous:
+        return
+    for split, examples in splits.items():
+        for number, example in enumerate(examples, 1):
+            found, needed = _beyond(example.entities, recipe.kind)
+            if found is not None:
+                raise DataFormatError(
+                    f"{recipe.dataset}: {split}, sentence {number}: {found.label} {found.flat} is {needed}, which "
+                    f"kind {recipe.kind.value} cannot hold. Expected {recipe.kind.value} entities. Set --kind {needed}."
+                )
+
+
+def _beyond(entities: Sequence[Entity], kind: Kind) -> tuple[Entity | None, str]:
+    """The first entity that a kind cannot hold, and the kind that can."""
+    for entity in entities:
+        if entity.is_discontinuous:
+            return entity, "discontinuous"
+    if kind is Kind.flat:
+        ordered = sorted(entities, key=lambda entity: entity.start)
+        for left, right in zip(ordered, ordered[1:], strict=False):
+            if right.start < left.end:
+                return right, "nested"
+    return None, ""

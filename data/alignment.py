@@ -1,0 +1,190 @@
+"""Words -> pieces: every word tokenised by itself, every distinct word only once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, chain, islice
+from typing import TYPE_CHECKING, Any
+
+from tokenizers import Tokenizer
+
+from data.codecs.symbols import label_token, label_token_ids
+from errors import MissingBackendError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["WordAlignment", "WordTokenizer"]
+
+_CHUNK = 4096  # sentences whose new words are tokenised together
+_MAX_REMEMBERED = 1_000_000  # words, so that a long-running predictor does not grow for ever
+# A noncharacter before the name of a special piece: text never has it, so text never becomes that piece.
+_HIDDEN = "\U0010fffe"
+
+
+@dataclass(frozen=True, slots=True)
+class WordAlignment:
+    """Pieces of a sentence of W words.
+
+    Attributes:
+        piece_ids: (S,) with the special pieces around them.
+        bounds: (W + 1,) word w has the pieces ``bounds[w] .. bounds[w + 1] - 1`` of ``piece_ids``.
+    """
+
+    piece_ids: list[int]
+    bounds: list[int]
+
+
+class WordTokenizer:
+    """Tokenises pre-split sentences word by word with a Hugging Face fast tokenizer, which it copies, never changes.
+
+    A byte-level tokenizer gets one blank before the word unless the word begins with white space; others
+    (SentencePiece, WordPiece) get the word alone. Default: words that look like special pieces are plain text, and a
+    word that yields no piece becomes the unknown piece. With ``compat`` special pieces are cut out of the words, label
+    tokens are known and swallow the blanks beside them, ``<mask>`` the one before it, and words of white space have no
+    pieces at all.
+
+    Args:
+        tokenizer: a fast tokenizer of transformers.
+        compat: tokenise as the reference does.
+        label_words: natural words of the labels in label order; only ``compat`` looks at them.
+
+    Attributes:
+        lead, tail: number of special pieces before and behind a sentence's words.
+        pad_id, unknown_id: pieces for padding and for words without pieces.
+        fingerprint: digest of everything that decides about pieces.
+        n_unknown_words: words (occurrences) so far that became the unknown piece; compat: that have no piece.
+        n_lookalikes: words (occurrences) so far that contain the text of a special piece or of a label token.
+
+    Raises:
+        MissingBackendError: the tokenizer is not a fast one.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, *, compat: bool = False, label_words: Sequence[str] = ()
+    ) -> None:
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if not isinstance(backend, Tokenizer):
+            raise MissingBackendError(
+                f"tokenizer: {type(tokenizer).__name__} has no fast (Rust) backend. Expected a fast tokenizer. "
+                "Convert it and save its tokenizer.json."
+            )
+        self.compat = compat
+        label_tokens = [label_token(words) for words in label_words]
+        settings = json.loads(backend.to_str())
+        specials = _special_texts(tokenizer, settings)
+        settings |= {"truncation": None, "padding": None}
+        if compat:
+            _know_labels(settings, label_tokens, label_token_ids(len(tokenizer), label_words, compat=True))
+        else:
+            _hide_specials(settings, specials)
+        text = json.dumps(settings, ensure_ascii=False)
+        self._tokenizer = Tokenizer.from_str(text)
+        self._byte_level = "ByteLevel" in json.dumps([settings["pre_tokenizer"], settings["normalizer"]])
+        self._lookalike = re.compile("|".join(map(re.escape, [*specials, *label_tokens])) or "(?!)")
+        self._before, self._behind = self._surrounding()
+        self.lead, self.tail = len(self._before), len(self._behind)
+        self.pad_id: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+        self.unknown_id: int = self._unknown(tokenizer)
+        shape = f"{text}\n{self._before}{self._behind}{self.unknown_id}{compat}"
+        self.fingerprint = hashlib.sha256(shape.encode("utf-8", "surrogatepass")).hexdigest()
+        self._forget()
+        self.n_unknown_words = 0
+        self.n_lookalikes = 0
+
+    def align_many(self, sentences: Iterable[Sequence[str]]) -> Iterator[WordAlignment]:
+        """Pieces and word bounds of every sentence, in order."""
+        iterator = iter(sentences)
+        while chunk := list(islice(iterator, _CHUNK)):
+            self._learn(set(chain.from_iterable(chunk)))
+            odd = self._unknown_words | self._lookalikes
+            for words in chunk:
+                pieces = list(map(self._pieces.__getitem__, words))
+                bounds = list(accumulate(map(len, pieces), initial=self.lead))
+                if odd and not odd.isdisjoint(words):
+                    self.n_unknown_words += sum(map(self._unknown_words.__contains__, words))
+                    self.n_lookalikes += sum(map(self._lookalikes.__contains__, words))
+                yield WordAlignment([*self._before, *chain.from_iterable(pieces), *self._behind], bounds)
+
+    def align(self, words: Sequence[str]) -> WordAlignment:
+        """Pieces and word bounds of one sentence."""
+        return next(self.align_many([words]))
+
+    def enclose(self, piece_ids: Sequence[int]) -> list[int]:
+        """Put the special pieces around the pieces of some words."""
+        return [*self._before, *piece_ids, *self._behind]
+
+    def _learn(self, words: set[str]) -> None:
+        """Tokenise the words that were not met before."""
+        if len(self._pieces) > _MAX_REMEMBERED:
+            self._forget()
+        new = [word for word in words if word not in self._pieces]
+        texts = [f" {word}" if self._byte_level and not word[:1].isspace() else word for word in new]
+        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        for word, encoding in zip(new, encodings, strict=True):
+            pieces = encoding.ids if word and not word.isspace() else []
+            if not pieces:
+                self._unknown_words.add(word)
+                pieces = [] if self.compat else [self.unknown_id]
+            if self._lookalike.search(word):
+                self._lookalikes.add(word)
+            self._pieces[word] = pieces
+
+    def _forget(self) -> None:
+        self._pieces: dict[str, list[int]] = {}
+        self._unknown_words: set[str] = set()
+        self._lookalikes: set[str] = set()
+
+    def _surrounding(self) -> tuple[list[int], list[int]]:
+        """Special pieces that the tokenizer puts before and behind a text."""
+        encoding = self._tokenizer.encode("a", add_special_tokens=True)
+        ids, inner = encoding.ids, encoding.special_tokens_mask.index(0)
+        n_inner = encoding.special_tokens_mask.count(0)
+        return ids[:inner], ids[inner + n_inner :]
+
+    def _unknown(self, tokenizer: PreTrainedTokenizerBase) -> int:
+        """The unknown piece; a question mark for tokenizers that know every byte and have none."""
+        if tokenizer.unk_token_id is not None:
+            return tokenizer.unk_token_id
+        return self._tokenizer.encode("?", add_special_tokens=False).ids[0]
+
+
+def _special_texts(tokenizer: PreTrainedTokenizerBase, settings: dict[str, Any]) -> list[str]:
+    """Texts of the special pieces, longest first so that a pattern of them finds the longest."""
+    added = {token["content"] for token in settings["added_tokens"] if token["special"]}
+    return sorted(added | set(tokenizer.all_special_tokens), key=lambda text: (-len(text), text))
+
+
+def _hide_specials(settings: dict[str, Any], specials: Iterable[str]) -> None:
+    """Rename the special pieces so that no text becomes one of them; ids stay.
+
+    Asking the library to leave special tokens alone is not enough: a Unigram vocabulary holds them as pieces of the
+    best possible score, and a WordPiece or whole-word vocabulary finds them as words.
+    """
+    model = settings["model"]
+    merges = model.get("merges") or ()
+    merged = {"".join(merge) if isinstance(merge, list) else merge.replace(" ", "", 1) for merge in merges}
+    hidden = {text: _HIDDEN + text for text in specials if text not in merged}
+    for token in settings["added_tokens"]:
+        if token["special"]:
+            token["content"] = hidden.get(token["content"], token["content"])
+    if isinstance(model["vocab"], dict):
+        for text in hidden.keys() & model["vocab"].keys():
+            model["vocab"][hidden[text]] = model["vocab"].pop(text)
+    else:
+        model["vocab"] = [[hidden.get(text, text), score] for text, score in model["vocab"]]
+    if model.get("unk_token") is not None:
+        model["unk_token"] = hidden.get(model["unk_token"], model["unk_token"])
+
+
+def _know_labels(settings: dict[str, Any], label_tokens: Sequence[str], label_ids: Sequence[int]) -> None:
+    """Add the label tokens, and let ``<mask>`` swallow the blank before it, as the tokenizers of transformers 3 did."""
+    for token in settings["added_tokens"]:
+        token["lstrip"] |= token["content"] == "<mask>"
+    shape = {"single_word": False, "lstrip": True, "rstrip": True, "normalized": False, "special": False}
+    by_id = sorted(zip(label_ids, label_tokens, strict=True))
+    settings["added_tokens"] += [{"id": token_id, "content": content, **shape} for token_id, content in by_id]

@@ -1,0 +1,201 @@
+"""Named splits as a fastNLP ``DataBundle`` with the four sentence fields, and back; loading a whole corpus."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import patches  # noqa: F401  (before fastNLP)
+
+# isort: split
+from fastNLP import DataSet
+from fastNLP.io import DataBundle
+
+from data.loaders import LOADERS, LoaderOptions, LoadReport
+from data.schema import Entity, Example
+from data.splits import SplitRules, apply_rules, find_split_files
+from errors import ConfigError, DataFormatError
+
+__all__ = ["LoadedCorpus", "SplitRules", "examples_of", "find_split_files", "load_bundle", "to_bundle", "to_dataset"]
+
+FIELDS = ("raw_words", "entities", "entity_tags", "entity_spans")
+
+
+@dataclass
+class LoadedCorpus:
+    """A corpus in both forms, and what happened on the way.
+
+    Args:
+        bundle: a data set per split.
+        examples: the same sentences per split.
+        reports: what the loader changed, per file that was read (a dev file that went into train included).
+        notes: what the split rules and the limit did.
+        select_on: the split that chooses the epoch: dev, or test where there is no dev.
+    """
+
+    bundle: DataBundle
+    examples: dict[str, list[Example]]
+    reports: dict[str, LoadReport]
+    notes: list[str] = field(default_factory=list)
+    select_on: str = "dev"
+
+
+def load_bundle(
+    root: Path | str | None,
+    loader_name: str,
+    options: LoaderOptions = LoaderOptions(),  # noqa: B008
+    rules: SplitRules = SplitRules(),  # noqa: B008
+    *,
+    limit: int | None = None,
+    files: Mapping[str, Path | str] | None = None,
+) -> LoadedCorpus:
+    """Read the train, dev and test files of a corpus.
+
+    Args:
+        root: the folder of the files; not looked at where ``files`` names them.
+        loader_name: a key of ``LOADERS``.
+        options: of the loader.
+        rules: how the setting rearranges the splits.
+        limit: keep the first sentences of every split, after the rules.
+        files: split -> file, any of them.
+
+    Raises:
+        ConfigError: no such loader, or a limit below 1.
+        DataFormatError: a folder or file is missing, a file cannot be read, or a split is empty.
+    """
+    if loader_name not in LOADERS:
+        raise ConfigError(f"data.loader: unknown loader {loader_name!r}. Expected one of {', '.join(LOADERS)}.")
+    if limit is not None and limit < 1:
+        raise ConfigError(f"data.limit: {limit}. Expected a number of sentences from 1.")
+    if files is None:
+        required = ("train", "test") if rules.dev_every else ("train", "dev", "test")
+        files = find_split_files(Path(root or "."), loader_name, required)
+    splits, reports = {}, {}
+    for name, path in files.items():
+        splits[name], reports[name] = LOADERS[loader_name](Path(path), options)
+        if not splits[name]:
+            raise DataFormatError(f"{path}: no sentences for {name}. Expected at least one. Do check the export.")
+    splits, notes = apply_rules(splits, rules)
+    if limit is not None:
+        notes += [f"{name}: the first {limit} of {len(rows)}." for name, rows in splits.items() if len(rows) > limit]
+        splits = {name: rows[:limit] for name, rows in splits.items()}
+    return LoadedCorpus(to_bundle(splits), splits, reports, notes, "dev" if "dev" in splits else "test")
+
+
+def to_bundle(splits: Mapping[str, Sequence[Example]]) -> DataBundle:
+    """A ``DataBundle`` with the sentence fields of every split; an empty split is a :class:`DataFormatError`."""
+    for name, examples in splits.items():
+        if not examples:
+            raise DataFormatError(f"{name}: no sentences. Expected at least one.")
+    return DataBundle(datasets={name: to_dataset(examples) for name, examples in splits.items()})
+
+
+def to_dataset(examples: Sequence[Example]) -> DataSet:
+    """A fastNLP ``DataSet`` with ``raw_words``, ``entities``, ``entity_tags`` and ``entity_spans``.
+
+    ``document`` is there as well if every sentence knows its document.
+    """
+    columns: dict[str, list] = {
+        "raw_words": [list(example.words) for example in examples],
+        "entities": [[entity.surface(example.words) for entity in example.entities] for example in examples],
+        "entity_tags": [[entity.label for entity in example.entities] for example in examples],
+        "entity_spans": [[entity.flat for entity in example.entities] for example in examples],
+    }
+    if examples and all(example.document is not None for example in examples):
+        columns["document"] = [example.document for example in examples]
+    return DataSet(columns) if examples else DataSet()  # fastNLP allows no empty field
+
+
+def examples_of(dataset: DataSet, split: str = "train", *, compat: bool = False) -> list[Example]:
+    """The examples of a data set with the four sentence fields, made by a loader or by hand.
+
+    ``compat`` lets pass what the reference's loaders produce: empty words and segments that touch.
+
+    Raises:
+        DataFormatError: a field is missing or does not hold what the contract says; names split, row and field.
+    """
+    if not len(dataset):
+        raise DataFormatError(f"{split}: no rows. Expected at least one sentence.")
+    missing = [name for name in FIELDS if not dataset.has_field(name)]
+    if missing:
+        raise DataFormatError(
+            f"{split}: fields {missing} are missing, found {sorted(dataset.get_field_names())}. "
+            f"Expected {', '.join(FIELDS)}."
+        )
+    columns = [dataset.get_field(name).content for name in FIELDS]
+    documents = dataset.get_field("document").content if dataset.has_field("document") else [None] * len(dataset)
+    examples = []
+    for row, (words, surfaces, tags, spans) in enumerate(zip(*columns, strict=True)):
+        where = f"{split}, row {row}"
+        _check_words(words, where, compat)
+        _check_tags(tags, where)
+        _check_length(spans, tags, where, "entity_spans")
+        _check_length(surfaces, tags, where, "entities")
+        entities = tuple(
+            Entity.from_flat(str(tag), _check_span(span, len(words), where, compat))
+            for tag, span in zip(tags, spans, strict=True)
+        )
+        for entity, surface in zip(entities, surfaces, strict=True):
+            if list(surface) != entity.surface(words):
+                raise DataFormatError(
+                    f"{where}, field entities: {list(surface)!r:.60}, but the words of {entity.flat} are "
+                    f"{entity.surface(words)!r:.60}. Expected the same words."
+                )
+        # Only the four fields are the contract: another kind of document name is left alone.
+        document = int(documents[row]) if _is_offset(documents[row]) else None
+        examples.append(Example(tuple(map(str, words)), entities, document))
+    return examples
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def _check_words(words: object, where: str, compat: bool) -> None:
+    if not _is_list(words) or not words:
+        raise DataFormatError(f"{where}, field raw_words: {words!r:.60}. Expected a list of at least one word.")
+    for word in words:
+        if not isinstance(word, str) or not (word or compat) or not _is_writable(word):
+            raise DataFormatError(
+                f"{where}, field raw_words: word {word!r:.60}. Expected text that is not empty and can be written as "
+                "UTF-8."
+            )
+
+
+def _is_writable(word: str) -> bool:
+    """Whether UTF-8 can hold the word: it cannot hold halves of surrogate pairs."""
+    return word.isascii() or not any("\ud800" <= char <= "\udfff" for char in word)
+
+
+def _check_tags(tags: object, where: str) -> None:
+    if not _is_list(tags) or not all(isinstance(tag, str) and tag for tag in tags):
+        raise DataFormatError(f"{where}, field entity_tags: {tags!r:.60}. Expected a list of labels.")
+
+
+def _check_length(values: object, tags: Sequence[str], where: str, name: str) -> None:
+    if not _is_list(values) or len(values) != len(tags):
+        raise DataFormatError(
+            f"{where}, field {name}: {values!r:.60} for the labels {list(tags)!r:.60}. Expected one list per label."
+        )
+
+
+def _check_span(span: object, n_words: int, where: str, compat: bool) -> list[int]:
+    """The offsets of one entity as integers."""
+    where = f"{where}, field entity_spans: {span!r:.60}"
+    if not _is_list(span) or not span or len(span) % 2 or not all(_is_offset(offset) for offset in span):
+        raise DataFormatError(f"{where}. Expected offsets [start, end, start, end, ...], ends exclusive.")
+    offsets = [int(offset) for offset in span]
+    if offsets[0] < 0 or max(offsets) > n_words:
+        raise DataFormatError(f"{where} in a sentence of {n_words} words. Expected offsets from 0 to {n_words}.")
+    if any(end <= start for start, end in zip(offsets[::2], offsets[1::2], strict=True)):
+        raise DataFormatError(f"{where}. Expected ends behind their starts: they are exclusive.")
+    gaps = zip(offsets[1::2], offsets[2::2], strict=False)
+    if not compat and any(start <= end for end, start in gaps):
+        raise DataFormatError(f"{where}. Expected segments in order that do not touch. Do sort and unite them.")
+    return offsets
+
+
+def _is_offset(value: object) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -1,0 +1,266 @@
+"""Entities <-> pointer symbols: four ways of pointing, one decoder that counts what it cannot read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
+from typing import Literal, NamedTuple
+
+from data.codecs.symbols import BOS, EOS, PointerVocab
+from data.schema import Entity, Segment, sort_entities
+from errors import ConfigError
+
+__all__ = ["BOS", "EOS", "Decoded", "PointerCodec", "PointerVocab", "Reject", "Target"]
+
+Unit = Literal["word", "span", "bpe", "span_bpe"]
+#: Goes into cache names: raise it whenever the same input gets another target.
+CODEC_VERSION = 1
+
+
+class Reject(NamedTuple):
+    """A group of symbols that is no entity. ``key`` (the symbols) tells repetitions from one another.
+
+    Reasons: ``empty`` a label without pointers; ``order`` pointers in an illegal order or an odd number of ends;
+    ``open`` pointers without a label at the end (these three the reference's counting forgives); ``unaligned`` a
+    pointer at a piece that the unit does not allow, a word that is not complete, segments that touch or overlap;
+    ``bos`` BOS in the place of a label.
+    """
+
+    reason: str
+    key: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Target:
+    """What a sentence's entities look like to the model: ``symbols`` from BOS to EOS, ``groups`` one per entity."""
+
+    symbols: list[int]
+    groups: list[list[int]]
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What a symbol sequence says.
+
+    Attributes:
+        entities: in written order, repetitions included.
+        symbol_spans: for each entity the half-open range of its symbols in the sequence, label included.
+        rejected: the groups that are no entity, in written order.
+        closed: an EOS was written.
+    """
+
+    entities: list[Entity] = field(default_factory=list)
+    symbol_spans: list[tuple[int, int]] = field(default_factory=list)
+    rejected: list[Reject] = field(default_factory=list)
+    closed: bool = False
+
+    @property
+    def rejected_counts(self) -> Counter[str]:
+        """Rejects by reason."""
+        return Counter(reject.reason for reject in self.rejected)
+
+
+class PointerCodec:
+    """Writes entities as pointer symbols and reads them back.
+
+    Yan et al. (2021), section 3.1 and figure 2, https://arxiv.org/abs/2106.01223
+
+    Units: ``word`` first piece of every word of every segment; ``span`` first piece of the first and last piece of the
+    last word of every segment; ``bpe`` all pieces; ``span_bpe`` all pieces of the first and of the last word of every
+    segment. ``bounds`` of a sentence of W words has W + 1 entries: word w has the pieces
+    ``bounds[w] .. bounds[w + 1] - 1``, counted from the leading special piece.
+
+    Args:
+        vocab: labels and their symbols.
+        unit: what a pointer points at.
+        compat: the reference's target (order and duplicates as given) and its reading: without EOS the last symbol is
+            lost, and segments that touch or overlap stay an entity with these segments.
+
+    >>> codec = PointerCodec(PointerVocab(("LOC",)), "word")
+    >>> target = codec.encode([Entity.from_flat("LOC", [0, 1, 2, 3])], bounds=[1, 3, 4, 6])
+    >>> target.symbols, codec.decode(target.symbols, [1, 3, 4, 6]).entities[0].flat
+    ([0, 4, 7, 2, 1], [0, 1, 2, 3])
+    """
+
+    def __init__(self, vocab: PointerVocab, unit: Unit, *, compat: bool = False) -> None:
+        writers = {"word": _write_words, "span": _write_ends, "bpe": _write_pieces, "span_bpe": _write_end_pieces}
+        if unit not in writers:
+            raise ConfigError(f"codec.unit: {unit!r}. Expected one of {list(writers)}.")
+        self.vocab = vocab
+        self.unit = unit
+        self.compat = compat
+        self._write: Callable[[Entity, Sequence[int]], Iterable[int]] = writers[unit]
+
+    def encode(self, entities: Sequence[Entity], bounds: Sequence[int]) -> Target:
+        """Target of a sentence. Default: canonical order, every entity once; compat: as given.
+
+        Raises :class:`DataFormatError` for a label that is not in the vocabulary.
+        """
+        if not entities:
+            return Target([BOS, EOS], [])
+        if not self.compat:
+            entities = sort_entities(dict.fromkeys(entities)) if len(entities) > 1 else entities
+        shift, label_id, write = self.vocab.shift, self.vocab.label_id, self._write
+        groups = [[*(shift + piece for piece in write(e, bounds)), label_id(e.label)] for e in entities]
+        return Target([BOS, *chain.from_iterable(groups), EOS], groups)
+
+    def decode(self, symbols: Sequence[int], bounds: Sequence[int]) -> Decoded:
+        """Read a sequence that begins with BOS; what follows the first EOS does not count."""
+        assert not symbols or symbols[0] == BOS, f"internal error: {symbols[0]} instead of BOS at the beginning"
+        symbols = list(symbols)
+        decoded = Decoded(closed=EOS in symbols)
+        lost = 1 if self.compat and not decoded.closed else 0
+        end = symbols.index(EOS) if decoded.closed else len(symbols) - lost
+        if end <= 1:
+            return decoded
+        words = _WordStarts(bounds)
+        shift, start = self.vocab.shift, 1
+        for idx in range(1, end):
+            if symbols[idx] < shift:
+                self._close(symbols[start : idx + 1], (start, idx + 1), words, decoded)
+                start = idx + 1
+        if start < end:
+            decoded.rejected.append(Reject("open", tuple(symbols[start:end])))
+        return decoded
+
+    def entity_of_group(self, group: Sequence[int], bounds: Sequence[int]) -> Entity | None:
+        """The entity that one group of a target (``target_span``) stands for; ``None`` if it is not aligned.
+
+        Unlike :meth:`decode` it does not look at the order of the pointers, as the reference takes its gold groups
+        as they are. Two groups give equal entities just when they are equal.
+        """
+        pointers = [symbol - self.vocab.shift for symbol in group[:-1]]
+        segments = self._segments(pointers, _WordStarts(bounds))
+        return Entity(self.vocab.label_of(group[-1]), segments) if segments else None
+
+    def _close(self, group: list[int], span: tuple[int, int], words: _WordStarts, decoded: Decoded) -> None:
+        """Judge a group of pointers and the symbol that closes it."""
+        shift = self.vocab.shift
+        reason, segments = self._judge([symbol - shift for symbol in group[:-1]], words)
+        if reason in (None, "unaligned") and group[-1] == BOS:
+            reason = "bos"
+        if reason is None:
+            decoded.entities.append(Entity(self.vocab.label_of(group[-1]), segments))
+            decoded.symbol_spans.append(span)
+        else:
+            decoded.rejected.append(Reject(reason, tuple(group)))
+
+    def _judge(self, pointers: list[int], words: _WordStarts) -> tuple[str | None, tuple[Segment, ...]]:
+        """Why the pointers are no entity, or ``None`` and the segments."""
+        if not pointers:
+            return "empty", ()
+        if self.unit in ("word", "bpe"):
+            ordered = pointers == sorted(set(pointers))
+        elif self.unit == "span":
+            ordered = len(pointers) % 2 == 0 and pointers == sorted(pointers)
+        else:
+            ordered = True  # depends on the words, below
+        if not ordered:
+            return "order", ()
+        segments = self._segments(pointers, words)
+        if segments is None:
+            return "unaligned", ()
+        if self.unit == "span_bpe" and not _non_decreasing(segments):
+            return "order", ()
+        apart = len(segments) == 1 or all(left.end < right.start for left, right in pairwise(segments))
+        if not self.compat and not apart:
+            return "unaligned", ()
+        return None, segments
+
+    def _segments(self, pointers: list[int], words: _WordStarts) -> tuple[Segment, ...] | None:
+        """Segments as written; ``None`` if a pointer is at a piece where the unit has none.
+
+        An odd last word of ``span_bpe`` becomes a segment that ends before it starts.
+        """
+        if self.unit == "span":
+            starts = list(map(words.starting_at, pointers[::2]))
+            ends = list(map(words.ending_at, pointers[1::2]))
+            if None in starts or None in ends or len(starts) != len(ends):
+                return None
+            return tuple(Segment(first, last + 1) for first, last in zip(starts, ends, strict=True))
+        one_each = self.unit == "word"
+        indices = list(map(words.starting_at, pointers)) if one_each else words.complete(pointers)
+        if not indices or None in indices:
+            return None
+        if self.unit == "span_bpe":
+            indices += [-1] * (len(indices) % 2)
+            return tuple(Segment(first, last + 1) for first, last in zip(indices[::2], indices[1::2], strict=True))
+        return _runs(indices)
+
+
+class _WordStarts:
+    """Looks up words by the piece they begin or end with. Words without pieces (compat only) are never found."""
+
+    __slots__ = ("_bounds", "_starts", "starting_at")
+
+    def __init__(self, bounds: Sequence[int]) -> None:
+        self._bounds = bounds
+        # Of words that begin at one piece only the last has pieces, and it is the one that stays.
+        self._starts = dict(zip(bounds, range(len(bounds) - 1), strict=False))
+        self.starting_at: Callable[[int], int | None] = self._starts.get
+
+    def ending_at(self, piece: int) -> int | None:
+        following = self._starts.get(piece + 1)
+        if following is None:
+            return len(self._bounds) - 2 if piece == self._bounds[-1] - 1 else None
+        while following > 0 and self._bounds[following - 1] == piece + 1:
+            following -= 1
+        return following - 1 if following > 0 else None
+
+    def complete(self, pieces: list[int]) -> list[int] | None:
+        """The words whose pieces are written one after the other, each complete; ``None`` otherwise."""
+        found, done = [], 0
+        while done < len(pieces):
+            word = self._starts.get(pieces[done])
+            if word is None:
+                return None
+            length = max(self._bounds[word + 1] - self._bounds[word], 1)
+            if pieces[done : done + length] != list(range(pieces[done], pieces[done] + length)):
+                return None
+            found.append(word)
+            done += length
+        return found
+
+
+def _runs(indices: list[int]) -> tuple[Segment, ...]:
+    """Join words that follow one another into segments.
+
+    >>> _runs([2, 3, 6])
+    (Segment(start=2, end=4), Segment(start=6, end=7))
+    """
+    first = last = indices[0]
+    runs: list[Segment] = []
+    for index in indices[1:]:
+        if index != last + 1:
+            runs.append(Segment(first, last + 1))
+            first = index
+        last = index
+    runs.append(Segment(first, last + 1))
+    return tuple(runs)
+
+
+def _non_decreasing(segments: tuple[Segment, ...]) -> bool:
+    ends = [word for start, end in segments for word in (start, end - 1)]
+    return all(left <= right for left, right in pairwise(ends))
+
+
+def _write_words(entity: Entity, bounds: Sequence[int]) -> Iterable[int]:
+    return [piece for start, end in entity.segments for piece in bounds[start:end]]
+
+
+def _write_ends(entity: Entity, bounds: Sequence[int]) -> Iterable[int]:
+    return [piece for start, end in entity.segments for piece in (bounds[start], bounds[end] - 1)]
+
+
+def _write_pieces(entity: Entity, bounds: Sequence[int]) -> Iterable[int]:
+    return [piece for start, end in entity.segments for piece in range(bounds[start], bounds[end])]
+
+
+def _write_end_pieces(entity: Entity, bounds: Sequence[int]) -> Iterable[int]:
+    written: list[int] = []
+    for start, end in entity.segments:
+        written += range(bounds[start], bounds[start + 1])
+        written += range(bounds[end - 1], bounds[end])
+    return written

@@ -1,0 +1,239 @@
+"""The demo corpus: sentences drawn from our own grammar, with flat, nested and discontinuous mentions.
+
+It needs no download and shows every structure that the repository handles. Its test split is harder than training:
+half of its fillers are names and words that training never shows, and half of its sentences follow patterns
+(combinations of clauses) that training never shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from zlib import crc32
+
+from data.demo_grammar import CLAUSES, JOINERS, LEXICON, MARKS, PHRASES, Clauses
+from data.schema import Entity, Example, merge_segments, sort_entities
+from errors import DataFormatError
+
+__all__ = ["DEMO_SIZES", "DemoSentence", "demo_corpus", "is_held_out", "unseen_surfaces", "write_demo"]
+
+#: Sentences per split.
+DEMO_SIZES = {"train": 2400, "dev": 300, "test": 300}
+
+_SEED = 13
+_FILES = {"train": "train.txt", "dev": "dev.txt", "test": "test.txt"}
+_FINGERPRINT = "demo.json"
+_FEWEST_WORDS, _MOST_WORDS = 8, 18
+#: Share of fillers that training never shows, in the splits that have some.
+_FRESH_SHARE = 0.2
+#: Share of test sentences that follow a pattern that training never shows.
+_HELD_OUT_SHARE = 0.5
+_DOMAINS = ((47, "health"), (43, "news"), (10, "nothing"))
+_TIMES = ("{day}", "{season}", "{month}", "{event}", "two days later")
+_README = """\
+# Demo corpus
+
+Invented sentences, drawn from the grammar in `data/demo_grammar.py`; `data/demo.py` writes this folder at first use.
+Three lines per sentence: the words, the mentions (`start,end[,start,end...] LABEL`, ends inclusive, parted by `|`),
+an empty line. `demo.json` holds the seed, the sizes and the digests of the files. Delete the folder to draw it anew.
+"""
+
+_Choice = TypeVar("_Choice")
+
+
+class DemoSentence(NamedTuple):
+    """A sentence and how it was made."""
+
+    example: Example
+    pattern: str
+    phrases: tuple[str, ...]
+
+
+class _Word(NamedTuple):
+    """A word and the mentions that it belongs to, each a number of the phrase and a letter of it."""
+
+    text: str
+    mentions: frozenset[tuple[int, str]]
+
+
+@dataclass
+class _Draft:
+    """One sentence while it is drawn."""
+
+    rng: random.Random
+    split: str
+    used: set[str] = field(default_factory=set)
+    phrases: list[str] = field(default_factory=list)
+    numbers: Iterable[int] = field(default_factory=count)
+
+    def pick(self, choices: Sequence[_Choice]) -> _Choice:
+        """One of the choices; from ``random()`` alone, whose numbers are the same in every version of Python."""
+        return choices[int(self.rng.random() * len(choices))]
+
+    def weighted(self, choices: Sequence[tuple[int, str]]) -> str:
+        """One of the choices, in proportion to its weight."""
+        return self.pick([choice for weight, choice in choices for _ in range(weight)])
+
+    def entry(self, slot: str) -> str:
+        """A lexicon entry that the sentence does not have yet."""
+        entries = LEXICON[slot]
+        fresh = entries.fresh(self.split)
+        pool = fresh if fresh and self.rng.random() < _FRESH_SHARE else entries.train
+        # Nothing stands twice in a sentence, so that a mention can be told by its words.
+        entry = self.pick([entry for entry in pool if entry not in self.used] or pool)
+        self.used.add(entry)
+        return entry
+
+    def expand(self, template: str) -> list[_Word]:
+        """The words of a phrase or clause; see :mod:`data.demo_grammar` for the notation."""
+        number = next(self.numbers)
+        words: list[_Word] = []
+        for item in template.split():
+            text, _, letters = item.partition("/")
+            mentions = frozenset((number, letter) for letter in letters)
+            name = text.strip("{}")
+            if name in PHRASES:
+                phrase = self.weighted(PHRASES[name])
+                self.phrases.append(phrase)
+                words += [_Word(word.text, word.mentions | mentions) for word in self.expand(phrase)]
+            else:
+                parts = self.entry(name).split() if name in LEXICON and text != name else [text]
+                words += [_Word(part, mentions) for part in parts]
+        return words
+
+
+def demo_corpus(seed: int = _SEED, sizes: Mapping[str, int] | None = None) -> dict[str, list[DemoSentence]]:
+    """Draw the corpus; the same seed and sizes give the same sentences on every machine.
+
+    Args:
+        seed: of the generator; every split has its own stream, so the size of one does not change another one's start.
+        sizes: sentences of ``train``, ``dev`` and ``test``; by default :data:`DEMO_SIZES`.
+
+    Returns:
+        The sentences by split. No sentence occurs twice, in one split or in two.
+    """
+    seen: set[tuple[str, ...]] = set()
+    corpus: dict[str, list[DemoSentence]] = {}
+    for split, size in {**DEMO_SIZES, **(sizes or {})}.items():
+        rng = random.Random(f"{seed}/{split}")
+        corpus[split] = []
+        while len(corpus[split]) < size:
+            sentence = _draw(rng, split)
+            words = sentence.example.words
+            if words not in seen and _FEWEST_WORDS <= len(words) <= _MOST_WORDS:
+                seen.add(words)
+                corpus[split].append(sentence)
+    return corpus
+
+
+def write_demo(root: Path, *, seed: int = _SEED, sizes: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """Write the corpus to ``root`` in the three-line discontinuous format, unless it is there already.
+
+    Args:
+        root: folder; made if missing.
+        seed: see :func:`demo_corpus`.
+        sizes: see :func:`demo_corpus`.
+
+    Returns:
+        The fingerprint: ``seed``, ``sizes`` and ``sha256`` by file name.
+
+    Raises:
+        DataFormatError: the folder holds files that this function did not write.
+    """
+    texts = {
+        _FILES[split]: "".join(map(_three_lines, sentences)) for split, sentences in demo_corpus(seed, sizes).items()
+    }
+    texts["README.md"] = _README
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(texts.items())}
+    fingerprint = {"seed": seed, "sizes": {**DEMO_SIZES, **(sizes or {})}, "sha256": digests}
+    marker = root / _FINGERPRINT
+    _refuse_foreign(root, marker)
+    root.mkdir(parents=True, exist_ok=True)
+    texts[_FINGERPRINT] = json.dumps(fingerprint, indent=1) + "\n"  # the last, so that it stands for a complete folder
+    for name, text in texts.items():
+        _replace(root / name, text)
+    return fingerprint
+
+
+def unseen_surfaces(train: Iterable[Example], test: Iterable[Example]) -> list[list[bool]]:
+    """For every entity of every test sentence, whether no entity of the training split has its surface.
+
+    Surfaces are compared without regard to case, segments joined; see :meth:`data.schema.Entity.surface_key`.
+    """
+    seen = {entity.surface_key(example.words) for example in train for entity in example.entities}
+    return [[entity.surface_key(example.words) not in seen for entity in example.entities] for example in test]
+
+
+def is_held_out(pattern: str) -> bool:
+    """Whether a pattern is kept for the test split; a quarter of the combinations, whatever the seed."""
+    return crc32(pattern.encode()) % 4 == 0
+
+
+def _draw(rng: random.Random, split: str) -> DemoSentence:
+    """One sentence of any length."""
+    draft = _Draft(rng, split)
+    wants_held_out = split == "test" and rng.random() < _HELD_OUT_SHARE
+    domain = CLAUSES[draft.weighted(_DOMAINS)]
+    pattern = _pattern(draft, domain)
+    while is_held_out(pattern) != wants_held_out:
+        pattern = _pattern(draft, domain)
+    # Clause by clause, because letters mean different mentions in different clauses.
+    words = [word for clause in pattern.split(" + ") for word in draft.expand(clause)] + [_Word(".", frozenset())]
+    texts = [word.text for word in words]
+    texts[0] = texts[0][0].upper() + texts[0][1:]
+    return DemoSentence(Example(tuple(texts), _entities(words)), pattern, tuple(draft.phrases))
+
+
+def _pattern(draft: _Draft, domain: Clauses) -> str:
+    """Clauses parted by `` + ``: an opening, a core and an ending, or two cores."""
+    core = draft.pick(domain.cores)
+    if draft.rng.random() < 0.2:
+        return " + ".join([core, draft.pick(JOINERS), draft.pick([other for other in domain.cores if other != core])])
+    opening, ending = draft.pick(domain.openings), draft.pick(domain.endings)
+    if any(slot in opening for slot in _TIMES) and any(slot in ending for slot in _TIMES):
+        ending = ""  # not "in May, ... in June"
+    return " + ".join(part for part in (opening, core, ending) if part)
+
+
+def _entities(words: Sequence[_Word]) -> tuple[Entity, ...]:
+    """The entities that the marks of the words make up."""
+    places: dict[tuple[int, str], list[tuple[int, int]]] = {}
+    for index, word in enumerate(words):
+        for mention in word.mentions:
+            places.setdefault(mention, []).append((index, index + 1))
+    return sort_entities(Entity(MARKS[letter], merge_segments(spans)) for (_, letter), spans in places.items())
+
+
+def _three_lines(sentence: DemoSentence) -> str:
+    """The record of one sentence: words, mentions with inclusive ends, an empty line."""
+    mentions = []
+    for entity in sentence.example.entities:
+        offsets = ",".join(f"{start},{end - 1}" for start, end in entity.segments)
+        mentions.append(f"{offsets} {entity.label}")
+    return f"{' '.join(sentence.example.words)}\n{'|'.join(mentions)}\n\n"
+
+
+def _refuse_foreign(root: Path, marker: Path) -> None:
+    """Raise if writing would destroy a corpus of the user's."""
+    theirs = sorted(path.name for path in root.iterdir()) if root.is_dir() and not marker.is_file() else []
+    if theirs and set(theirs) & set(_FILES.values()):
+        raise DataFormatError(
+            f"{root}: holds {theirs[0]!r} but no {_FINGERPRINT!r}. Expected an empty folder or an earlier demo corpus. "
+            "Do choose another folder with --data_root."
+        )
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file in one step; one that has the text already is left alone."""
+    if path.is_file() and path.read_bytes() == text.encode():
+        return
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_bytes(text.encode())
+    part.replace(path)

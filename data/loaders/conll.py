@@ -1,0 +1,146 @@
+"""Flat entities in columns: a word and its BIO tag per line, an empty line after each sentence.
+
+Fields are parted by blanks and tabs, the first is the word, the last the tag, whatever stands between. IOB1 is read as
+well: ``I-X`` whose predecessor is neither ``B-X`` nor ``I-X`` begins an entity. Sentences that consist of the one word
+``-DOCSTART-`` mark documents and are skipped. A line that begins with ``#`` is a word like any other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from data.loaders.reading import LoaderOptions, LoadReport, check_kind, read_lines, split_fields
+from data.schema import Entity, Example, Segment
+from errors import DataFormatError
+
+__all__ = ["column_sentences", "load"]
+
+DOCSTART = "-DOCSTART-"
+
+Row = tuple[int, list[str]]  # line number from 1, fields
+
+_TAG = re.compile(r"O|[BI]-\S.*", re.DOTALL)
+_SEVERAL = re.compile(r"[,;|/+&][BI]-|[,;|]O$")
+
+
+def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Example], LoadReport]:  # noqa: B008
+    """Read a file of columns.
+
+    With ``options.compat``: any white space parts fields, lines beginning with ``#`` and sentences beginning with
+    ``-DOCSTART-`` vanish, tags are lower-cased.
+
+    Raises:
+        DataFormatError: the file is not UTF-8, a line lacks a column or has one too many, a tag is not BIO.
+    """
+    path = Path(path)
+    lines = read_lines(path)
+    check_kind(path, lines, "conll")
+    report = LoadReport(path)
+    examples = []
+    n_documents = 0
+    n_columns = None
+    for rows in column_sentences(lines, report, options):
+        if _is_docstart(rows, options):
+            n_documents += 1
+            continue
+        if rows[0][1][0] == DOCSTART:
+            report.add(f"{DOCSTART} with further words in its sentence, kept as a word", rows[0][0])
+        n_columns = n_columns or len(rows[0][1])
+        for number, fields in rows:
+            _check_row(f"{path}:{number}", fields, n_columns, options)
+        words = tuple(fields[options.word_column] for _, fields in rows)
+        entities = _read_tags(rows, report, options)
+        examples.append(Example(words, entities, n_documents - 1 if n_documents else None))
+    return examples, report
+
+
+def column_sentences(lines: list[str], report: LoadReport, options: LoaderOptions) -> Iterator[list[Row]]:
+    """The sentences of a column file as rows of fields; none is empty."""
+    rows: list[Row] = []
+    for number, line in enumerate(lines, 1):
+        if options.compat and line.startswith("#"):
+            report.add("line that begins with '#', skipped", number)
+            continue
+        fields = line.split() if options.compat else split_fields(line)
+        if fields:
+            rows.append((number, fields))
+        elif rows:
+            yield rows
+            rows = []
+    if rows:
+        yield rows
+
+
+def _is_docstart(rows: list[Row], options: LoaderOptions) -> bool:
+    """Whether a sentence only marks the start of a document."""
+    fields = rows[0][1]
+    if fields[0] != DOCSTART:
+        return False
+    return options.compat or (len(rows) == 1 and not fields[-1].startswith(("B-", "I-")))
+
+
+def _check_row(where: str, fields: list[str], n_columns: int, options: LoaderOptions) -> None:
+    n_found = len(fields)
+    needed = max(column if column >= 0 else -1 - column for column in (options.word_column, options.tag_column)) + 1
+    if n_found < max(needed, 2):
+        raise DataFormatError(
+            f"{where}: {n_found} column{'s' * (n_found > 1)} in {_shown(fields)}. Expected a word and a tag separated "
+            "by space or tab; an empty line ends a sentence. If the tag is in another column, set data.tag_column."
+        )
+    # A word with a blank inside would lose its second half, a missing column would shift the others.
+    if n_found != n_columns and not options.compat:
+        raise DataFormatError(
+            f"{where}: {n_found} columns in {_shown(fields)}, but {n_columns} in the first sentence. Expected as many "
+            "in every line; a word cannot hold a blank. Do mend the line."
+        )
+    tag = fields[options.tag_column]
+    if _TAG.fullmatch(tag) is None or _SEVERAL.search(tag):
+        raise DataFormatError(f"{where}: tag {tag!r} of {_shown(fields)} {_tag_problem(tag)}")
+
+
+def _read_tags(rows: list[Row], report: LoadReport, options: LoaderOptions) -> tuple[Entity, ...]:
+    entities: list[Entity] = []
+    start, label = 0, None  # the entity that is open, if label is not None
+    for index, (number, fields) in enumerate(rows):
+        tag = fields[options.tag_column]
+        inside = tag[2:] or None
+        if label is not None and (tag[0] != "I" or inside != label):
+            entities.append(_entity(label, start, index, options))
+            label = None
+        if inside is not None and label is None:
+            start, label = index, inside
+            if tag[0] == "I":
+                report.add("I-X with neither B-X nor I-X before it, read as B-X", number)
+    if label is not None:
+        entities.append(_entity(label, start, len(rows), options))
+    return tuple(entities)
+
+
+def _entity(label: str, start: int, end: int, options: LoaderOptions) -> Entity:
+    return Entity(label.lower() if options.compat else label, (Segment(start, end),))
+
+
+def _tag_problem(tag: str) -> str:
+    """What is wrong with a tag that is not BIO, and what to do."""
+    if _SEVERAL.search(tag):
+        return "holds several tags. Expected one label per word. Do keep one, or use a nested file (--kind nested)."
+    if re.fullmatch(r"[BIESMLU]-?", tag):
+        return "has no type. Expected O, B-type or I-type. Do add a type, e.g. B-ENT."
+    if re.match(r"[ESMLU]-", tag):
+        return (
+            "is of a BIOES, BMES or BILOU scheme. Expected O, B-type or I-type. "
+            "Do turn E-, M- and L- into I-, S- and U- into B-."
+        )
+    if re.fullmatch(r"o|[biesmlu](-.*)?", tag):
+        return "is in lower case. Expected O, B-type or I-type. Do write the O, B and I in upper case."
+    return (
+        "is not a BIO tag. Expected O, B-type or I-type in the last column. If the tag is in another column, set "
+        "data.tag_column; do remove comment lines."
+    )
+
+
+def _shown(fields: list[str]) -> str:
+    text = " ".join(fields)
+    return repr(text if len(text) <= 60 else text[:57] + "...")

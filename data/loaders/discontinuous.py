@@ -1,0 +1,128 @@
+"""Flat, nested and discontinuous entities, three lines per sentence: the words, the mentions, an empty line.
+
+Words are parted by single blanks. Mentions are ``start,end Type`` or ``s1,e1,s2,e2 Type`` parted by ``|``; ends are
+the index of the last word. A sentence without mentions has an empty second line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from data.loaders.mentions import in_order, is_usable
+from data.loaders.reading import LoaderOptions, LoadReport, check_kind, read_lines
+from data.schema import Entity, Example, Segment, merge_segments
+from errors import DataFormatError
+
+__all__ = ["load"]
+
+# The type may hold blanks but does not look like the rest of the offsets, as it does in `0, 1, 7, 7 ADR`.
+_MENTION = re.compile(
+    r"(?P<offsets>[0-9]{1,9}(?:,[0-9]{1,9})*)(?P<gap>[ \t]+)(?P<label>(?![0-9]*(?:[,;\s]|$)).+)", re.DOTALL
+)
+
+
+def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Example], LoadReport]:  # noqa: B008
+    """Read a file of three-line records.
+
+    With ``options.compat`` every single blank parts two words, so that two of them make an empty word; duplicates and
+    touching segments stay, tags are lower-cased.
+
+    Raises:
+        DataFormatError: the lines do not come in threes, blanks are doubled, a mention cannot be read.
+    """
+    path = Path(path)
+    lines = read_lines(path)
+    check_kind(path, lines, "discontinuous")
+    report = LoadReport(path)
+    examples = []
+    for number, text, mentions in _records(lines, report):
+        words = _split_words(text, number, report, options)
+        entities = _read_mentions(mentions, number + 1, len(words), report, options)
+        examples.append(Example(words, in_order(entities, report, number + 1, options)))
+    return examples, report
+
+
+def _records(lines: list[str], report: LoadReport) -> Iterator[tuple[int, str, str]]:
+    """Line number of the words, the words, the mentions, for every record."""
+    at = 0
+    while at < len(lines):
+        if not lines[at].strip(" \t"):
+            # The end of the file may have more of them; elsewhere it is worth a word.
+            if any(line.strip(" \t") for line in lines[at:]):
+                report.add("empty line where a sentence should begin, skipped", at + 1)
+            at += 1
+            continue
+        mentions, between = (*lines[at + 1 : at + 3], "", "")[:2]
+        if between.strip(" \t"):
+            raise DataFormatError(
+                f"{report.path}:{at + 3}: {between[:40]!r} in the third line of a record. Expected three lines per "
+                "sentence: words, mentions (empty if there are none), an empty line. Do mend the records from here on."
+            )
+        yield at + 1, lines[at], mentions
+        at += 3
+
+
+def _split_words(text: str, line: int, report: LoadReport, options: LoaderOptions) -> tuple[str, ...]:
+    if options.compat:
+        return tuple(text.split(" "))
+    if text.endswith(" "):
+        report.add("blank behind the last word, ignored", line)
+    words = tuple(text.rstrip(" ").split(" "))
+    if "" in words or "\t" in text:
+        raise DataFormatError(
+            f"{report.path}:{line}: {'a tab' if chr(9) in text else 'two blanks in a row or one at the start'} in "
+            f"{text[:40]!r}, so that the index of a word is not certain. Expected single blanks between words. Do "
+            "check which word is missing."
+        )
+    return words
+
+
+def _read_mentions(
+    text: str, line: int, n_words: int, report: LoadReport, options: LoaderOptions
+) -> Iterator[Entity]:
+    if not text.strip(" \t"):
+        return
+    for part in text.split("|"):
+        field = part.strip(" \t")
+        if not field:
+            report.add("empty field between bars, ignored", line)
+            continue
+        if field != part:
+            report.add("blank around a mention, ignored", line)
+        match = _MENTION.fullmatch(field)
+        offsets = [int(number) for number in match["offsets"].split(",")] if match else []
+        if match is None or len(offsets) % 2:
+            raise DataFormatError(
+                f"{report.path}:{line}: mention {field[:60]!r}. Expected 'start,end Type' or 's1,e1,s2,e2 Type' with "
+                "inclusive ends, mentions parted by '|', in the second of three lines per sentence. Do mend the line."
+            )
+        label = _read_label(match, line, report, options)
+        pairs = list(zip(offsets[::2], offsets[1::2], strict=True))
+        if is_usable(pairs, n_words, report, line):
+            yield Entity(label, _segments(pairs, line, report, options))
+
+
+def _read_label(match: re.Match[str], line: int, report: LoadReport, options: LoaderOptions) -> str:
+    label = match["label"]
+    if match["gap"] != " ":
+        report.add("tab or several blanks before a type, read as one blank", line)
+    if " " in label or "\t" in label:
+        report.add(f"blank in the type {label!r}, kept", line)
+    return label.lower() if options.compat else label
+
+
+def _segments(
+    pairs: list[tuple[int, int]], line: int, report: LoadReport, options: LoaderOptions
+) -> tuple[Segment, ...]:
+    """End-exclusive segments, ascending; those that overlap or touch are one (compat: as they are)."""
+    if pairs != sorted(pairs):
+        report.add("mention with parts out of order, sorted", line)
+    segments = tuple(Segment(start, end + 1) for start, end in sorted(pairs))
+    if options.compat:
+        return segments
+    merged = merge_segments(segments)
+    if merged != segments:
+        report.add("mention with parts that overlap or touch, united", line)
+    return merged

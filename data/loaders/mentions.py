@@ -1,0 +1,53 @@
+"""What the loaders of explicit mentions share: judging offsets and putting a sentence's entities in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from data.loaders.reading import LoaderOptions, LoadReport
+from data.schema import Entity, sort_entities
+from errors import DataFormatError
+
+__all__ = ["in_order", "is_usable"]
+
+
+def in_order(entities: Iterable[Entity], report: LoadReport, line: int, options: LoaderOptions) -> tuple[Entity, ...]:
+    """Sort the entities of a sentence; exact duplicates are counted once (compat: kept, and the sort is stable)."""
+    entities = list(entities)
+    if options.compat:
+        return tuple(sorted(entities, key=lambda entity: (entity.start, entity.end)))
+    unique = dict.fromkeys(entities)
+    for _ in range(len(entities) - len(unique)):
+        report.add("mention that is there twice, counted once", line)
+    return sort_entities(unique)
+
+
+def is_usable(pairs: Sequence[tuple[int, int]], n_words: int, report: LoadReport, line: int) -> bool:
+    """Whether the parts ``(start, inclusive end)`` of a mention lie in the sentence; if not, it is dropped and counted.
+
+    Offsets that show a misunderstanding of the whole file are errors: an end of exactly ``n_words`` (exclusive ends)
+    and a mention all behind the sentence (offsets counted from the start of the document). A mention that only ends
+    further out, as in a sentence that was cut, is lost: clipping it would invent another one.
+
+    Raises:
+        DataFormatError: as said above.
+    """
+    if any(end < start for start, end in pairs):
+        report.add("mention whose end is before its start, dropped", line)
+        return False
+    first, last = min(start for start, _ in pairs), max(end for _, end in pairs)
+    if last == n_words:
+        raise DataFormatError(
+            f"{report.path}:{line}: mention {first}..{last} in a sentence of {n_words} words. Expected the index of "
+            f"the last word, at most {n_words - 1}. Do subtract 1 if the ends of this file are exclusive."
+        )
+    if first >= n_words:
+        raise DataFormatError(
+            f"{report.path}:{line}: mention {first}..{last} begins behind a sentence of {n_words} words. Expected "
+            "offsets that count from the start of the sentence. Do subtract the sentence's offset if they count from "
+            "the document's."
+        )
+    if last > n_words:
+        report.add("mention that ends behind its sentence, dropped", line)
+        return False
+    return True

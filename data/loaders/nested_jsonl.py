@@ -1,0 +1,133 @@
+"""Flat and nested entities, one JSON document per line.
+
+``{"ners": [[[start, end, "TYPE"], ...] per sentence], "sentences": [[words], ...]}``; offsets count from the start of
+the sentence, ends are the index of the last word. Other keys are ignored. Sentences of more than ``max_words`` words
+are cut, as in the published preprocessing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from data.loaders.cutting import cut
+from data.loaders.mentions import in_order, is_usable
+from data.loaders.reading import LoaderOptions, LoadReport, check_kind, read_lines
+from data.schema import Entity, Example, Segment
+from errors import DataFormatError
+
+__all__ = ["load"]
+
+
+def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Example], LoadReport]:  # noqa: B008
+    """Read a file of JSON lines; every example knows the number of its document.
+
+    With ``options.compat`` duplicates stay, tags are lower-cased, sentences are cut where the reference cuts them.
+
+    Raises:
+        DataFormatError: a line is not a JSON object, lacks a key, or holds words or mentions of another shape.
+    """
+    path = Path(path)
+    lines = read_lines(path)
+    check_kind(path, lines, "nested")
+    report = LoadReport(path)
+    examples = []
+    n_documents = 0
+    for number, line in enumerate(lines, 1):
+        if not line.strip(" \t"):
+            continue
+        for words, mentions in _read_document(line, f"{path}:{number}"):
+            if not words and not mentions:
+                report.add("sentence without words, skipped", number)
+                continue
+            entities = in_order(_read_mentions(words, mentions, number, report, options), report, number, options)
+            example = Example(words, entities, n_documents)
+            examples += cut(example, number, report, options)
+        n_documents += 1
+    return examples, report
+
+
+def _read_document(line: str, where: str) -> Iterator[tuple[tuple[str, ...], list]]:
+    """The words and the raw mentions of every sentence of a line."""
+    shape = 'one JSON object per line: {"ners": [[[start, end, "TYPE"], ...], ...], "sentences": [["word", ...], ...]}'
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataFormatError(
+            f"{where}: not JSON ({error}) in {line[:40]!r}. Expected {shape}. Do write one object per line."
+        ) from None
+    if not isinstance(document, dict):
+        raise DataFormatError(f"{where}: JSON, but not an object: {line[:40]!r}. Expected {shape}.")
+    for key in ("sentences", "ners"):
+        if key not in document:
+            raise DataFormatError(
+                f"{where}: the key {key!r} is missing, found {list(document)}. Expected {shape}. Do rename or add it."
+            )
+        if not isinstance(document[key], list):
+            raise DataFormatError(f"{where}: {key!r} is {document[key]!r:.40}, not a list. Expected {shape}.")
+    sentences, ners = document["sentences"], document["ners"]
+    if len(sentences) != len(ners):
+        raise DataFormatError(
+            f"{where}: {len(sentences)} sentences but {len(ners)} lists in 'ners'. Expected one list per sentence, "
+            "empty where a sentence has no mention."
+        )
+    for sentence, mentions in zip(sentences, ners, strict=True):
+        if not isinstance(mentions, list):
+            raise DataFormatError(f"{where}: {mentions!r:.40} in 'ners'. Expected a list of mentions per sentence.")
+        yield _check_words(sentence, where), mentions
+
+
+def _check_words(sentence: object, where: str) -> tuple[str, ...]:
+    if not isinstance(sentence, list):
+        raise DataFormatError(f"{where}: sentence {sentence!r:.40}. Expected a list of words.")
+    for index, word in enumerate(sentence):
+        if not isinstance(word, str) or not word:
+            raise DataFormatError(
+                f"{where}: word {index} of a sentence is {word!r:.40}. Expected text that is not empty. Do put a "
+                "placeholder there: leaving the word out would shift the mentions."
+            )
+        _check_text(word, where)
+    return tuple(sentence)
+
+
+def _check_text(text: str, where: str) -> None:
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        raise DataFormatError(
+            f"{where}: {text!r:.40} holds half of a surrogate pair, which cannot be written as UTF-8. Expected whole "
+            "characters. Do mend the text that was cut inside an emoji."
+        )
+
+
+def _read_mentions(
+    words: tuple[str, ...], mentions: list, line: int, report: LoadReport, options: LoaderOptions
+) -> Iterator[Entity]:
+    for mention in mentions:
+        start, end, label = _check_mention(mention, line, report)
+        if is_usable([(start, end)], len(words), report, line):
+            yield Entity(label.lower() if options.compat else label, (Segment(start, end + 1),))
+
+
+def _check_mention(mention: object, line: int, report: LoadReport) -> tuple[int, int, str]:
+    """Start, inclusive end and label of a raw mention."""
+    where = f"{report.path}:{line}"
+    if not isinstance(mention, list) or len(mention) < 3:
+        raise DataFormatError(f"{where}: mention {mention!r:.60}. Expected [start, end, \"TYPE\"].")
+    *offsets, label = mention[:3]
+    if len(mention) > 3:
+        report.add("mention with more than start, end and type, the rest ignored", line)
+    for index, offset in enumerate(offsets):
+        if isinstance(offset, float) and offset.is_integer():
+            report.add("offset written as a float, read as an integer", line)
+            offsets[index] = offset = int(offset)
+        if type(offset) is not int or offset < 0:
+            raise DataFormatError(
+                f"{where}: offset {offset!r:.40} in mention {mention!r:.60}. Expected whole numbers from 0, "
+                "the indices of the first and the last word."
+            )
+    if not isinstance(label, str) or not label.strip():
+        raise DataFormatError(f"{where}: type {label!r:.40} in mention {mention!r:.60}. Expected a name.")
+    _check_text(label, where)
+    if label != label.strip():
+        report.add("blank around a type, ignored", line)
+    return offsets[0], offsets[1], label.strip()

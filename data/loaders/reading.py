@@ -1,0 +1,164 @@
+"""What all loaders share: options, the report of what was repaired, and reading a text file without changing it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from errors import DataFormatError
+
+__all__ = ["LoadReport", "LoaderOptions", "check_kind", "read_lines", "split_fields"]
+
+N_PLACES = 5  # how many lines a report names per reason
+
+_FIELD = re.compile(r"[^ \t]+")
+_BIO = re.compile(r"O|[BI]-.+")
+_MENTIONS = re.compile(r"[0-9]+,[0-9]+(,[0-9]+,[0-9]+)*[ \t]+[^\s|]")
+_KINDS = {
+    "conll": "columns with a BIO tag at the end (loader 'conll', --kind flat)",
+    "ontonotes": "the CoNLL-2012 layout (loader 'ontonotes')",
+    "nested": "one JSON object per line (loader 'nested', --kind nested)",
+    "discontinuous": "three lines per sentence (loader 'discontinuous', --kind discontinuous)",
+}
+
+
+@dataclass(frozen=True)
+class LoaderOptions:
+    """How files are read. Each loader uses the options that concern its format.
+
+    Args:
+        compat: read as the reference does: tags in lower case, duplicates kept, its cutting and its skipping.
+        max_words: nested: longer sentences are cut; None or 0 never cuts.
+        tag_column: flat: the column of the tag, from 0; negative counts from the end.
+        word_column: flat: the column of the word.
+    """
+
+    compat: bool = False
+    max_words: int | None = 150
+    tag_column: int = -1
+    word_column: int = 0
+
+
+@dataclass
+class LoadReport:
+    """What a loader changed or left out, counted by reason, with the first places of each."""
+
+    path: Path
+    counts: Counter[str] = field(default_factory=Counter)
+    places: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, reason: str, line: int) -> None:
+        """Count ``reason`` once, at ``line`` (from 1)."""
+        self.counts[reason] += 1
+        places = self.places.setdefault(reason, [])
+        place = f"{self.path.name}:{line}"
+        if len(places) < N_PLACES and place not in places:
+            places.append(place)
+
+    def lines(self) -> list[str]:
+        """One line of text per reason, the most frequent first."""
+        text = []
+        for reason, count in self.counts.most_common():
+            more = ", ..." if len(self.places[reason]) == N_PLACES < count else ""
+            text.append(f"{self.path.name}: {count} x {reason} ({', '.join(self.places[reason])}{more})")
+        return text
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 file without their ends (LF or CRLF) and without a byte order mark; nothing else changes.
+
+    Only LF parts lines: U+2028, U+0085 and their like occur inside words. The empty text after a final line end is
+    no line.
+
+    Raises:
+        DataFormatError: the file cannot be opened, is not UTF-8, or holds NUL bytes or lone carriage returns.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataFormatError(f"{path}: cannot be read ({error.strerror}). Expected a text file.") from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # The decoder counts from behind the byte order mark.
+        offset = error.start + (3 if raw.startswith(b"\xef\xbb\xbf") else 0)
+        line = raw.count(b"\n", 0, offset) + 1
+        raise DataFormatError(
+            f"{path}:{line}: byte 0x{raw[offset]:02x} at offset {offset} is not UTF-8{_guess_encoding(raw)}. "
+            "Expected UTF-8. Do convert the file, e.g. with iconv -f latin1 -t utf-8."
+        ) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataFormatError(f"{path}:{line}: a NUL character. Expected UTF-8 text; this looks like UTF-16 or binary.")
+    lines = [line.rstrip("\r") for line in text.split("\n")] if "\r" in text else text.split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    if "\r" in text:
+        _reject_lone_cr(path, lines)
+    return lines
+
+
+def split_fields(line: str) -> list[str]:
+    """The fields of a line, parted by blanks and tabs only: other white space belongs to the words.
+
+    >>> split_fields("10\\u00a0000 \\tB-QTY ")
+    ['10\\xa0000', 'B-QTY']
+    """
+    return _FIELD.findall(line)
+
+
+def check_kind(path: Path, lines: list[str], expected: str) -> None:
+    """Raise :class:`DataFormatError` where the first lines are clearly those of another format."""
+    found = _guess_kind(lines)
+    if found is not None and found != expected:
+        raise DataFormatError(
+            f"{path}: the file looks like {_KINDS[found]}. Expected {_KINDS[expected]}. Do choose the other loader."
+        )
+
+
+def _guess_encoding(raw: bytes) -> str:
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return " (the file begins with a UTF-16 mark)"
+    if raw.startswith((b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ")):
+        return " (the file is compressed)"
+    return ""
+
+
+def _reject_lone_cr(path: Path, lines: list[str]) -> None:
+    for number, line in enumerate(lines, 1):
+        if "\r" in line:
+            raise DataFormatError(
+                f"{path}:{number}: a carriage return inside a line: {line[:40]!r}. "
+                "Expected lines that end in LF or CRLF. Do convert the file, e.g. with mac2unix."
+            )
+
+
+def _guess_kind(lines: list[str]) -> str | None:
+    """The format that the first lines show beyond doubt, or None."""
+    number = next((number for number, line in enumerate(lines) if line.strip(" \t")), None)
+    if number is None:
+        return None
+    first, second = lines[number], lines[number + 1] if number + 1 < len(lines) else ""
+    if _is_json_object(first):
+        return "nested"
+    if first.startswith("#begin document"):
+        return "ontonotes"
+    first_has_tag = _BIO.fullmatch((split_fields(first) or [""])[-1]) is not None
+    if _MENTIONS.match(second):
+        return None if first_has_tag else "discontinuous"
+    fields = split_fields(second)
+    if first_has_tag and len(fields) > 1 and _BIO.fullmatch(fields[-1]):
+        return "conll"
+    return None
+
+
+def _is_json_object(line: str) -> bool:
+    if not line.startswith("{"):
+        return False
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -1,0 +1,171 @@
+"""The pointer formulation's pipe: sentences and entities -> the fields that the model trains on."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import patches  # noqa: F401  (before fastNLP)
+
+# isort: split
+from fastNLP import DataSet
+from fastNLP.io import DataBundle
+
+from data.alignment import WordTokenizer
+from data.bundle import examples_of
+from data.cache import CacheFile, digest_of
+from data.codecs.pointer import CODEC_VERSION, PointerCodec
+from data.encoding import EncodedSplit, PipeReport, SplitEncoder
+from data.long_sentences import Limits
+from data.schema import Entity
+from errors import ConfigError, SequenceTooLongError
+
+__all__ = ["PipeConfig", "PipeReport", "PointerPipe"]
+
+_REACTIONS = ("error", "split", "drop")
+
+
+@dataclass(frozen=True)
+class PipeConfig:
+    """How the pipe treats long sentences and where it remembers its work.
+
+    Attributes:
+        on_too_long: ``error`` names the sentence; ``split`` cuts it between words that no entity spans and drops it
+            only if that cannot be done; ``drop`` leaves it out and counts its entities.
+        max_pieces: most pieces of a source, special pieces included; ``None`` is no limit.
+        max_symbols: most decoder inputs (BOS and the symbols before EOS); ``None`` is no limit.
+        use_cache: keep encoded splits in ``cache_dir``.
+    """
+
+    on_too_long: str = "error"
+    max_pieces: int | None = None
+    max_symbols: int | None = None
+    use_cache: bool = True
+    cache_dir: Path = Path("caches")
+
+    def __post_init__(self) -> None:
+        if self.on_too_long not in _REACTIONS:
+            raise ConfigError(f"data.on_too_long: {self.on_too_long!r}. Expected one of {list(_REACTIONS)}.")
+
+
+class PointerPipe:
+    """Adds the pointer fields to every split of a bundle.
+
+    The contract's fields and whatever else there is stay; added are ``src_tokens src_seq_len tgt_tokens tgt_seq_len
+    first target_span bounds example_idx word_offset``. ``first`` is the first piece of every word; with a codec in
+    compat it is every position, as in the reference. Where a sentence is split, the contract's fields of a row speak
+    of its part, and ``example_idx`` and ``word_offset`` lead back to the whole.
+
+    Args:
+        word_tokenizer: pieces of the words.
+        codec: targets of the entities.
+        config: limits and cache.
+
+    Attributes:
+        reports: after :meth:`process`, one :class:`PipeReport` per split.
+    """
+
+    def __init__(self, word_tokenizer: WordTokenizer, codec: PointerCodec, config: PipeConfig | None = None) -> None:
+        self.word_tokenizer = word_tokenizer
+        self.codec = codec
+        self.config = config or PipeConfig()
+        self.reports: dict[str, PipeReport] = {}
+
+    def process(self, bundle: DataBundle) -> DataBundle:
+        """A new bundle with the added fields; the given one stays as it is.
+
+        Raises:
+            DataFormatError: a row that is not as the contract says, or a label that is not in the label set.
+            SequenceTooLongError: a sentence over the limit with ``on_too_long="error"``, or nothing left of a split.
+        """
+        processed = DataBundle(vocabs=dict(bundle.vocabs))
+        with _no_collection():
+            for split, dataset in bundle.datasets.items():
+                processed.set_dataset(self._process_split(dataset, split), split)
+        return processed
+
+    def _process_split(self, dataset: DataSet, split: str) -> DataSet:
+        columns = {name: dataset.get_field(name).content for name in dataset.get_field_names()}
+        examples = examples_of(dataset, split, compat=self.codec.compat)
+        words, entities = [example.words for example in examples], [example.entities for example in examples]
+        encoded, report = self.encode(words, entities, split)
+        self.reports[split] = report
+        if not len(encoded):
+            raise SequenceTooLongError(
+                f"{split}: all {len(examples)} sentences are too long and were dropped. Expected sentences within "
+                f"{self.config.max_pieces} pieces. Set data.on_too_long to split, or use a backbone with more "
+                "positions."
+            )
+        return DataSet(self._rows(columns, encoded) | self._fields(encoded))
+
+    def encode(
+        self, words: Sequence[Sequence[str]], entities: Sequence[Sequence[Entity]], split: str
+    ) -> tuple[EncodedSplit, PipeReport]:
+        """Encode the sentences of a split, or take them from the cache. For prediction give empty entity lists."""
+        config = self.config
+        limits = Limits(config.max_pieces, config.max_symbols)
+        encoder = SplitEncoder(self.word_tokenizer, self.codec, limits, config.on_too_long)
+        if not config.use_cache:
+            return encoder.encode(words, entities, split)
+        spans = [[[entity.label, *entity.flat] for entity in row] for row in entities]
+        digest = digest_of(self._settings(), [words, spans])
+        file = CacheFile(config.cache_dir / f"{split}-{digest[:32]}.safetensors", digest)
+        arrays, note, status = file.load()
+        if arrays is not None:
+            counts = Counter(note.pop("counts"))
+            return EncodedSplit.from_arrays(arrays), PipeReport(split, counts, **note, cache=status)
+        encoded, report = encoder.encode(words, entities, split)
+        note = {name: value for name, value in vars(report).items() if name not in ("split", "cache")}
+        file.store(encoded.to_arrays(), note)
+        return encoded, replace(report, cache=status)
+
+    def _settings(self) -> dict[str, Any]:
+        """Everything besides the data that decides about an encoded split."""
+        return {
+            "tokenizer": self.word_tokenizer.fingerprint,
+            "codec": [CODEC_VERSION, self.codec.unit, list(self.codec.vocab.labels), self.codec.compat],
+            "limits": [self.config.on_too_long, self.config.max_pieces, self.config.max_symbols],
+        }
+
+    def _fields(self, encoded: EncodedSplit) -> dict[str, list[Any]]:
+        """The added columns."""
+        if self.codec.compat:
+            first = [list(range(len(src_tokens))) for src_tokens in encoded.src_tokens]
+        else:
+            first = [bounds[:-1] for bounds in encoded.bounds]
+        lens = {"src_seq_len": list(map(len, encoded.src_tokens)), "tgt_seq_len": list(map(len, encoded.tgt_tokens))}
+        return {**vars(encoded), **lens, "first": first}
+
+    def _rows(self, columns: dict[str, list[Any]], encoded: EncodedSplit) -> dict[str, list[Any]]:
+        """The given columns, a row for every encoded one."""
+        if encoded.example_idx == list(range(len(columns["raw_words"]))):
+            return columns
+        gathered = {name: [column[idx] for idx in encoded.example_idx] for name, column in columns.items()}
+        for row, (start, bounds) in enumerate(zip(encoded.word_offset, encoded.bounds, strict=True)):
+            end = start + len(bounds) - 1
+            words, spans = gathered["raw_words"][row], gathered["entity_spans"][row]
+            if end - start == len(words):
+                continue
+            kept = [idx for idx, span in enumerate(spans) if start <= span[0] and span[-1] <= end]
+            gathered["raw_words"][row] = words[start:end]
+            gathered["entity_spans"][row] = [[offset - start for offset in spans[idx]] for idx in kept]
+            for name in ("entities", "entity_tags"):
+                gathered[name][row] = [gathered[name][row][idx] for idx in kept]
+        return gathered
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Millions of small lists that all stay: the garbage collector would walk them again and again for nothing."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,190 @@
+"""The table of formulations: how each turns a corpus into batches, a task for the Trainer and a portable model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+import patches  # noqa: F401  before fastNLP
+from config import Recipe, recipe_yaml
+from data.alignment import WordTokenizer
+from data.batching import collate_pointer
+from data.bundle import LoadedCorpus
+from data.codecs.pointer import EOS, PointerCodec, PointerVocab
+from data.labels import LabelSet
+from data.pipe import PipeConfig, PipeReport, PointerPipe
+from errors import ConfigError
+from model.checkpoint import save_model
+from model.generation import AnyPiece, GenerationConfig, Hypotheses, PointerConstraint, search
+from model.pointer import PointerConfig, PointerModel
+from model.sources import load_backbone, load_tokenizer
+from training.predictions import Prediction
+
+__all__ = ["FORMULATIONS", "Formulation", "PointerFormulation", "PointerTask", "formulation_of"]
+
+_CACHES = Path(__file__).resolve().parent / "caches"
+
+
+class Formulation(Protocol):
+    """What a formulation offers. A new one is a codec, a model, a class like this and its row in the table."""
+
+    reports: Mapping[str, PipeReport]
+
+    def prepare(self, corpus: LoadedCorpus, labels: LabelSet, seed: int | None) -> Mapping[str, Sequence[dict]]:
+        """Instances by split, in the form that :attr:`collate` takes; without a seed only the data is looked at."""
+
+    def collate(self, instances: list[dict[str, Any]]) -> dict[str, Any]:
+        """One batch."""
+
+    def build_task(self) -> nn.Module:
+        """The module for the Trainer: ``train_step``, ``evaluate_step`` and ``parameter_groups``."""
+
+    def save(self, folder: Path) -> None:
+        """Write the portable model folder."""
+
+
+class PointerFormulation:
+    """Pointer symbols over source pieces, written by BART or T5 (Yan et al., 2021)."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.reports: dict[str, PipeReport] = {}
+        self.notes: list[str] = []
+
+    def prepare(self, corpus: LoadedCorpus, labels: LabelSet, seed: int | None) -> dict[str, Any]:
+        """Load the backbone (its tokenizer only, without a seed) and encode every split."""
+        recipe, self.labels = self.recipe, labels
+        words = [example.words for example in corpus.examples["train"]]
+        if seed is None:
+            tokenizer, self.notes = load_tokenizer(recipe.backbone, corpus_words=words)
+            max_pieces = None
+        else:
+            self.backbone = load_backbone(recipe.backbone, corpus_words=words, seed=seed)
+            tokenizer, max_pieces = self.backbone.tokenizer, self.backbone.max_positions
+        asked = [limit for limit in (max_pieces, recipe.data.max_pieces) if limit is not None]
+        self.word_tokenizer = WordTokenizer(tokenizer, compat=recipe.is_reference, label_words=labels.words)
+        self.codec = PointerCodec(PointerVocab(labels.tags), recipe.codec.unit.value, compat=recipe.is_reference)
+        config = PipeConfig(
+            on_too_long=recipe.data.on_too_long.value,
+            max_pieces=min(asked, default=None),
+            max_symbols=max_pieces,
+            use_cache=recipe.data.cache,
+            cache_dir=_CACHES,
+        )
+        pipe = PointerPipe(self.word_tokenizer, self.codec, config)
+        bundle = pipe.process(corpus.bundle)
+        self.reports = pipe.reports
+        return dict(bundle.datasets)
+
+    def collate(self, instances: list[dict[str, Any]]) -> dict[str, Any]:
+        """Padded tensors of one batch, see :func:`data.batching.collate_pointer`."""
+        return collate_pointer(instances, self.word_tokenizer.pad_id)
+
+    def build_task(self) -> PointerTask:
+        """The model on the prepared backbone, and its search."""
+        recipe = self.recipe
+        shape = PointerConfig(
+            decoder_type=recipe.model.decoder_type.value,
+            encoder_mlp=recipe.model.encoder_mlp,
+            dropout=recipe.model.dropout,
+            compat=recipe.is_reference,
+        )
+        self.model = PointerModel(self.backbone, self.labels.words, shape)
+        return PointerTask(self.model, self.codec, generation_config(recipe))
+
+    def save(self, folder: Path) -> None:
+        """Write the model folder with labels and recipe."""
+        save_model(folder, self.model, self.labels, recipe_yaml(self.recipe))
+
+
+class PointerTask(nn.Module):
+    """The pointer model as the Trainer sees it: a loss in training, entities in evaluation.
+
+    Args:
+        model: scores symbols.
+        codec: reads symbols back as entities.
+        generation: how symbols are searched.
+    """
+
+    def __init__(self, model: PointerModel, codec: PointerCodec, generation: GenerationConfig) -> None:
+        super().__init__()
+        self.model, self.codec, self.generation = model, codec, generation
+        n_labels = len(codec.vocab.labels)
+        self.constraint: AnyPiece | PointerConstraint = AnyPiece(n_labels)
+        if generation.constrained:
+            self.constraint = PointerConstraint(codec.unit, n_labels, generation.structure, generation.ordered)
+
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, object]]:
+        """The published parameter groups, see :meth:`PointerModel.parameter_groups`."""
+        return self.model.parameter_groups(weight_decay)
+
+    def train_step(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Mean cross entropy of the batch and the number of symbols that it is a mean of."""
+        loss = self.model(batch["src_tokens"], batch["src_seq_len"], batch["tgt_tokens"])["loss"]
+        return {"loss": loss, "weight": (batch["tgt_seq_len"] - 1).sum()}
+
+    @torch.no_grad()
+    def generate(self, batch: Mapping[str, Any]) -> Hypotheses:
+        """Search the symbols of every sentence of a batch."""
+        src_tokens, src_seq_len = batch["src_tokens"], batch["src_seq_len"]
+        lead, tail = self.model.backbone.lead, self.model.backbone.tail
+        limits = self.generation.limits(src_seq_len)
+        begin = self.constraint.start(batch["first"], src_seq_len, lead, tail, limits)
+        return search(self.model, self.model.start(src_tokens, src_seq_len), begin, self.generation, limits)
+
+    def evaluate_step(self, batch: Mapping[str, Any]) -> dict[str, list[Prediction]]:
+        """Entities of every sentence of a batch, each with the probability of its symbols as score."""
+        found = self.generate(batch)
+        golds = batch["tgt_tokens"].tolist() if "tgt_tokens" in batch else [None] * len(found.ids)
+        logprobs = found.symbol_logprobs.double().cumsum(dim=1).tolist()
+        rows = zip(found.ids.tolist(), logprobs, golds, batch["bounds"], batch["example_idx"], strict=True)
+        return {"predictions": [self._read(*row) for row in rows]}
+
+    def _read(
+        self, symbols: list[int], logprobs: list[float], gold: list[int] | None, bounds: Sequence[int], example_idx: int
+    ) -> Prediction:
+        decoded = self.codec.decode(symbols, bounds)
+        spans = decoded.symbol_spans
+        scores = [logprobs[end - 1] - logprobs[start - 1] for start, end in spans]
+        return Prediction(
+            example_idx=example_idx,
+            entities=decoded.entities,
+            scores=[2.718281828459045**score for score in scores],
+            rejected=[(reject.reason, reject.key) for reject in decoded.rejected],
+            exact=None if gold is None else _until_end(symbols) == _until_end(gold),
+        )
+
+
+def generation_config(recipe: Recipe) -> GenerationConfig:
+    """The search of a recipe."""
+    settings = recipe.generation
+    return GenerationConfig(
+        max_len=settings.max_len,
+        max_len_ratio=settings.max_len_ratio,
+        num_beams=settings.num_beams,
+        length_penalty=settings.length_penalty,
+        repetition_penalty=settings.repetition_penalty,
+        constrained=bool(settings.constrained),
+        structure=recipe.kind.value,
+        compat=recipe.is_reference,
+    )
+
+
+FORMULATIONS: dict[str, Callable[[Recipe], Formulation]] = {"pointer": PointerFormulation}
+
+
+def formulation_of(recipe: Recipe) -> Formulation:
+    """The formulation that a recipe names; raises :class:`ConfigError` naming those that exist."""
+    if recipe.formulation not in FORMULATIONS:
+        known = ", ".join(FORMULATIONS)
+        raise ConfigError(f"formulation: unknown name {recipe.formulation!r}. Expected one of {known}.")
+    return FORMULATIONS[recipe.formulation](recipe)
+
+
+def _until_end(symbols: list[int]) -> list[int]:
+    return symbols[: symbols.index(EOS) + 1] if EOS in symbols else symbols

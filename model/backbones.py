@@ -1,0 +1,245 @@
+"""One small interface over the encoder-decoders of transformers, and the table of those that it covers.
+
+A further family is one subclass of :class:`Backbone` and one row in :data:`BACKBONES`. Where a backbone comes from
+(hub, folder, random weights) is the business of ``model.sources``.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+import transformers
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import DynamicCache, EncoderDecoderCache, PreTrainedModel, PreTrainedTokenizerBase
+
+from errors import ConfigError, MissingBackendError, SequenceTooLongError
+
+__all__ = ["BACKBONES", "Backbone", "BartBackbone", "T5Backbone", "backbone_class"]
+
+
+class Backbone(nn.Module):
+    """An encoder-decoder with one embedding matrix for both sides, seen as encode and decode over hidden states.
+
+    Attributes:
+        network: the transformers model, without a head.
+        tokenizer: its fast tokenizer.
+        lead, tail: special pieces before and behind the pieces of a sentence; the tail is always the one end piece.
+        bos_id: row that starts the decoder; eos_id, pad_id: end piece and padding.
+        hidden_size: H.
+        max_positions: longest source and target, None where positions are relative.
+        output_scale: factor on decoder states before they meet embedding rows.
+        is_fresh: True where the weights are random rather than trained.
+    """
+
+    network_classes: ClassVar[dict[str, str]] = {}
+    dropout_fields: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, is_fresh: bool = False) -> None:
+        super().__init__()
+        self.network = network
+        self.tokenizer = tokenizer
+        self.is_fresh = is_fresh
+        self.hidden_size: int = network.config.d_model
+        self.eos_id: int = tokenizer.eos_token_id
+        self.pad_id: int = tokenizer.pad_token_id
+        self.lead = _count_lead(tokenizer)
+        self.tail = 1
+        self.bos_id = self._start_id()
+        self.max_positions: int | None = None
+        self.output_scale = 1.0
+        self.embedding_scale = 1.0
+
+    @classmethod
+    def network_class(cls, model_type: str) -> type[PreTrainedModel]:
+        """The transformers class behind ``model_type``."""
+        return getattr(transformers, cls.network_classes[model_type])
+
+    def _start_id(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def embedding(self) -> nn.Embedding:
+        """The matrix that encoder input, decoder input and scores share."""
+        return self.network.get_input_embeddings()
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the shared embedding."""
+        return self.embedding.weight.shape[0]
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Rows of the shared embedding as they are stored, ``ids.shape + (H,)``.
+
+        One call for all rows that a training step needs is cheaper than several: each makes a gradient of the size of
+        the whole matrix.
+        """
+        return functional.embedding(ids, self.embedding.weight)
+
+    def encode(self, inputs: Tensor, src_mask: Tensor) -> Tensor:
+        """Encode a batch.
+
+        Args:
+            inputs: (B, S) piece ids, or (B, S, H) their rows from :meth:`embed`.
+            src_mask: (B, S) bool, True = piece; or what :meth:`attention_mask` made of it.
+
+        Returns:
+            (B, S, H) states.
+
+        Raises:
+            SequenceTooLongError: S exceeds ``max_positions``.
+        """
+        self._check_length("source", inputs.shape[1])
+        output = self.network.encoder(
+            inputs_embeds=self._inputs(inputs), attention_mask=self.attention_mask(src_mask), return_dict=True
+        )
+        return output.last_hidden_state
+
+    def decode(
+        self,
+        inputs: Tensor,
+        target_mask: Tensor | None,
+        memory: Tensor,
+        memory_mask: Tensor,
+        cache: EncoderDecoderCache | None = None,
+    ) -> Tensor:
+        """Run the causal decoder over target steps, all of them or, with a cache, those behind the cached ones.
+
+        Args:
+            inputs: (B, T) ids or (B, T, H) rows.
+            target_mask: (B, T) bool, True = step that later ones may attend to; None: all.
+            memory: (B, S, H) encoder states. Once the cache holds their keys and values they are not read any more.
+            memory_mask: (B, S) bool or the result of :meth:`attention_mask`.
+            cache: from :meth:`new_cache`; grows by T.
+
+        Returns:
+            (B, T, H) states of the last layer, not yet scaled.
+
+        Raises:
+            SequenceTooLongError: more target steps than positions.
+        """
+        n_cached = cache.get_seq_length() if cache is not None else 0
+        self._check_length("target", n_cached + inputs.shape[1])
+        output = self.network.decoder(
+            inputs_embeds=self._inputs(inputs),
+            attention_mask=target_mask,
+            encoder_hidden_states=memory,
+            encoder_attention_mask=self.attention_mask(memory_mask),
+            past_key_values=cache,
+            use_cache=cache is not None,
+            return_dict=True,
+        )
+        return output.last_hidden_state
+
+    def attention_mask(self, mask: Tensor) -> Tensor:
+        """What the attention layers take for a (B, S) bool mask: made once, it serves every layer and every step.
+
+        Returns:
+            (B, 1, 1, S); a mask that has this form already comes back as it is.
+        """
+        if mask.dim() == 4:
+            return mask
+        mask = mask[:, None, None, :]
+        if self.network.config._attn_implementation != "eager":
+            return mask
+        dtype = self.embedding.weight.dtype
+        return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)
+
+    def new_cache(self) -> EncoderDecoderCache:
+        """An empty cache for :meth:`decode`."""
+        return EncoderDecoderCache(DynamicCache(), DynamicCache())
+
+    def resize(self, n_rows: int) -> None:
+        """Give the shared embedding ``n_rows`` rows; new ones are drawn as the network draws its own."""
+        self.network.resize_token_embeddings(n_rows, mean_resizing=False)
+
+    def layer_norms(self) -> list[nn.Module]:
+        """All normalisation layers of both sides."""
+        return [module for module in self.network.modules() if "LayerNorm" in type(module).__name__]
+
+    def save(self, folder: Path) -> None:
+        """Write the configuration and the tokenizer, not the weights."""
+        self.network.config.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    def _inputs(self, inputs: Tensor) -> Tensor:
+        rows = inputs if inputs.is_floating_point() else self.embed(inputs)
+        return rows if self.embedding_scale == 1.0 else rows * self.embedding_scale
+
+    def _check_length(self, side: str, n_positions: int) -> None:
+        if self.max_positions is not None and n_positions > self.max_positions:
+            advice = "set data.on_too_long to split or drop" if side == "source" else "lower generation.max_len"
+            raise SequenceTooLongError(
+                f"backbone: a {side} of {n_positions} pieces. Expected at most {self.max_positions}, the positions of "
+                f"this {self.network.config.model_type}. Shorten the sentence or {advice}."
+            )
+
+
+class BartBackbone(Backbone):
+    """BART: learned positions, layer norms behind the layers, sources ``<s> pieces </s>``."""
+
+    network_classes: ClassVar[dict[str, str]] = {"bart": "BartModel"}
+    dropout_fields: ClassVar[tuple[str, ...]] = ("dropout", "attention_dropout", "activation_dropout")
+
+    def __init__(self, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, is_fresh: bool = False) -> None:
+        super().__init__(network, tokenizer, is_fresh=is_fresh)
+        self.max_positions = network.config.max_position_embeddings
+        # Resizing turns the scaled embedding of transformers into a plain one, so the scale is ours to apply.
+        self.embedding_scale = math.sqrt(self.hidden_size) if network.config.scale_embedding else 1.0
+
+    def _start_id(self) -> int:
+        # Not decoder_start_token_id, which is </s>: Yan et al. (2021) begin with <s>.
+        return self.tokenizer.bos_token_id
+
+
+class T5Backbone(Backbone):
+    """T5 1.0, T5 1.1 and mT5: relative positions, sources ``pieces </s>``, padding piece as the decoder's start."""
+
+    network_classes: ClassVar[dict[str, str]] = {"t5": "T5Model", "mt5": "MT5Model"}
+    dropout_fields: ClassVar[tuple[str, ...]] = ("dropout_rate",)
+
+    def __init__(self, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, is_fresh: bool = False) -> None:
+        super().__init__(network, tokenizer, is_fresh=is_fresh)
+        self.output_scale = self.hidden_size**-0.5
+        # The 1.0 models are trained to score against their embedding with this factor. The later ones have an output
+        # matrix of their own, and an embedding of any size: without its measure the first scores are in the hundreds.
+        if not getattr(network.config, "scale_decoder_outputs", network.config.model_type == "t5"):
+            rms = self.embedding.weight.detach().float().pow(2).mean().sqrt().item()
+            self.output_scale /= max(rms, torch.finfo(torch.float32).tiny)
+
+    def _start_id(self) -> int:
+        start_id = self.network.config.decoder_start_token_id
+        return self.pad_id if start_id is None else start_id
+
+
+BACKBONES: tuple[type[Backbone], ...] = (BartBackbone, T5Backbone)
+
+
+def backbone_class(model_type: str, where: str) -> type[Backbone]:
+    """The class that covers ``model_type``; raises :class:`MissingBackendError` naming those that are covered."""
+    for candidate in BACKBONES:
+        if model_type in candidate.network_classes:
+            return candidate
+    known = sorted(name for candidate in BACKBONES for name in candidate.network_classes)
+    raise MissingBackendError(
+        f"{where}: unsupported model type {model_type!r}. Expected one of {', '.join(known)}. Choose another --backbone."
+    )
+
+
+def _count_lead(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Special pieces before a sentence, after checking that exactly the end piece stands behind it."""
+    if not tokenizer.is_fast:
+        raise ConfigError(
+            f"backbone: {type(tokenizer).__name__} is a slow tokenizer. Expected a fast one. "
+            "Put a tokenizer.json into the model folder."
+        )
+    ids = tokenizer("")["input_ids"]
+    if not ids or ids[-1] != tokenizer.eos_token_id or tokenizer.pad_token_id is None:
+        raise ConfigError(
+            f"backbone: {type(tokenizer).__name__} frames a sentence with {ids}. Expected the end piece "
+            f"{tokenizer.eos_token_id} at its end, and a padding piece. Choose another --backbone."
+        )
+    return len(ids) - 1

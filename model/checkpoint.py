@@ -1,0 +1,163 @@
+"""The portable model folder: weights, backbone configuration, tokenizer, labels and recipe; nothing in it is executed.
+
+    model.safetensors   all parameters and row tables, what is shared only once
+    config.json         of the backbone, as transformers writes it
+    tokenizer*.json     of the backbone
+    model.json          format number, shape of the head
+    labels.json         tags and their words, in symbol order
+    recipe.yaml         the text that made the model
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from data.labels import LabelSet
+from errors import ConfigError, DataFormatError, MissingBackendError
+from model.backbones import backbone_class
+from model.pointer import PointerConfig, PointerModel
+from model.sources import read_config, read_tokenizer
+
+__all__ = ["SavedModel", "load_model", "save_model"]
+
+FORMAT = 1
+_WEIGHTS, _ABOUT, _LABELS, _RECIPE = "model.safetensors", "model.json", "labels.json", "recipe.yaml"
+_REQUIRED = ("config.json", _WEIGHTS, _ABOUT, _LABELS, _RECIPE)
+
+
+class SavedModel(NamedTuple):
+    """What :func:`load_model` finds."""
+
+    model: PointerModel
+    labels: LabelSet
+    recipe_text: str
+
+
+def save_model(folder: Path, model: PointerModel, labels: LabelSet, recipe_text: str) -> None:
+    """Write a model folder in one move; an older one of the same name is replaced.
+
+    Args:
+        folder: may exist; its parent is created.
+        model: on any device.
+        labels: in symbol order.
+        recipe_text: the resolved recipe, kept as it is.
+
+    Raises:
+        OSError: the folder cannot be written; an older one is then still as it was.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = folder.with_name(f".{folder.name}.new-{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    try:
+        _write(fresh, model, labels, recipe_text)
+        _swap(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def load_model(folder: Path, *, attention: str = "sdpa") -> SavedModel:
+    """Read what :func:`save_model` wrote, ready for prediction, on the CPU; the random state is left as it was.
+
+    Args:
+        folder: a model folder, wherever it was moved to.
+        attention: ``sdpa`` or ``eager``.
+
+    Raises:
+        DataFormatError: the folder or one of its files is missing, damaged or of a newer format.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataFormatError(f"{folder}: no such model folder. Expected the folder 'best' of a finished run.")
+    missing = [name for name in _REQUIRED if not (folder / name).is_file()]
+    if missing:
+        raise DataFormatError(
+            f"{folder}: not a model folder, {', '.join(missing)} missing. Expected what training wrote as 'best'. "
+            "Copy the whole folder again."
+        )
+    about = _read_about(folder / _ABOUT)
+    labels = LabelSet.load(folder / _LABELS)
+    try:
+        config, tokenizer = read_config(str(folder)), read_tokenizer(str(folder))
+        kind = backbone_class(config.model_type, str(folder))
+        head = PointerConfig(**about["head"])
+        config._attn_implementation = attention
+        with torch.random.fork_rng(devices=[]):
+            network = kind.network_class(config.model_type)(config)
+            backbone = kind(network, tokenizer)
+            model = PointerModel(backbone, labels.words, head, initialise=False)
+        backbone.output_scale = float(about["output_scale"])
+        model.load_state_dict(_read_weights(folder / _WEIGHTS, model))
+    except (KeyError, TypeError, ValueError, RuntimeError, ConfigError, MissingBackendError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise DataFormatError(
+            f"{folder}: damaged model folder ({reason}). Expected what training wrote. Copy the whole folder again."
+        ) from None
+    return SavedModel(model.eval(), labels, (folder / _RECIPE).read_text(encoding="utf-8"))
+
+
+def _write(folder: Path, model: PointerModel, labels: LabelSet, recipe_text: str) -> None:
+    model.backbone.save(folder)
+    tensors = dict(model.named_parameters()) | dict(model.named_buffers())
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(tensors, folder / _WEIGHTS, metadata={"format": "pt"})
+    about = {
+        "format": FORMAT,
+        "formulation": "pointer",
+        "head": asdict(model.config),
+        "output_scale": model.backbone.output_scale,
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+    }
+    (folder / _ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    labels.save(folder / _LABELS)
+    (folder / _RECIPE).write_text(recipe_text, encoding="utf-8")
+
+
+def _swap(fresh: Path, folder: Path) -> None:
+    """Move ``fresh`` to ``folder``. A folder that is not empty cannot be replaced in one call, so it steps aside."""
+    aside = folder.with_name(f".{folder.name}.old-{os.getpid()}")
+    shutil.rmtree(aside, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, aside)
+    try:
+        os.replace(fresh, folder)
+    except OSError:
+        if aside.exists():
+            os.replace(aside, folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _read_about(path: Path) -> dict:
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        version = about["format"]
+        if version > FORMAT:
+            raise DataFormatError(
+                f"{path}: model format {version} is newer than this code. Expected at most {FORMAT}. Update the code."
+            )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataFormatError(f"{path}: not a model description ({error}). Copy the whole folder again.") from None
+    return about
+
+
+def _read_weights(path: Path, model: PointerModel) -> dict[str, torch.Tensor]:
+    """The stored tensors, with the shared ones under each of their names again."""
+    stored = load_file(path)
+    first_names = {id(parameter): name for name, parameter in model.named_parameters()}
+    state = {name: first_names.get(id(tensor), name) for name, tensor in model.state_dict(keep_vars=True).items()}
+    if set(stored) != set(state.values()):
+        odd = sorted(set(stored) ^ set(state.values()))
+        raise ValueError(f"{path.name} and the configuration differ in {len(odd)} tensors, {odd[0]} for one")
+    return {name: stored[first_name] for name, first_name in state.items()}

@@ -1,0 +1,73 @@
+"""Options of the constrained search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from errors import ConfigError
+
+__all__ = ["STRUCTURES", "UNITS", "GenerationConfig"]
+
+UNITS = ("word", "span", "bpe", "span_bpe")
+STRUCTURES = ("flat", "nested", "discontinuous")
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """How symbols are chosen. All problems of a configuration are reported in one :class:`ConfigError`.
+
+    Attributes:
+        max_len: constant part of the length limit, which counts BOS and EOS.
+        max_len_ratio: part of the limit per source piece (specials included).
+        num_beams: 1 searches greedily.
+        length_penalty: beam: a hypothesis' log-probability is divided by ``length ** length_penalty``; greedy: every
+            log-probability but EOS's is divided by ``written ** length_penalty``. 1 leaves greedy search alone.
+        repetition_penalty: CTRL's rule (Keskar et al. 2019, https://arxiv.org/abs/1909.05858) on symbols already
+            written; 1 is off.
+        constrained: only legal sequences (:class:`~model.generation.constraints.PointerConstraint`).
+        structure: what the constraint lets a sentence hold: ``flat``, ``nested`` or ``discontinuous``.
+        ordered: entities come in the canonical order, hence never twice.
+        compat: answers as the reference implementation returns them (an empty answer is ``[0, 1, 1]``).
+        n_best: hypotheses kept per sentence, at most ``num_beams``.
+
+    >>> GenerationConfig(max_len=10, max_len_ratio=0.6).limits(torch.tensor([5, 9])).tolist()
+    [13, 15]
+    """
+
+    max_len: int = 10
+    max_len_ratio: float = 0.0
+    num_beams: int = 1
+    length_penalty: float = 1.0
+    repetition_penalty: float = 1.0
+    constrained: bool = True
+    structure: str = "discontinuous"
+    ordered: bool = True
+    compat: bool = False
+    n_best: int = 1
+
+    def __post_init__(self) -> None:
+        rules = (
+            (self.max_len >= 2, "max_len", "an integer of at least 2: BOS and EOS count"),
+            (self.max_len_ratio >= 0, "max_len_ratio", "a number of at least 0"),
+            (self.num_beams >= 1, "num_beams", "an integer of at least 1"),
+            (self.repetition_penalty > 0, "repetition_penalty", "a number above 0 (1 is off)"),
+            (self.structure in STRUCTURES, "structure", f"one of {', '.join(STRUCTURES)}"),
+            (1 <= self.n_best <= max(self.num_beams, 1), "n_best", f"1 to num_beams ({self.num_beams})"),
+        )
+        wrong = [f"{name} is {getattr(self, name)!r}. Expected {what}." for good, name, what in rules if not good]
+        if wrong:
+            raise ConfigError("generation: " + " ".join(wrong))
+
+    def limits(self, src_seq_len: Tensor) -> Tensor:
+        """Longest sequences, BOS and EOS included.
+
+        Args:
+            src_seq_len: (B,) source pieces, specials included.
+
+        Returns:
+            (B,) ``max_len + floor(src_seq_len * max_len_ratio)``, the product in float32, as in the reference.
+        """
+        return self.max_len + (src_seq_len.to(torch.float32) * self.max_len_ratio).floor().long()

@@ -1,0 +1,284 @@
+"""Constraints of the search: which symbols may come next, for all rows of a batch at once.
+
+A constraint is started once per batch. Its state then answers ``allowed()``, moves on by ``advance(symbols)`` and
+follows the rows of a beam by ``select(rows)``; states are never changed in place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from errors import ConfigError
+from model.generation.config import STRUCTURES, UNITS
+from model.generation.order import CLOSED, EQUAL, OPEN, OUTSIDE, Registers, RowTables, allowed_words
+from model.generation.tables import INFINITE, SourceLayout, build_tables
+
+__all__ = ["BOS", "EOS", "AnyPiece", "ConstraintState", "PointerConstraint"]
+
+BOS = 0
+EOS = 1
+_FIRST_LABEL = 2
+
+
+def check_limits(limits: Tensor) -> None:
+    """Raise :class:`ConfigError` for a limit that cannot even hold BOS and EOS."""
+    if limits.numel() and int(limits.min()) < 2:
+        row = int(limits.argmin())
+        raise ConfigError(
+            f"generation: the length limit of sentence {row} of the batch is {int(limits[row])}. Expected at least 2: "
+            "BOS and EOS count. Raise generation.max_len."
+        )
+
+
+@dataclass(frozen=True)
+class PointerConstraint:
+    """Legal sequences of the pointer formulation, in every length limit.
+
+    ``allowed`` holds a symbol if and only if some complete legal sequence within the row's limit goes on with it: no
+    row can get stuck, and nothing legal is lost. In a legal sequence
+
+    * the pointers of an entity are, by ``unit``: ``word`` the first piece of every word; ``bpe`` all pieces of every
+      word; ``span`` the first piece of the first and the last piece of the last word of every segment; ``span_bpe``
+      all pieces of those two words. Words ascend, segments do not touch, a label closes the entity;
+    * ``structure``: ``flat`` entities have one segment and begin behind the one before; ``nested`` have one segment;
+      ``discontinuous`` have any number;
+    * ``ordered``: entities ascend strictly by (first word, last word, written words compared lexicographically, label).
+
+    ``flat`` is always ordered by its own rule; without ``ordered`` it is treated as ``nested``.
+    """
+
+    unit: str
+    n_labels: int
+    structure: str = "discontinuous"
+    ordered: bool = True
+
+    def __post_init__(self) -> None:
+        wrong = []
+        if self.unit not in UNITS:
+            wrong.append(f"unit is {self.unit!r}. Expected one of {', '.join(UNITS)}.")
+        if self.structure not in STRUCTURES:
+            wrong.append(f"structure is {self.structure!r}. Expected one of {', '.join(STRUCTURES)}.")
+        if self.n_labels < 1:
+            wrong.append(f"n_labels is {self.n_labels}. Expected at least 1: entities are closed by a label.")
+        if wrong:
+            raise ConfigError("constraint: " + " ".join(wrong))
+
+    @property
+    def pairs(self) -> bool:
+        """Segments are written as first and last words."""
+        return self.unit in ("span", "span_bpe")
+
+    @property
+    def all_pieces(self) -> bool:
+        """Words are written with all their pieces."""
+        return self.unit in ("bpe", "span_bpe")
+
+    def start(
+        self,
+        first: Tensor,
+        src_seq_len: Tensor,
+        lead: int,
+        tail: int,
+        limits: Tensor,
+        n_positions: int | None = None,
+    ) -> ConstraintState:
+        """State before the first symbol, BOS written.
+
+        Args:
+            first: (B, W) position of the first piece of every word, padded with 0.
+            src_seq_len: (B,) source pieces, specials included.
+            lead: special pieces before the words.
+            tail: special pieces behind them.
+            limits: (B,) longest sequences, BOS and EOS included.
+            n_positions: S, the pointer columns of the logits; by default the longest source.
+
+        Raises:
+            ConfigError: a limit below 2, or first pieces that do not ascend.
+        """
+        check_limits(limits)
+        layout = SourceLayout(first, src_seq_len, lead, tail, n_positions)
+        tables = build_tables(layout, pairs=self.pairs, all_pieces=self.all_pieces)
+        owner = torch.arange(limits.numel(), device=limits.device)
+        zero = torch.zeros_like(limits)
+        initial = dict.fromkeys(Registers._fields, zero) | {
+            "room": limits - 1, "label": zero - 1, "floor": zero + EQUAL
+        }  # fmt: skip
+        rows = RowTables(tables, owner, pairs=self.pairs, n_labels=self.n_labels)
+        return ConstraintState(self, rows, torch.stack(list(Registers(**initial))), self._history(limits))
+
+    def _history(self, limits: Tensor) -> Tensor | None:
+        """(B, M) room for the words of a sequence, a place for what is no word, and for looking three words ahead."""
+        if self.structure != "discontinuous" or not self.ordered or not limits.numel():
+            return None
+        return limits.new_zeros(limits.numel(), int(limits.max()) + 4)
+
+
+class ConstraintState:
+    """State of :class:`PointerConstraint`: (12, R) registers, and the words written where they have to be compared."""
+
+    def __init__(
+        self, constraint: PointerConstraint, rows: RowTables, registers: Tensor, history: Tensor | None
+    ) -> None:
+        self.constraint = constraint
+        self.rows = rows
+        self.registers = registers
+        self.history = history
+
+    def select(self, rows: Tensor) -> ConstraintState:
+        """Rows in another order; a row may be dropped or repeated."""
+        history = None if self.history is None else self.history.index_select(0, rows)
+        return ConstraintState(self.constraint, self.rows.select(rows), self.registers.index_select(1, rows), history)
+
+    def allowed(self) -> Tensor:
+        """(R, V) bool: symbols that may come next, V = 2 + L + S. A row that has ended allows EOS only."""
+        state = Registers(*self.registers.unbind(0))
+        structure, ordered = self._rules()
+        words = allowed_words(self.rows, state, structure, self.history, ordered)
+        pointers = words.gather(1, self._word_at(state))
+        outside = (state.phase == OUTSIDE).unsqueeze(1)
+        labels = self._labels(state, structure, ordered)
+        if self.constraint.all_pieces:
+            inside_word = (state.piece < state.stop).unsqueeze(1)
+            positions = torch.arange(pointers.shape[1], device=pointers.device)
+            pointers = torch.where(inside_word, positions == (state.piece + 1).unsqueeze(1), pointers)
+            outside, labels = outside & ~inside_word, labels & ~inside_word
+        return torch.cat((torch.zeros_like(outside), outside, labels, pointers), 1)
+
+    def advance(self, symbols: Tensor) -> ConstraintState:
+        """The state after one more symbol per row.
+
+        Args:
+            symbols: (R,) symbols that ``allowed`` holds.
+        """
+        old = Registers(*self.registers.unbind(0))
+        constraint = self.constraint
+        pointer = symbols - (_FIRST_LABEL + constraint.n_labels)
+        is_pointer = pointer >= 0
+        is_label = (symbols >= _FIRST_LABEL) & ~is_pointer
+        new = {"room": torch.where(symbols == EOS, 0, old.room - 1)}
+        pointer = pointer.clamp(min=0)
+        is_word, chosen = is_pointer, self._chosen(old, pointer)
+        if constraint.all_pieces:
+            is_word = is_pointer & (old.piece >= old.stop)
+            new["piece"] = torch.where(is_pointer, pointer, old.piece)
+            new["stop"] = torch.where(is_word, self.rows.at(self.rows.tables.last_piece, chosen), old.stop)
+        inside = torch.where(old.phase == OPEN, CLOSED, OPEN) if constraint.pairs else CLOSED
+        new["phase"] = torch.where(is_word, inside, old.phase.masked_fill(is_label, OUTSIDE))
+        new["word"] = torch.where(is_word, chosen, old.word)
+        history = self._advance_order(old, new, symbols, is_word, is_label)
+        return ConstraintState(constraint, self.rows, torch.stack(list(old._replace(**new))), history)
+
+    def _rules(self) -> tuple[str, bool]:
+        """Structure and order in force: flat entities need no comparison of entities."""
+        structure, ordered = self.constraint.structure, self.constraint.ordered
+        if structure == "flat":
+            return ("flat", False) if ordered else ("nested", False)
+        return structure, ordered
+
+    def _owner_rows(self, state: Registers) -> Tensor:
+        """(R,) row of ``word_at``: for the unit span it depends on whether a last word is due."""
+        if self.constraint.unit != "span":
+            return self.rows.owner
+        return self.rows.owner * 2 + (state.phase == OPEN)
+
+    def _word_at(self, state: Registers) -> Tensor:
+        return self.rows.tables.word_at.index_select(0, self._owner_rows(state))
+
+    def _chosen(self, state: Registers, pointer: Tensor) -> Tensor:
+        """(R,) words at the pointers."""
+        word_at = self.rows.tables.word_at
+        return word_at.view(-1).index_select(0, self._owner_rows(state) * word_at.shape[1] + pointer)
+
+    def _labels(self, state: Registers, structure: str, ordered: bool) -> Tensor:
+        """(R, L) labels that may close the entity."""
+        n_labels = self.constraint.n_labels
+        closed = state.phase == CLOSED
+        if not ordered:
+            return closed.unsqueeze(1).expand(-1, n_labels)
+        # Free, or ending later than the entity before: any label; same end: by the words; else none.
+        at_end = state.label
+        if structure == "discontinuous":
+            at_end = torch.where(state.floor == EQUAL, at_end, torch.where(state.floor > 0, n_labels, -1))
+        above = torch.where(state.word > state.end, -1, at_end)
+        above = torch.where(closed & (state.word >= state.end), above, n_labels)
+        return torch.arange(n_labels, device=above.device) > above.unsqueeze(1)
+
+    def _advance_order(
+        self, old: Registers, new: dict[str, Tensor], symbols: Tensor, is_word: Tensor, is_label: Tensor
+    ) -> Tensor | None:
+        """Set the registers that compare entities; the history with the new words is returned."""
+        structure, ordered = self._rules()
+        if structure == "flat":
+            new["end"] = torch.where(is_label, old.word, old.end)
+        if not ordered:
+            return self.history
+        chosen = new["word"]
+        begins = is_word & (old.phase == OUTSIDE)
+        freed = begins & (chosen != old.start)
+        new["start"] = torch.where(begins, chosen, old.start)
+        new["end"] = torch.where(is_label, old.word, old.end.masked_fill(freed, 0))
+        new["label"] = torch.where(is_label, symbols - _FIRST_LABEL, old.label)
+        if self.history is None:
+            return None
+        place = torch.where(is_word, old.written, self.history.shape[1] - 1)
+        history = self.history.scatter(1, place.unsqueeze(1), chosen.unsqueeze(1))
+        other = self.history.gather(1, old.compared.unsqueeze(1)).squeeze(1)
+        compared = torch.where(chosen == other, EQUAL, torch.where(chosen > other, 0, INFINITE))
+        floor = torch.where(is_word & (old.floor == EQUAL), compared, old.floor)
+        new["floor"] = floor.masked_fill(is_label, EQUAL)
+        new["begun"] = torch.where(begins, old.written, old.begun)
+        new["compared"] = torch.where(is_label, old.begun, old.compared + is_word)
+        new["written"] = old.written + is_word
+        return history
+
+
+@dataclass(frozen=True)
+class AnyPiece:
+    """No constraint but the length limit and what no sequence can hold: BOS, special pieces and padding.
+
+    Any symbol may follow any other, so that sequences may hold malformed entities. A row at its limit allows EOS only.
+    """
+
+    n_labels: int
+
+    def start(
+        self,
+        first: Tensor,
+        src_seq_len: Tensor,
+        lead: int,
+        tail: int,
+        limits: Tensor,
+        n_positions: int | None = None,
+    ) -> AnyPieceState:
+        """As :meth:`PointerConstraint.start`."""
+        check_limits(limits)
+        width = SourceLayout(first, src_seq_len, lead, tail, n_positions).width
+        positions = torch.arange(width, device=src_seq_len.device)
+        pointers = (positions >= lead) & (positions < (src_seq_len - tail).unsqueeze(1))
+        symbols = pointers.new_ones(limits.numel(), _FIRST_LABEL + self.n_labels)
+        symbols[:, BOS] = False
+        return AnyPieceState(torch.cat((symbols, pointers), 1), limits - 1)
+
+
+@dataclass(frozen=True)
+class AnyPieceState:
+    """State of :class:`AnyPiece`: the (R, V) legal symbols and the (R,) room that is left, EOS included."""
+
+    legal: Tensor
+    room: Tensor
+
+    def select(self, rows: Tensor) -> AnyPieceState:
+        """Rows in another order; a row may be dropped or repeated."""
+        return AnyPieceState(self.legal.index_select(0, rows), self.room.index_select(0, rows))
+
+    def allowed(self) -> Tensor:
+        """(R, V) bool: symbols that may come next."""
+        is_eos = torch.arange(self.legal.shape[1], device=self.legal.device) == EOS
+        return self.legal & ((self.room > 1).unsqueeze(1) | is_eos)
+
+    def advance(self, symbols: Tensor) -> AnyPieceState:
+        """The state after one more symbol per row."""
+        return AnyPieceState(self.legal, torch.where(symbols == EOS, 0, self.room - 1))

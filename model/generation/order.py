@@ -1,0 +1,240 @@
+"""Closed forms of the constraint: which words may come next, given the order of entities and the room that is left.
+
+An entity that starts later than the one before it is free: it is complete as soon as its form is. One that starts at
+the same word is *tied*: it must still end later, or end at the same word with words or a label that come later in
+order. The functions tell for every next word whether the cheapest way of meeting that fits into the room.
+
+Every function works on :class:`Registers`, one number per row, and never on symbols. Words count from 1, 0 is none.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from model.generation.tables import INFINITE, SentenceTables, suffix_min
+
+__all__ = ["CLOSED", "EQUAL", "OPEN", "OUTSIDE", "Registers", "RowTables", "allowed_words"]
+
+OUTSIDE, CLOSED, OPEN = 0, 1, 2
+"""Between entities; inside one that a label may end; inside one whose segment lacks its last word."""
+
+EQUAL = -1
+"""``Registers.floor`` of an entity whose words so far are those of the entity before."""
+
+
+class Registers(NamedTuple):
+    """State of the constraint: (R,) int64 each.
+
+    Attributes:
+        room: symbols that may still be written, EOS included; below 1 the row has ended.
+        phase: ``OUTSIDE``, ``CLOSED`` or ``OPEN``.
+        word: last word written.
+        start: first word of the entity, between entities of the one before.
+        end: last word of the entity before; 0 = none, or an entity that starts later than it (free).
+        label: label of the entity before, -1 = none.
+        floor: discontinuous: ``EQUAL``, or the lowest word that keeps a tied entity behind the one before (0 once its
+            words are greater, ``INFINITE`` once they are smaller).
+        compared: discontinuous: place in the history of the next word of the entity before.
+        begun: discontinuous: place in the history where this entity begins.
+        written: discontinuous: words in the history.
+        piece: last position written.
+        stop: last position of the word being written.
+    """
+
+    room: Tensor
+    phase: Tensor
+    word: Tensor
+    start: Tensor
+    end: Tensor
+    label: Tensor
+    floor: Tensor
+    compared: Tensor
+    begun: Tensor
+    written: Tensor
+    piece: Tensor
+    stop: Tensor
+
+
+class RowTables:
+    """The sentence tables as the rows of a beam see them.
+
+    Args:
+        tables: tables of the batch.
+        owner: (R,) sentence of every row.
+        pairs: entities are written as first and last words.
+        n_labels: L.
+    """
+
+    def __init__(self, tables: SentenceTables, owner: Tensor, *, pairs: bool, n_labels: int) -> None:
+        self.tables = tables
+        self.owner = owner
+        self.pairs = pairs
+        self.n_labels = n_labels
+        self.width = tables.cost.shape[1]
+        self.offset = owner * self.width
+        self.columns = torch.arange(self.width, device=owner.device)
+        self.cost = tables.cost.index_select(0, owner)
+
+    def select(self, rows: Tensor) -> RowTables:
+        """The tables of other rows."""
+        return RowTables(self.tables, self.owner[rows], pairs=self.pairs, n_labels=self.n_labels)
+
+    def at(self, table: Tensor, word: Tensor) -> Tensor:
+        """(R,) entries of a (B, N) table."""
+        return table.view(-1).index_select(0, self.offset + word)
+
+    def entry(self, phase: Tensor) -> Tensor:
+        """(R, N) cost of a word with all that must follow it, by the row's phase."""
+        if not self.pairs:
+            return self.cost
+        return self.tables.entry.index_select(0, self.owner * 2 + (phase == OPEN))
+
+
+def allowed_words(rows: RowTables, state: Registers, structure: str, history: Tensor | None, ordered: bool) -> Tensor:
+    """Words that may come next, unless a word is still being written.
+
+    Args:
+        rows: tables of the R rows.
+        state: their registers.
+        structure: ``flat``, ``nested`` or ``discontinuous``.
+        history: (R, M) words written so far, for ordered discontinuous entities.
+        ordered: entities must come in canonical order.
+
+    Returns:
+        (R, N) bool.
+    """
+    budget = state.room - 2  # a label and EOS are still to come
+    outside = state.phase == OUTSIDE
+    if structure == "discontinuous":
+        lowest = torch.where(outside, state.start, state.word + _gap(state.phase, rows.pairs))
+        if not ordered:
+            return _affordable(rows, state, lowest, budget)
+        return _discontinuous(rows, state, _Tie.of(rows, state, history), lowest, budget)
+    if structure == "flat":
+        beginning = state.end + 1
+        target = None
+    else:
+        # A tied entity of one segment must end at this word at least.
+        target = state.end + (state.label == rows.n_labels - 1) if ordered else None
+        beginning = state.start
+    if rows.pairs:
+        return _one_pair(rows, state, beginning, target, budget)
+    return _one_run(rows, state, beginning, target, budget)
+
+
+def _gap(phase: Tensor, pairs: bool) -> Tensor | int:
+    """Distance to the next word: in a list 1; in pairs 0 to a last word, 2 to a further segment."""
+    return (phase == CLOSED) * 2 if pairs else 1
+
+
+def _affordable(rows: RowTables, state: Registers, lowest: Tensor, budget: Tensor) -> Tensor:
+    return (rows.columns >= lowest.unsqueeze(1)) & (rows.entry(state.phase) <= budget.unsqueeze(1))
+
+
+def _one_run(rows: RowTables, state: Registers, beginning: Tensor, target: Tensor | None, budget: Tensor) -> Tensor:
+    """Lists without gaps: inside an entity only the word after the last one."""
+    outside = state.phase == OUTSIDE
+    lowest = torch.where(outside, beginning, state.word + 1)
+    highest = torch.where(outside, rows.width, lowest)
+    if target is not None:
+        prefix = rows.tables.prefix
+        to_come = (rows.at(prefix, target) - rows.at(prefix, lowest)).clamp(min=0)
+        lowest = lowest + ((state.end > 0) & (rows.at(rows.tables.cost, lowest) + to_come > budget))
+    return _affordable(rows, state, lowest, budget) & (rows.columns <= highest.unsqueeze(1))
+
+
+def _one_pair(rows: RowTables, state: Registers, beginning: Tensor, target: Tensor | None, budget: Tensor) -> Tensor:
+    """One first word and one last word."""
+    last = state.word
+    if target is not None:
+        needed = rows.at(rows.tables.cost, beginning) + rows.at(rows.tables.cheapest, target)
+        beginning = beginning + ((state.end > 0) & (needed > budget))
+        last = torch.where(state.end > 0, torch.maximum(last, target), last)
+    lowest = torch.where(state.phase == OUTSIDE, beginning, torch.where(state.phase == OPEN, last, rows.width))
+    return _affordable(rows, state, lowest, budget)
+
+
+class _Tie(NamedTuple):
+    """What a tied discontinuous entity is measured by: (R,) each.
+
+    Attributes:
+        equal: bool, its words so far are those of the entity before.
+        following: (R, 3) the next words of the entity before, from the one to compare with.
+        later_label: bool, a label greater than that of the entity before exists.
+        beyond: lowest cost of a word behind the end of the entity before.
+        at_end: cost of the last word of the entity before.
+    """
+
+    equal: Tensor
+    following: Tensor
+    later_label: Tensor
+    beyond: Tensor
+    at_end: Tensor
+
+    @classmethod
+    def of(cls, rows: RowTables, state: Registers, history: Tensor) -> _Tie:
+        places = state.compared.unsqueeze(1) + torch.arange(3, device=history.device)
+        return cls(
+            equal=state.floor == EQUAL,
+            following=history.gather(1, places),
+            later_label=state.label < rows.n_labels - 1,
+            beyond=rows.at(rows.tables.cheapest, state.end + 1),
+            at_end=rows.at(rows.tables.cost, state.end),
+        )
+
+
+def _discontinuous(rows: RowTables, state: Registers, tie: _Tie, lowest: Tensor, budget: Tensor) -> Tensor:
+    """Lists with gaps, or any number of pairs.
+
+    From a word of a list, and from the first word of a segment, a tied entity gets behind the one before at the lowest
+    cost by one more word: one beyond its end, or, if its words are or will be greater, the same last word.
+    """
+    following, following2 = tie.following[:, 0], tie.following[:, 1]
+    greater_later = following2 < state.end
+    if not rows.pairs:
+        # Behind the last word the history goes on with other entities.
+        greater_later = greater_later & (following < state.end)
+    same_end_from = following + ~(tie.later_label | greater_later)
+    same_end_from = torch.where(tie.equal, same_end_from, state.floor).minimum(state.end + 1)
+    free_from = state.end + 1 if rows.pairs else torch.maximum(same_end_from, state.end)
+    # Between entities only the word where the one before starts is tied.
+    cap = torch.where(state.phase == OUTSIDE, state.start + 1, INFINITE)
+    same_end_from = same_end_from.minimum(cap).unsqueeze(1)
+    free_from = free_from.minimum(cap).unsqueeze(1)
+    cost, budget = rows.cost, budget.unsqueeze(1)
+    beyond = tie.beyond.unsqueeze(1)
+    same_end = tie.beyond.minimum(tie.at_end).unsqueeze(1)
+    allowed = (rows.columns >= lowest.unsqueeze(1)) & (rows.entry(state.phase) <= budget)
+    allowed &= (rows.columns >= free_from) | (cost <= budget - same_end)
+    allowed &= (rows.columns >= same_end_from) | (cost <= budget - beyond)
+    if not rows.pairs:
+        return allowed
+    closing = (rows.columns >= lowest.unsqueeze(1)) & (cost + _need_after_segment(rows, state, tie) <= budget)
+    return torch.where((state.phase == OPEN).unsqueeze(1), closing, allowed)
+
+
+def _need_after_segment(rows: RowTables, state: Registers, tie: _Tie) -> Tensor:
+    """(R, N) lowest cost of what a tied entity of pairs needs after a segment that ends at this word."""
+    columns, end = rows.columns, state.end.unsqueeze(1)
+    following, following2, following3 = tie.following.unbind(1)
+    # Cheapest first word between the word after next and the old end.
+    inner = suffix_min(rows.cost.masked_fill(columns > end, INFINITE))
+    inner_after = torch.cat((inner[:, 2:], inner.new_full((inner.shape[0], 2), INFINITE)), 1)
+    after_end = rows.at(rows.tables.cost, (state.end + 1)).unsqueeze(1)
+    pair_behind = rows.at(rows.tables.cheapest_pair, state.end + 2)
+    beyond = inner_after.minimum(after_end) + tie.beyond.unsqueeze(1)
+    beyond = beyond.minimum(pair_behind.unsqueeze(1))
+    # Another segment that ends at the old end: behind a greater word any, behind an equal one a greater one.
+    from_word = following2 + ((following3 == state.end) & ~tie.later_label)
+    equal_need = inner.gather(1, from_word.unsqueeze(1))
+    greater_than = torch.where(tie.equal, following, state.floor).unsqueeze(1)
+    same_end = torch.where(columns > greater_than, inner_after, INFINITE)
+    is_equal = tie.equal.unsqueeze(1) & (columns == greater_than)
+    same_end = torch.where(is_equal, equal_need, same_end) + tie.at_end.unsqueeze(1)
+    need = beyond.minimum(same_end)
+    complete = (state.end > greater_than.squeeze(1)) | (tie.equal & (following == state.end) & tie.later_label)
+    need_at_end = torch.where(complete, 0, pair_behind).unsqueeze(1)
+    return torch.where(columns < end, need, torch.where(columns == end, need_at_end, 0))

@@ -1,0 +1,278 @@
+"""The pointer-generator of Yan et al. (2021): an encoder-decoder that writes labels and source positions.
+
+A unified generative framework for various NER subtasks, https://arxiv.org/abs/2106.01223, section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from data.codecs.symbols import EOS
+from errors import ConfigError
+from model.backbones import Backbone
+from model.decode_state import DecodeState
+from model.label_rows import init_label_rows, label_pieces, reference_label_ids
+
+__all__ = ["DECODER_TYPES", "PointerConfig", "PointerModel"]
+
+DECODER_TYPES = ("none", "avg_score", "avg_feature")
+
+# What the reference writes into the columns that cannot be chosen; recorded, so kept in compat mode.
+_COMPAT_BOS_LOGIT = -1e24
+_COMPAT_MASKED_LOGIT = -1e32
+_IGNORED = -100
+
+
+@dataclass(frozen=True)
+class PointerConfig:
+    """Shape of the head.
+
+    Attributes:
+        decoder_type: ``none`` scores a position by its encoder state, the other two by the mean of encoder state and
+            piece embedding; ``avg_score`` and ``avg_feature`` are the same function up to rounding.
+        encoder_mlp: whether encoder states pass through two linear layers first.
+        dropout: of the head.
+        compat: repeat the reference's label rows, scoring order and mask values.
+    """
+
+    decoder_type: str = "avg_feature"
+    encoder_mlp: bool = True
+    dropout: float = 0.3
+    compat: bool = False
+
+    def __post_init__(self) -> None:
+        if self.decoder_type not in DECODER_TYPES:
+            raise ConfigError(
+                f"model.decoder_type: unknown value {self.decoder_type!r}. Expected one of {', '.join(DECODER_TYPES)}."
+            )
+        if not 0.0 <= self.dropout < 1.0:
+            raise ConfigError(f"model.dropout: {self.dropout} is no probability. Expected 0 <= dropout < 1.")
+
+    @property
+    def has_mlp(self) -> bool:
+        """The reference gives type ``none`` its encoder MLP whatever the option says."""
+        return self.encoder_mlp or (self.compat and self.decoder_type == "none")
+
+
+class PointerModel(nn.Module):
+    """Backbone and pointer head; symbols are 0 BOS, 1 EOS, L labels, then one per source position.
+
+    Args:
+        backbone: its embedding grows by the label rows.
+        label_words: natural words of every label, in symbol order.
+        config: shape of the head.
+        label_token_ids: rows of the labels in compat mode, where the pipe has numbered them; None: numbered here.
+        initialise: False for a model whose weights, rows included, are loaded afterwards.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        label_words: Sequence[str],
+        config: PointerConfig | None = None,
+        *,
+        label_token_ids: Sequence[int] | None = None,
+        initialise: bool = True,
+    ) -> None:
+        super().__init__()
+        if not label_words:
+            raise ConfigError("labels: an empty label set. Expected at least one label in the training data.")
+        self.backbone = backbone
+        self.config = config or PointerConfig()
+        self.n_labels = len(label_words)
+        self.shift = 2 + self.n_labels
+        rows = self._add_label_rows(label_words, label_token_ids) if initialise else [0] * self.n_labels
+        frame = [backbone.bos_id, backbone.eos_id]
+        # The reference feeds labels in symbol order, but scores them in the order of their rows.
+        scored = range(min(rows), max(rows) + 1) if initialise and self.config.compat else rows
+        self.register_buffer("input_rows", torch.tensor(frame + rows))
+        self.register_buffer("score_rows", torch.tensor(frame + list(scored)))
+        self.head_dropout = nn.Dropout(self.config.dropout)
+        self.encoder_mlp = self._build_mlp() if self.config.has_mlp else None
+
+    def _add_label_rows(self, words: Sequence[str], token_ids: Sequence[int] | None) -> list[int]:
+        backbone, tokenizer = self.backbone, self.backbone.tokenizer
+        pieces = label_pieces(tokenizer, words)
+        if not self.config.compat:
+            rows = list(range(backbone.n_rows, backbone.n_rows + len(words)))
+            backbone.resize(backbone.n_rows + len(words))
+            init_label_rows(backbone.embedding.weight, rows, pieces)
+            return rows
+        rows = list(token_ids if token_ids is not None else reference_label_ids(tokenizer, words))
+        # The reference counts the tokenizer's own specials once more when it enlarges the matrix.
+        n_specials = sum(not token.startswith("<<") for token in set(tokenizer.all_special_tokens))
+        backbone.resize(max(backbone.n_rows + n_specials + len(set(rows)), max(rows) + 1))
+        init_label_rows(backbone.embedding.weight, rows, pieces, compat_words=words)
+        return rows
+
+    def _build_mlp(self) -> nn.Sequential:
+        width = self.backbone.hidden_size
+        return nn.Sequential(
+            nn.Linear(width, width), nn.Dropout(self.config.dropout), nn.ReLU(), nn.Linear(width, width)
+        )
+
+    def forward(
+        self,
+        src_tokens: Tensor,
+        src_seq_len: Tensor,
+        tgt_tokens: Tensor,
+        tgt_seq_len: Tensor | None = None,
+        first: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Score every target symbol after BOS, given those before it.
+
+        Args:
+            src_tokens: (B, S) pieces with specials.
+            src_seq_len: (B,) lengths, specials included.
+            tgt_tokens: (B, T) symbols, BOS first; every 1 behind a row's first 1 is padding.
+            tgt_seq_len: unused, the padding is in ``tgt_tokens``.
+            first: unused, pointers are piece positions and the constraint knows the legal ones.
+
+        Returns:
+            ``logits`` (B, T-1, 2+L+S) float32 and ``loss``, the mean cross entropy over all symbols but padding.
+
+        Raises:
+            SequenceTooLongError: more pieces or symbols than the backbone has positions.
+        """
+        n_rows, n_pieces = src_tokens.shape
+        src_mask = _length_mask(src_tokens, src_seq_len)
+        is_padding = _padding(tgt_tokens)
+        inputs = self._row_table(src_tokens, src_mask).gather(1, tgt_tokens[:, :-1])
+        inputs = inputs.masked_fill(is_padding[:, :-1], self.backbone.pad_id)
+        # One lookup for encoder, decoder and scores: see Backbone.embed.
+        ids = torch.cat([src_tokens.flatten(), inputs.flatten(), self.score_rows])
+        source, target, symbols = self.backbone.embed(ids).split([src_tokens.numel(), inputs.numel(), self.shift])
+        source = source.view(n_rows, n_pieces, -1)
+        attention_mask = self.backbone.attention_mask(src_mask)
+        memory = self.backbone.encode(source, attention_mask)
+        # Padding stands behind every real step, where the causal mask hides it; only its own logits tell the two apart.
+        target_mask = ~is_padding[:, :-1] if self.config.compat else None
+        hidden = self.backbone.decode(target.view(*inputs.shape, -1), target_mask, memory, attention_mask)
+        hidden = self.head_dropout(hidden) * self.backbone.output_scale
+        logits = torch.cat(
+            [
+                hidden @ self.head_dropout(symbols).T,
+                hidden @ self._candidates(memory, source).transpose(1, 2),
+            ],
+            dim=-1,
+        )
+        logits = self._mask(logits.float(), self._legal(src_tokens, src_mask).unsqueeze(1))
+        wanted = tgt_tokens[:, 1:].masked_fill(is_padding[:, 1:], _IGNORED)
+        loss = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=_IGNORED)
+        return {"logits": logits, "loss": loss}
+
+    @torch.no_grad()
+    def start(self, src_tokens: Tensor, src_seq_len: Tensor) -> DecodeState:
+        """Encode B sentences and compute everything that stays the same while they are decoded.
+
+        Args:
+            src_tokens: (B, S) pieces with specials.
+            src_seq_len: (B,) lengths, specials included.
+
+        Returns:
+            the state of B rows before their first symbol, BOS.
+        """
+        src_mask = _length_mask(src_tokens, src_seq_len)
+        attention_mask = self.backbone.attention_mask(src_mask)
+        source = self.backbone.embed(src_tokens)
+        memory = self.backbone.encode(source, attention_mask)
+        symbols = self.backbone.embed(self.score_rows).expand(len(src_tokens), -1, -1)
+        columns = torch.cat([symbols, self._candidates(memory, source).to(symbols.dtype)], dim=1)
+        return DecodeState(
+            row_table=self._row_table(src_tokens, src_mask),
+            columns=columns * self.backbone.output_scale,
+            legal=self._legal(src_tokens, src_mask),
+            memory=memory,
+            memory_mask=attention_mask,
+            is_finished=src_tokens.new_zeros(len(src_tokens), dtype=torch.bool),
+            sentence_idx=torch.arange(len(src_tokens), device=src_tokens.device),
+            cache=self.backbone.new_cache(),
+        )
+
+    @torch.no_grad()
+    def step(self, symbols: Tensor, state: DecodeState) -> Tensor:
+        """Feed one symbol per row and score the next.
+
+        Args:
+            symbols: (R,) the symbols written last, BOS at the first step.
+            state: of R rows; moves on by one step.
+
+        Returns:
+            (R, 2+L+S) float32 logits; columns that no target ever holds have the lowest value.
+
+        Raises:
+            SequenceTooLongError: the backbone has no position left.
+        """
+        inputs = state.row_table.gather(1, symbols.unsqueeze(1))
+        is_end = symbols == EOS
+        inputs = inputs.masked_fill((is_end & state.is_finished).unsqueeze(1), self.backbone.pad_id)
+        state.is_finished = state.is_finished | is_end
+        hidden = self.backbone.decode(inputs, None, state.memory, state.memory_mask, state.cache)
+        logits = torch.bmm(state.columns, hidden[:, -1:].to(state.columns.dtype).transpose(1, 2)).squeeze(-1)
+        return self._mask(logits.float(), state.legal)
+
+    def parameter_groups(self, weight_decay: float) -> list[dict[str, object]]:
+        """Parameters for the optimizer: decoder and head, encoder, and those free of weight decay.
+
+        The shared embedding is in the encoder's group. Free are all layer norms and biases; in compat mode, as in the
+        reference, only the encoder's layer norms.
+        """
+        norms = {parameter for norm in self.backbone.layer_norms() for parameter in norm.parameters()}
+        encoder = set(self.backbone.network.encoder.parameters()) | {self.backbone.embedding.weight}
+        groups: dict[str, list[nn.Parameter]] = {"decoder": [], "encoder": [], "no_decay": []}
+        for name, parameter in self.named_parameters():
+            if self.config.compat:
+                is_free = parameter in norms and parameter in encoder
+            else:
+                is_free = parameter in norms or name.endswith(".bias")
+            groups["no_decay" if is_free else "encoder" if parameter in encoder else "decoder"].append(parameter)
+        return [
+            {"name": name, "params": members, "weight_decay": 0.0 if name == "no_decay" else weight_decay}
+            for name, members in groups.items()
+        ]
+
+    def _row_table(self, src_tokens: Tensor, src_mask: Tensor) -> Tensor:
+        """(B, 2+L+S) embedding row that each symbol of a sentence is fed as."""
+        if self.config.compat:
+            src_tokens = src_tokens.masked_fill(~src_mask, self.backbone.bos_id)
+        return torch.cat([self.input_rows.expand(len(src_tokens), -1), src_tokens], dim=1)
+
+    def _candidates(self, memory: Tensor, source: Tensor) -> Tensor:
+        """(B, S, H) what a decoder state is compared with, position by position."""
+        states = memory if self.encoder_mlp is None else self.encoder_mlp(memory)
+        if self.config.decoder_type == "none":
+            return states
+        return (states + self.head_dropout(source)) * 0.5
+
+    def _legal(self, src_tokens: Tensor, src_mask: Tensor) -> Tensor:
+        """(B, 2+L+S) bool: EOS, labels and the pieces of the sentence, without its special pieces."""
+        if self.config.compat:
+            pieces = (src_tokens == self.backbone.eos_id).cumsum(dim=1) == 0
+        else:
+            pieces = functional.pad(src_mask[:, self.backbone.tail :], (0, self.backbone.tail))
+        legal = functional.pad(pieces, (self.shift, 0), value=True)
+        legal[:, 0] = False
+        legal[:, self.shift : self.shift + self.backbone.lead] = False
+        return legal
+
+    def _mask(self, logits: Tensor, legal: Tensor) -> Tensor:
+        if not self.config.compat:
+            return logits.masked_fill(~legal, torch.finfo(logits.dtype).min)
+        logits = logits.masked_fill(~legal, _COMPAT_MASKED_LOGIT)
+        return logits.index_fill(-1, logits.new_zeros(1, dtype=torch.long), _COMPAT_BOS_LOGIT)
+
+
+def _length_mask(src_tokens: Tensor, src_seq_len: Tensor) -> Tensor:
+    """(B, S) bool, True = piece."""
+    return torch.arange(src_tokens.shape[1], device=src_tokens.device) < src_seq_len.unsqueeze(1)
+
+
+def _padding(tgt_tokens: Tensor) -> Tensor:
+    """(B, T) bool, True = behind the row's first end symbol."""
+    is_end = tgt_tokens == EOS
+    return is_end.cumsum(dim=1) > is_end

@@ -1,0 +1,257 @@
+"""Where a backbone comes from: a folder, the Hugging Face hub, or random weights with a tokenizer trained on the corpus."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import huggingface_hub
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoTokenizer, BartConfig, PreTrainedConfig, PreTrainedTokenizerBase, T5Config
+
+from errors import ConfigError, MissingBackendError
+from model.backbones import Backbone, backbone_class
+from model.tokenizers import train_byte_bpe, train_unigram
+
+__all__ = ["SCRATCH", "load_backbone", "load_tokenizer", "read_config", "read_tokenizer"]
+
+_SCRATCH_PREFIXES = ("scratch:", "scratch-t5:")
+_ADVICE = (
+    "Point --backbone at a local folder with config.json, model.safetensors and the tokenizer files, "
+    "or at scratch:tiny, which needs nothing."
+)
+# What from_pretrained raises for files that are missing, damaged or of another model.
+_LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, pickle.UnpicklingError)
+
+
+@dataclass(frozen=True)
+class ScratchShape:
+    """Size of a backbone with random weights."""
+
+    width: int
+    layers: int
+    heads: int
+    vocab_size: int
+
+
+SCRATCH: dict[str, ScratchShape] = {
+    "scratch:tiny": ScratchShape(width=128, layers=2, heads=4, vocab_size=2000),
+    "scratch:small": ScratchShape(width=256, layers=3, heads=4, vocab_size=4000),
+    "scratch:base": ScratchShape(width=768, layers=6, heads=12, vocab_size=16000),
+    "scratch-t5:tiny": ScratchShape(width=128, layers=2, heads=4, vocab_size=2000),
+    "scratch-t5:small": ScratchShape(width=256, layers=3, heads=4, vocab_size=4000),
+}
+
+
+def load_backbone(
+    spec: str,
+    *,
+    corpus_words: Iterable[Sequence[str]] | None = None,
+    seed: int = 0,
+    attention: str = "sdpa",
+    cache_dir: Path | None = None,
+    dropout: float | None = None,
+) -> Backbone:
+    """The backbone that ``--backbone`` names.
+
+    Args:
+        spec: a local folder, a hub id, or one of :data:`SCRATCH`.
+        corpus_words: training sentences as word lists; only the scratch backbones read them.
+        seed: of the random weights; the global random state is left as it was.
+        attention: ``sdpa`` or ``eager``; a network that lacks ``sdpa`` gets ``eager``.
+        cache_dir: where the hub keeps its files, None for its own default.
+        dropout: overrides all dropouts of the backbone; None keeps those of its configuration.
+
+    Raises:
+        ConfigError: a scratch size that does not exist, or no words to train its tokenizer on.
+        MissingBackendError: the folder or hub entry is missing, incomplete, damaged or of an unsupported kind.
+    """
+    if spec.startswith(_SCRATCH_PREFIXES):
+        return _from_scratch(spec, corpus_words, seed=seed, attention=attention, dropout=dropout)
+    location = _locate(spec)
+    options = {"cache_dir": cache_dir, "local_files_only": location is not None or not _hub_is_reachable()}
+    where = str(location or spec)
+    config = read_config(where, **options)
+    kind = backbone_class(config.model_type, where)
+    _set_dropout(config, kind, dropout)
+    tokenizer = read_tokenizer(where, **options)
+    network_class = kind.network_class(config.model_type)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = network_class.from_pretrained(
+                where,
+                config=config,
+                attn_implementation=_attention(network_class, attention),
+                dtype=torch.float32,
+                weights_only=True,
+                **options,
+            )
+    except _LOADING_ERRORS as error:
+        raise _missing(where, "no usable weights", error) from None
+    return kind(network, tokenizer)
+
+
+def load_tokenizer(
+    spec: str, *, corpus_words: Iterable[Sequence[str]], cache_dir: Path | None = None
+) -> tuple[PreTrainedTokenizerBase, list[str]]:
+    """The tokenizer of a backbone without its weights, to look at a corpus before anything is trained.
+
+    Returns:
+        the tokenizer and remarks for the user: where the hub cannot be reached, it is one trained on the corpus.
+
+    Raises:
+        ConfigError: a scratch size that does not exist, or no words to train on.
+        MissingBackendError: a folder without a usable tokenizer.
+    """
+    if spec.startswith(_SCRATCH_PREFIXES):
+        return _train_tokenizer(spec, corpus_words), []
+    location = _locate(spec)
+    options = {"cache_dir": cache_dir, "local_files_only": location is not None or not _hub_is_reachable()}
+    try:
+        return read_tokenizer(str(location or spec), **options), []
+    except MissingBackendError:
+        if location is not None:
+            raise
+    stand_in = "scratch:small"
+    remark = (
+        f"backbone: the tokenizer of {spec} is not on this machine and the hub gave none; pieces are counted "
+        f"with one trained on this corpus ({stand_in})."
+    )
+    return _train_tokenizer(stand_in, corpus_words), [remark]
+
+
+def read_config(where: str, **options: object) -> PreTrainedConfig:
+    """The configuration stored in a folder or on the hub; raises :class:`MissingBackendError`."""
+    try:
+        return AutoConfig.from_pretrained(where, trust_remote_code=False, **options)
+    except _LOADING_ERRORS as error:
+        raise _missing(where, "no usable config.json", error) from None
+
+
+def read_tokenizer(where: str, **options: object) -> PreTrainedTokenizerBase:
+    """The fast tokenizer stored in a folder or on the hub; raises :class:`MissingBackendError`."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options)
+    except _LOADING_ERRORS as error:
+        raise _missing(where, "no usable tokenizer", error) from None
+    # Without any file some classes come back with nothing but their special pieces.
+    if len(tokenizer) <= len(tokenizer.all_special_tokens) + 1:
+        raise _missing(where, "no usable tokenizer", None)
+    return tokenizer
+
+
+def _locate(spec: str) -> Path | None:
+    """The folder that ``spec`` names, None if it can only be a hub id."""
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_absolute() or spec.startswith((".", "~")) or spec.count("/") > 1 or path.exists():
+        raise MissingBackendError(f"{spec}: no such model folder. Expected a folder or a hub id. {_ADVICE}")
+    return None
+
+
+def _hub_is_reachable() -> bool:
+    """False where the hub's name does not even resolve: its client would retry for half a minute."""
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        return False
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return True
+    try:
+        socket.getaddrinfo(urlsplit(huggingface_hub.constants.ENDPOINT).hostname, 443)
+    except OSError:
+        return False
+    return True
+
+
+def _missing(where: str, what: str, error: BaseException | None) -> MissingBackendError:
+    reason = f" ({' '.join(str(error).split())[:200]})" if error is not None else ""
+    if not Path(where).is_dir() and not _hub_is_reachable():
+        what = f"{what}: not among the files kept from the hub, and there is no network"
+        reason = ""
+    return MissingBackendError(f"{where}: {what}{reason}. Expected a pretrained encoder-decoder. {_ADVICE}")
+
+
+def _attention(network_class: type, wanted: str) -> str:
+    if wanted not in ("sdpa", "eager"):
+        raise ConfigError(f"backbone: unknown attention {wanted!r}. Expected sdpa or eager. Change model.attention.")
+    return wanted if wanted == "eager" or getattr(network_class, "_supports_sdpa", False) else "eager"
+
+
+def _set_dropout(config: PreTrainedConfig, kind: type[Backbone], dropout: float | None) -> None:
+    if dropout is not None:
+        for name in kind.dropout_fields:
+            setattr(config, name, dropout)
+
+
+def _from_scratch(
+    spec: str,
+    corpus_words: Iterable[Sequence[str]] | None,
+    *,
+    seed: int,
+    attention: str,
+    dropout: float | None,
+) -> Backbone:
+    tokenizer = _train_tokenizer(spec, corpus_words)
+    config = (_t5_config if _is_t5(spec) else _bart_config)(SCRATCH[spec], tokenizer)
+    kind = backbone_class(config.model_type, spec)
+    _set_dropout(config, kind, dropout)
+    network_class = kind.network_class(config.model_type)
+    config._attn_implementation = _attention(network_class, attention)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = network_class(config)
+    return kind(network, tokenizer, is_fresh=True)
+
+
+def _train_tokenizer(spec: str, corpus_words: Iterable[Sequence[str]] | None) -> PreTrainedTokenizerBase:
+    shape = SCRATCH.get(spec)
+    if shape is None:
+        raise ConfigError(f"backbone: unknown size {spec!r}. Expected one of {', '.join(SCRATCH)}. Change --backbone.")
+    if corpus_words is None:
+        raise ConfigError(f"backbone: {spec} without a corpus. Expected sentences to train its tokenizer on.")
+    return (train_unigram if _is_t5(spec) else train_byte_bpe)(corpus_words, shape.vocab_size)
+
+
+def _is_t5(spec: str) -> bool:
+    return spec.startswith("scratch-t5:")
+
+
+def _bart_config(shape: ScratchShape, tokenizer: PreTrainedTokenizerBase) -> BartConfig:
+    return BartConfig(
+        vocab_size=len(tokenizer),
+        d_model=shape.width,
+        encoder_layers=shape.layers,
+        decoder_layers=shape.layers,
+        encoder_attention_heads=shape.heads,
+        decoder_attention_heads=shape.heads,
+        encoder_ffn_dim=4 * shape.width,
+        decoder_ffn_dim=4 * shape.width,
+        max_position_embeddings=1024,
+        init_std=0.02,
+        bos_token_id=tokenizer.bos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=tokenizer.eos_token_id,
+        forced_eos_token_id=None,
+    )
+
+
+def _t5_config(shape: ScratchShape, tokenizer: PreTrainedTokenizerBase) -> T5Config:
+    return T5Config(
+        vocab_size=len(tokenizer),
+        d_model=shape.width,
+        d_kv=shape.width // shape.heads,
+        d_ff=4 * shape.width,
+        num_layers=shape.layers,
+        num_heads=shape.heads,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=tokenizer.pad_token_id,
+    )

@@ -1,0 +1,53 @@
+"""Set-up of all tests: patches before fastNLP, no network, few threads; where the shared data lies."""
+
+import os
+import socket
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "2")  # before torch is imported
+
+import pytest
+
+import patches
+
+ROOT = Path(__file__).resolve().parents[1]
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+patches.apply_all()
+
+
+def _guarded(original):
+    """``connect`` that reaches this machine only."""
+
+    def connect(self, address, *rest):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in LOOPBACK:
+            raise RuntimeError(f"a test tried to reach {address[0]!r} over the network")
+        return original(self, address, *rest)
+
+    return connect
+
+
+socket.socket.connect = _guarded(socket.socket.connect)
+socket.socket.connect_ex = _guarded(socket.socket.connect_ex)
+
+
+def folder_or_skip(variable: str, default: Path) -> Path:
+    """The folder that an environment variable names, or the default; skips the test where it is absent."""
+    folder = Path(os.environ.get(variable) or default)
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there: set {variable} to the folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the real corpora and of the awkward files, from GENNER_SHARED_DATA."""
+    return folder_or_skip("GENNER_SHARED_DATA", ROOT.parent / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def fixtures_dir() -> Path:
+    """Folder of the committed fixtures."""
+    return ROOT / "tests" / "fixtures"

@@ -1,0 +1,207 @@
+"""Entities -> pointer symbols -> entities."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.codecs.pointer import BOS, EOS, PointerCodec, PointerVocab, Reject
+from data.schema import Entity, merge_segments, sort_entities
+from errors import ConfigError, DataFormatError
+
+UNITS = ("word", "span", "bpe", "span_bpe")
+LABELS = ("DRUG", "PART", "SIGN")
+VOCAB = PointerVocab(LABELS)  # shift 5
+BOUNDS = [1, 3, 4, 7, 8, 9]  # five words of 2, 1, 3, 1, 1 pieces behind one special piece
+
+
+def entity(label: str, *offsets: int) -> Entity:
+    return Entity.from_flat(label, list(offsets))
+
+
+@st.composite
+def sentences(draw: st.DrawFn) -> tuple[list[int], list[Entity]]:
+    """Bounds of a sentence and any entities in it: flat, nested, crossing, discontinuous, repeated."""
+    lengths = draw(st.lists(st.integers(1, 4), min_size=1, max_size=12))
+    bounds = [draw(st.integers(0, 1))]
+    for length in lengths:
+        bounds.append(bounds[-1] + length)
+    word = st.integers(0, len(lengths) - 1)
+    cover = st.sets(word, min_size=1, max_size=6)
+    one = st.builds(
+        lambda label, words: Entity(label, merge_segments((w, w + 1) for w in words)), st.sampled_from(LABELS), cover
+    )
+    return bounds, draw(st.lists(one, max_size=6))
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@given(sentence=sentences())
+@settings(max_examples=150, deadline=None)
+def test_round_trip(unit: str, sentence: tuple[list[int], list[Entity]]) -> None:
+    bounds, entities = sentence
+    codec = PointerCodec(VOCAB, unit)
+    target = codec.encode(entities, bounds)
+    decoded = codec.decode(target.symbols, bounds)
+    assert decoded.entities == list(dict.fromkeys(sort_entities(entities)))
+    assert not decoded.rejected
+    assert decoded.closed
+    assert [target.symbols[start:end] for start, end in decoded.symbol_spans] == target.groups
+    assert [codec.entity_of_group(group, bounds) for group in target.groups] == decoded.entities
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@given(sentence=sentences())
+@settings(max_examples=80, deadline=None)
+def test_compat_keeps_order_and_repetitions(unit: str, sentence: tuple[list[int], list[Entity]]) -> None:
+    bounds, entities = sentence
+    codec = PointerCodec(VOCAB, unit, compat=True)
+    assert codec.decode(codec.encode(entities, bounds).symbols, bounds).entities == entities
+
+
+@pytest.mark.parametrize("compat", [False, True])
+@pytest.mark.parametrize("unit", UNITS)
+@given(sentence=sentences(), symbols=st.lists(st.integers(0, 24), max_size=24))
+@settings(max_examples=150, deadline=None)
+def test_any_sequence_is_read_and_every_symbol_accounted_for(
+    unit: str, compat: bool, sentence: tuple[list[int], list[Entity]], symbols: list[int]
+) -> None:
+    """Entities and rejects together are the sequence up to EOS, and what is an entity encodes to what was written."""
+    bounds, _ = sentence
+    codec = PointerCodec(VOCAB, unit, compat=compat)
+    sequence = [BOS, *symbols]
+    decoded = codec.decode(sequence, bounds)
+    read = sequence[1 : sequence.index(EOS)] if EOS in sequence else sequence[1 : -1 if compat else None]
+    written = [symbol for start, end in decoded.symbol_spans for symbol in sequence[start:end]]
+    rejected = [symbol for reject in decoded.rejected for symbol in reject.key]
+    assert sorted(written + rejected) == sorted(read)
+    assert decoded.closed == (EOS in sequence)
+    for found, (start, end) in zip(decoded.entities, decoded.symbol_spans, strict=True):
+        assert codec.encode([found], bounds).groups == [sequence[start:end]]
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [
+        ("word", [0, 6, 8, 4, 9, 12, 2, 1]),
+        ("span", [0, 6, 8, 4, 9, 11, 13, 13, 2, 1]),
+        ("bpe", [0, 6, 7, 8, 4, 9, 10, 11, 13, 2, 1]),
+        ("span_bpe", [0, 6, 7, 8, 4, 9, 10, 11, 9, 10, 11, 13, 13, 2, 1]),
+    ],
+)
+def test_targets_of_a_flat_and_a_discontinuous_entity(unit: str, expected: list[int]) -> None:
+    entities = [entity("DRUG", 2, 3, 4, 5), entity("SIGN", 0, 2)]
+    if unit == "word":
+        expected = [0, 6, 8, 4, 9, 13, 2, 1]
+    assert PointerCodec(VOCAB, unit).encode(entities, BOUNDS).symbols == expected
+
+
+def test_default_order_is_start_then_end_and_repetitions_go() -> None:
+    entities = [entity("SIGN", 0, 2), entity("PART", 1, 2), entity("DRUG", 0, 1), entity("SIGN", 0, 2)]
+    decoded = PointerCodec(VOCAB, "span").decode(PointerCodec(VOCAB, "span").encode(entities, BOUNDS).symbols, BOUNDS)
+    assert decoded.entities == [entity("DRUG", 0, 1), entity("SIGN", 0, 2), entity("PART", 1, 2)]
+
+
+def test_no_entities() -> None:
+    codec = PointerCodec(VOCAB, "word")
+    assert codec.encode([], BOUNDS).symbols == [BOS, EOS]
+    for symbols in ([BOS, EOS], [BOS, EOS, EOS], [BOS], []):
+        decoded = codec.decode(symbols, BOUNDS)
+        assert (decoded.entities, decoded.rejected) == ([], [])
+
+
+# unit, symbols between BOS and EOS, entities, rejects; pointers are 5 + piece
+READINGS = {
+    "label without pointers": ("word", [2, 6, 3, 4], [entity("PART", 0, 1)], [("empty", (2,)), ("empty", (4,))]),
+    "pointers left open": ("word", [6, 3, 8, 9], [entity("PART", 0, 1)], [("open", (8, 9))]),
+    "word: descending": ("word", [8, 6, 2], [], [("order", (8, 6, 2))]),
+    "word: twice the same": ("word", [8, 8, 2], [], [("order", (8, 8, 2))]),
+    "word: inner piece": ("word", [6, 7, 2], [], [("unaligned", (6, 7, 2))]),
+    "word: special piece": ("word", [5, 2], [], [("unaligned", (5, 2))]),
+    "word: behind the end": ("word", [14, 2], [], [("unaligned", (14, 2))]),
+    "span: odd": ("span", [6, 7, 8, 2], [], [("order", (6, 7, 8, 2))]),
+    "span: descending": ("span", [9, 7, 2], [], [("order", (9, 7, 2))]),
+    "span: from an inner piece": ("span", [7, 8, 2], [], [("unaligned", (7, 8, 2))]),
+    "span: to an inner piece": ("span", [6, 6, 2], [], [("unaligned", (6, 6, 2))]),
+    "span: one word": ("span", [8, 8, 2], [entity("DRUG", 1, 2)], []),
+    "span: the last word": ("span", [13, 13, 2], [entity("DRUG", 4, 5)], []),
+    "bpe: word not complete": ("bpe", [6, 8, 2], [], [("unaligned", (6, 8, 2))]),
+    "bpe: last word not complete": ("bpe", [9, 10, 2], [], [("unaligned", (9, 10, 2))]),
+    "bpe: twice the same": ("bpe", [8, 8, 2], [], [("order", (8, 8, 2))]),
+    "span_bpe: odd": ("span_bpe", [6, 7, 2], [], [("order", (6, 7, 2))]),
+    "span_bpe: descending": ("span_bpe", [8, 6, 7, 2], [], [("order", (8, 6, 7, 2))]),
+    "span_bpe: word not complete": ("span_bpe", [6, 7, 9, 10, 2], [], [("unaligned", (6, 7, 9, 10, 2))]),
+    "bos as label": ("word", [6, 0, 8, 2], [entity("DRUG", 1, 2)], [("bos", (6, 0))]),
+    "bos as label of an inner piece": ("word", [7, 0], [], [("bos", (7, 0))]),
+    "bos without pointers": ("word", [0, 0], [], [("empty", (0,)), ("empty", (0,))]),
+    "bos behind pointers in disorder": ("word", [8, 6, 0], [], [("order", (8, 6, 0))]),
+    "repetitions stay": ("word", [6, 2, 6, 2], [entity("DRUG", 0, 1)] * 2, []),
+}
+
+
+@pytest.mark.parametrize("compat", [False, True])
+@pytest.mark.parametrize("name", READINGS)
+def test_readings(name: str, compat: bool) -> None:
+    unit, symbols, entities, rejects = READINGS[name]
+    decoded = PointerCodec(VOCAB, unit, compat=compat).decode([BOS, *symbols, EOS, 6, 2], BOUNDS)
+    assert decoded.entities == entities
+    assert decoded.rejected == [Reject(*reject) for reject in rejects]
+    assert sum(decoded.rejected_counts.values()) == len(rejects)
+
+
+@pytest.mark.parametrize(
+    ("unit", "group", "segments"),
+    [
+        ("span", [6, 7, 8, 8, 2], [(0, 1), (1, 2)]),
+        ("span", [6, 8, 8, 11, 2], [(0, 2), (1, 3)]),
+        ("span_bpe", [6, 7, 6, 7, 8, 8, 2], [(0, 1), (1, 2)]),
+    ],
+)
+def test_segments_that_touch_or_overlap(unit: str, group: list[int], segments: list[tuple[int, int]]) -> None:
+    strict = PointerCodec(VOCAB, unit).decode([BOS, *group, EOS], BOUNDS)
+    assert strict.rejected == [Reject("unaligned", tuple(group))]
+    codec = PointerCodec(VOCAB, unit, compat=True)
+    lenient = codec.decode([BOS, *group, EOS], BOUNDS)
+    assert [list(found.segments) for found in lenient.entities] == [segments]
+    assert codec.entity_of_group(group, BOUNDS) == lenient.entities[0]
+
+
+def test_without_eos() -> None:
+    symbols = [BOS, 6, 2, 8, 3]
+    default = PointerCodec(VOCAB, "word").decode(symbols, BOUNDS)
+    assert default.entities == [entity("DRUG", 0, 1), entity("PART", 1, 2)]
+    assert not default.closed
+    compat = PointerCodec(VOCAB, "word", compat=True).decode(symbols, BOUNDS)
+    assert compat.entities == [entity("DRUG", 0, 1)]
+    assert compat.rejected == [Reject("open", (8,))]
+
+
+def test_gold_groups_are_taken_as_they_are() -> None:
+    codec = PointerCodec(VOCAB, "span", compat=True)
+    bounds = list(range(12))  # every position one word
+    assert codec.entity_of_group([7, 8, 2], bounds) == entity("DRUG", 2, 4)
+    assert codec.entity_of_group([7, 9, 8, 10, 3], bounds).flat == [2, 5, 3, 6]
+    assert codec.decode([BOS, 7, 9, 8, 10, 3, EOS], bounds).entities == []
+    assert codec.entity_of_group([6, 2], BOUNDS) is None
+
+
+def test_words_without_pieces_as_the_reference_reads_them() -> None:
+    """Only compat has them. The pointer to one is the pointer to the next word, so it reads as that word."""
+    bounds = [1, 3, 3, 4]
+    for unit in UNITS:
+        codec = PointerCodec(VOCAB, unit, compat=True)
+        target = codec.encode([entity("DRUG", 2, 3)], bounds)
+        assert codec.decode(target.symbols, bounds).entities == [entity("DRUG", 2, 3)]
+    codec = PointerCodec(VOCAB, "word", compat=True)
+    assert codec.encode([entity("DRUG", 1, 3)], bounds).groups == [[8, 8, 2]]
+    assert codec.decode([BOS, 8, 8, 2, EOS], bounds).rejected == [Reject("order", (8, 8, 2))]
+
+
+def test_vocabulary() -> None:
+    assert [VOCAB.kind(symbol) for symbol in range(7)] == ["bos", "eos", "label", "label", "label", "pointer", "pointer"]
+    assert (VOCAB.shift, VOCAB.label_id("SIGN"), VOCAB.label_of(4)) == (5, 4, "SIGN")
+    assert VOCAB.position_of(VOCAB.pointer_id(9)) == 9
+    with pytest.raises(DataFormatError, match=r"label 'XYZ' is not in the label set. Expected one of \['DRUG'"):
+        PointerCodec(VOCAB, "word").encode([entity("XYZ", 0, 1)], BOUNDS)
+    with pytest.raises(ConfigError, match=r"a tag occurs twice in \['A', 'A'\]"):
+        PointerVocab(("A", "A"))
+    with pytest.raises(ConfigError, match=r"codec.unit: 'piece'. Expected one of \['word', 'span'"):
+        PointerCodec(VOCAB, "piece")

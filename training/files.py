@@ -1,0 +1,87 @@
+"""Writing files and folders so that a reader, or a run that was killed, never meets half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+__all__ = ["recover_folder", "replace_file", "replace_folder", "replace_link", "write_json", "write_text"]
+
+
+@contextlib.contextmanager
+def replace_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a binary file that takes the place of ``path`` when the block ends well, and vanishes when it does not.
+
+    Missing parent folders are made. The content is on the disk before the name is, so that a power cut leaves either
+    the old file or the new one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace ``path`` by a UTF-8 file holding ``text``."""
+    with replace_file(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace ``path`` by an indented JSON file; NaN and infinity, which JSON does not have, raise ValueError."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def replace_folder(path: Path, fill: Callable[[Path], None]) -> None:
+    """Let ``fill`` write into a new empty folder that then takes the place of ``path``.
+
+    A folder cannot be exchanged in one step: for an instant the old one is called ``.<name>.old``. A process killed in
+    that instant leaves no ``path``; :func:`recover_folder` puts the old one back.
+    """
+    temporary, old = path.with_name(f".{path.name}.tmp"), _old_name(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    recover_folder(path)
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        fill(temporary)
+        if path.exists():
+            os.rename(path, old)
+        os.rename(temporary, path)
+    finally:
+        recover_folder(path)
+        shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_folder(path: Path) -> None:
+    """Undo what a killed :func:`replace_folder` left: the old folder gets its name back, or goes."""
+    old = _old_name(path)
+    if old.exists():
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.rename(old, path)
+
+
+def replace_link(link: Path, target: Path) -> None:
+    """Make ``link`` a symbolic link to ``target``, relative to the link's folder so that the tree can be moved."""
+    temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(os.path.relpath(target, link.parent))
+    os.replace(temporary, link)
+
+
+def _old_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,12 @@ from model.pointer import PointerConfig, PointerModel
 from model.sources import load_backbone, load_tokenizer
 from training.predictions import Prediction
 
+# isort: split
+from fastNLP import DataSet
+
 __all__ = ["FORMULATIONS", "Formulation", "PointerFormulation", "PointerTask", "formulation_of"]
 
+_BATCH_FIELDS = ("src_tokens", "src_seq_len", "tgt_tokens", "first", "bounds", "example_idx", "word_offset")
 _CACHES = Path(__file__).resolve().parent / "caches"
 
 
@@ -34,9 +39,13 @@ class Formulation(Protocol):
     """What a formulation offers. A new one is a codec, a model, a class like this and its row in the table."""
 
     reports: Mapping[str, PipeReport]
+    note: str | None
 
-    def prepare(self, corpus: LoadedCorpus, labels: LabelSet, seed: int | None) -> Mapping[str, Sequence[dict]]:
-        """Instances by split, in the form that :attr:`collate` takes; without a seed only the data is looked at."""
+    def prepare(self, corpus: LoadedCorpus, labels: LabelSet, seed: int | None) -> Mapping[str, list[dict]]:
+        """Rows by split, each with ``src_seq_len``; without a seed only the data is looked at, no weights are loaded.
+
+        Fills ``reports`` (by split) and ``note`` (what a user should know about the backbone, if anything).
+        """
 
     def collate(self, instances: list[dict[str, Any]]) -> dict[str, Any]:
         """One batch."""
@@ -54,14 +63,14 @@ class PointerFormulation:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.reports: dict[str, PipeReport] = {}
-        self.notes: list[str] = []
+        self.note: str | None = None
 
-    def prepare(self, corpus: LoadedCorpus, labels: LabelSet, seed: int | None) -> dict[str, Any]:
+    def prepare(self, corpus: LoadedCorpus, labels: LabelSet, seed: int | None) -> dict[str, list[dict]]:
         """Load the backbone (its tokenizer only, without a seed) and encode every split."""
         recipe, self.labels = self.recipe, labels
         words = [example.words for example in corpus.examples["train"]]
         if seed is None:
-            tokenizer, self.notes = load_tokenizer(recipe.backbone, corpus_words=words)
+            tokenizer, self.note = load_tokenizer(recipe.backbone, corpus_words=words)
             max_pieces = None
         else:
             self.backbone = load_backbone(recipe.backbone, corpus_words=words, seed=seed)
@@ -79,7 +88,7 @@ class PointerFormulation:
         pipe = PointerPipe(self.word_tokenizer, self.codec, config)
         bundle = pipe.process(corpus.bundle)
         self.reports = pipe.reports
-        return dict(bundle.datasets)
+        return {split: _rows(dataset) for split, dataset in bundle.datasets.items()}
 
     def collate(self, instances: list[dict[str, Any]]) -> dict[str, Any]:
         """Padded tensors of one batch, see :func:`data.batching.collate_pointer`."""
@@ -154,7 +163,7 @@ class PointerTask(nn.Module):
         return Prediction(
             example_idx=example_idx,
             entities=decoded.entities,
-            scores=[2.718281828459045**score for score in scores],
+            scores=[math.exp(score) for score in scores],
             rejected=[(reject.reason, reject.key) for reject in decoded.rejected],
             exact=None if gold is None else _until_end(symbols) == _until_end(gold),
         )
@@ -184,6 +193,12 @@ def formulation_of(recipe: Recipe) -> Formulation:
         known = ", ".join(FORMULATIONS)
         raise ConfigError(f"formulation: unknown name {recipe.formulation!r}. Expected one of {known}.")
     return FORMULATIONS[recipe.formulation](recipe)
+
+
+def _rows(dataset: DataSet) -> list[dict[str, Any]]:
+    """The fields that a batch is made of, a dictionary per row."""
+    columns = [dataset.get_field(name).content for name in _BATCH_FIELDS]
+    return [dict(zip(_BATCH_FIELDS, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _until_end(symbols: list[int]) -> list[int]:

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 import patches  # noqa: F401  before fastNLP
-from app.check import print_check
+from app.check import check_text
 from app.corpus import check_corpus, open_corpus
 from config import Recipe, recipe_yaml
 from evaluation.span_f1 import SpanF1, entity_surfaces
@@ -46,12 +46,11 @@ def run_seed(recipe: Recipe, run: RunFolder, seed: int) -> dict[str, Any]:
         seed_everything(seed)
         formulation = formulation_of(recipe)
         instances = formulation.prepare(corpus, labels, seed)
-        print_check(recipe, corpus, statistics, formulation)
+        logger.info("%s", check_text(recipe, corpus, statistics, formulation, instances))
         job = _job(recipe, formulation, instances, corpus.examples, folder, seed)
-        device = next(job.task.parameters()).device
         callback = FitlogCallback(_LOGS, yaml.safe_load(recipe_yaml(recipe)) | {"seed": seed}, folder / "fitlog.txt")
         fitted = fit(job, _fit_config(recipe, seed), [callback])
-        result = seed_result(seed, fitted, str(device))
+        result = seed_result(seed, fitted)
         run.finish_seed(seed, result, recipe_yaml(recipe))
     return result
 
@@ -66,7 +65,7 @@ def _job(
         loaders={split: _loader(recipe, formulation, split, rows, seed) for split, rows in instances.items()},
         examples=examples,
         metric=partial(SpanF1, seen_surfaces=entity_surfaces(examples["train"])),
-        optimizer=build_optimizer(task.parameter_groups(optim.weight_decay), optim.lr),
+        optimizer=build_optimizer(task.parameter_groups(optim.weight_decay), optim.lr, compat=recipe.is_reference),
         schedule=Schedule(optim.schedule.value, optim.warmup_ratio, compat=recipe.is_reference),
         folder=folder,
         save=formulation.save,

@@ -51,7 +51,7 @@ class WordTokenizer:
     Args:
         tokenizer: a fast tokenizer of transformers.
         compat: tokenise as the reference does.
-        label_words: natural words of the labels in label order; only ``compat`` looks at them.
+        label_words: natural words of the labels in label order; their tokens may be in the tokenizer already.
 
     Attributes:
         lead, tail: number of special pieces before and behind a sentence's words.
@@ -79,9 +79,10 @@ class WordTokenizer:
         specials = _special_texts(tokenizer, settings)
         settings |= {"truncation": None, "padding": None}
         if compat:
-            _know_labels(settings, label_tokens, label_token_ids(len(tokenizer), label_words, compat=True))
+            known = {token["content"] for token in settings["added_tokens"]} & set(label_tokens)
+            _know_labels(settings, label_tokens, label_token_ids(len(tokenizer) - len(known), label_words, compat=True))
         else:
-            _hide_specials(settings, specials)
+            _hide(settings, [*specials, *label_tokens])
         text = json.dumps(settings, ensure_ascii=False)
         self._tokenizer = Tokenizer.from_str(text)
         self._byte_level = "ByteLevel" in json.dumps([settings["pre_tokenizer"], settings["normalizer"]])
@@ -123,7 +124,7 @@ class WordTokenizer:
         if len(self._pieces) > _MAX_REMEMBERED:
             self._forget()
         new = [word for word in words if word not in self._pieces]
-        texts = [f" {word}" if self._byte_level and not word[:1].isspace() else word for word in new]
+        texts = [f" {word}" if self._byte_level and not word[:1].isspace() else word for word in map(_writable, new)]
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         for word, encoding in zip(new, encodings, strict=True):
             pieces = encoding.ids if word and not word.isspace() else []
@@ -153,14 +154,19 @@ class WordTokenizer:
         return self._tokenizer.encode("?", add_special_tokens=False).ids[0]
 
 
+def _writable(word: str) -> str:
+    """The word with ``?`` for halves of surrogate pairs, which UTF-8 and thus the tokenizer cannot hold."""
+    return word if word.isascii() else word.encode("utf-8", "replace").decode("utf-8")
+
+
 def _special_texts(tokenizer: PreTrainedTokenizerBase, settings: dict[str, Any]) -> list[str]:
     """Texts of the special pieces, longest first so that a pattern of them finds the longest."""
     added = {token["content"] for token in settings["added_tokens"] if token["special"]}
     return sorted(added | set(tokenizer.all_special_tokens), key=lambda text: (-len(text), text))
 
 
-def _hide_specials(settings: dict[str, Any], specials: Iterable[str]) -> None:
-    """Rename the special pieces so that no text becomes one of them; ids stay.
+def _hide(settings: dict[str, Any], texts: Iterable[str]) -> None:
+    """Rename special pieces and label tokens so that no text becomes one of them; ids stay.
 
     Asking the library to leave special tokens alone is not enough: a Unigram vocabulary holds them as pieces of the
     best possible score, and a WordPiece or whole-word vocabulary finds them as words.
@@ -168,10 +174,9 @@ def _hide_specials(settings: dict[str, Any], specials: Iterable[str]) -> None:
     model = settings["model"]
     merges = model.get("merges") or ()
     merged = {"".join(merge) if isinstance(merge, list) else merge.replace(" ", "", 1) for merge in merges}
-    hidden = {text: _HIDDEN + text for text in specials if text not in merged}
+    hidden = {text: _HIDDEN + text for text in texts if text not in merged}
     for token in settings["added_tokens"]:
-        if token["special"]:
-            token["content"] = hidden.get(token["content"], token["content"])
+        token["content"] = hidden.get(token["content"], token["content"])
     if isinstance(model["vocab"], dict):
         for text in hidden.keys() & model["vocab"].keys():
             model["vocab"][hidden[text]] = model["vocab"].pop(text)
@@ -183,8 +188,9 @@ def _hide_specials(settings: dict[str, Any], specials: Iterable[str]) -> None:
 
 def _know_labels(settings: dict[str, Any], label_tokens: Sequence[str], label_ids: Sequence[int]) -> None:
     """Add the label tokens, and let ``<mask>`` swallow the blank before it, as the tokenizers of transformers 3 did."""
-    for token in settings["added_tokens"]:
+    others = [token for token in settings["added_tokens"] if token["content"] not in label_tokens]
+    for token in others:
         token["lstrip"] |= token["content"] == "<mask>"
     shape = {"single_word": False, "lstrip": True, "rstrip": True, "normalized": False, "special": False}
     by_id = sorted(zip(label_ids, label_tokens, strict=True))
-    settings["added_tokens"] += [{"id": token_id, "content": content, **shape} for token_id, content in by_id]
+    settings["added_tokens"] = [*others, *({"id": label_id, "content": text, **shape} for label_id, text in by_id)]

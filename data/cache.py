@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
@@ -93,7 +94,9 @@ class CacheFile:
             os.replace(temporary, self.path)
         except OSError as error:
             _logger.warning("%s: not written (%s); the next run encodes again.", self.path, error)
-            temporary.unlink(missing_ok=True)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def _check(arrays: Mapping[str, np.ndarray], digest: str, note: str) -> str:

@@ -11,9 +11,9 @@ from evaluation.terminal import columns_of, visible
 __all__ = ["score_table", "split_table"]
 
 _SCORES = (("P", "pre"), ("R", "rec"), ("F1", "f"), ("strict F1", "strict_f"), ("exact", "em"))
-_COUNTS = (("gold", "support"), ("found as", "predicted"))
+_COUNTS = (("gold", "support"), ("predicted", "predicted"))
 _STRUCTURE = ("flat", "nested", "discontinuous", "overlapping")
-_SHARES = (("nested", "nested"), ("discontinuous", "discontinuous"), ("crossing", "crossing"), ("same words", "same_span"))
+_SHARES = {"nested": "nested", "discontinuous": "discontinuous", "crossing": "crossing", "same words": "same_span"}
 _REASONS = {
     "empty": "label without words",
     "order": "words out of order",
@@ -42,7 +42,7 @@ def score_table(scores: Mapping[str, Any], title: str = "") -> str:
     others = [name for name in scores["subsets"] if name not in _STRUCTURE]
     for group in (structure, others):
         rows += [None] * bool(group) + [_score_row("  " + visible(name), scores["subsets"][name]) for name in group]
-    header = [visible(title), *(name for name, _ in _SCORES), "gold", "predicted"]
+    header = [visible(title), *(name for name, _ in (*_SCORES, *_COUNTS))]
     return "\n".join([*_grid(header, rows), *_malformed(scores)])
 
 
@@ -73,7 +73,7 @@ def split_table(
         rows.append(("repeated", statistics["repeated"], "sentences that an earlier split has as well"))
     rows.append(("words", statistics["words"], _longest("longest sentence", statistics.get("longest_sentence"))))
     rows.append(("entities", n_entities, _longest("most segments", statistics.get("most_segments"))))
-    for name, key in _SHARES:
+    for name, key in _SHARES.items():
         if key in statistics:
             rows.append(("  " + name, statistics[key], _percent(statistics[key], n_entities)))
     rows += [(f"longest, {name}", value, "") for name, value in (lengths or {}).items()]
@@ -82,8 +82,9 @@ def split_table(
     if oracle_f is not None:
         lines.append(f"{'oracle F1':<{_LONGEST_NAME}}{oracle_f:>12.2f}   {_judge_oracle(oracle_f)}".rstrip())
     unseen = statistics.get("unseen_labels") or {}
-    labels = [f"{visible(label)} {count:,}{' (not in train)' * (label in unseen)}" for label, count in statistics["labels"].items()]
-    lines += _listing("labels", [", ".join(labels) or "none"], width)
+    labels = [(f"{visible(label)} {count:,}", label in unseen) for label, count in statistics["labels"].items()]
+    text = ", ".join(label + " (not in train)" * is_unseen for label, is_unseen in labels)
+    lines += _listing("labels", [text or "none"], width)
     lines += _listing("repaired or dropped", [visible(change) for change in changes] or ["nothing"], width)
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Sentences with their entities for the terminal: bars below the words, so that nested and split ones can be told apart.
+"""Sentences with their entities for the terminal: bars below the words tell nested and discontinuous ones apart.
 
     I woke up with pain in the left knee and shoulder .
                    ━━━━━━━━━━━━━━━━━━━━━ SYMPTOM
@@ -34,14 +34,20 @@ _LEAST_WIDTH = 20
 
 @dataclass(frozen=True)
 class Style:
-    """How to draw: columns at most, with colours or without, with Unicode bars or plain ASCII."""
+    """How to draw: columns at most, with colours or without, with Unicode bars or plain ASCII.
+
+    ``labels`` is the label set: its order decides the colours, so that a label looks the same in every sentence.
+    """
 
     width: int = _FALLBACK_WIDTH
     colour: bool = False
     unicode: bool = True
+    labels: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, stream: TextIO, environment: Mapping[str, str] | None = None) -> Style:
+    def of(
+        cls, stream: TextIO, labels: Sequence[str] = (), *, environment: Mapping[str, str] | None = None
+    ) -> Style:
         """What suits a stream: colours on a terminal only, and never if ``NO_COLOR`` is set (https://no-color.org)."""
         environment = os.environ if environment is None else environment
         is_terminal = stream.isatty()
@@ -50,8 +56,14 @@ class Style:
         try:
             "".join(_BARS[True]).encode(stream.encoding or "ascii")
         except (UnicodeEncodeError, LookupError):
-            return cls(width, is_terminal and not plain, False)
-        return cls(width, is_terminal and not plain, True)
+            return cls(width, is_terminal and not plain, False, tuple(labels))
+        return cls(width, is_terminal and not plain, True, tuple(labels))
+
+    def label_colour(self, label: str) -> int:
+        """The escape code of a label's colour; unknown labels get one by their name, which another may have too."""
+        known = label in self.labels
+        number = self.labels.index(label) if known else crc32(label.encode("utf-8", "replace"))
+        return _COLOURS[number % len(_COLOURS)]
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,7 @@ class _Bar:
 def render_sentence(
     words: Sequence[str],
     entities: Iterable[Entity],
-    style: Style = Style(),  # noqa: B008
+    style: Style = Style(),
     *,
     gold: Collection[Entity] | None = None,
 ) -> str:
@@ -140,7 +152,11 @@ def _marks(entities: Mapping[Entity, Any], gold: Collection[Entity] | None) -> l
     """What to draw, by position, longer ones first."""
     marks = [_Mark(entity, "+" if gold is not None and entity not in gold else "") for entity in entities]
     marks += [_Mark(entity, "-") for entity in dict.fromkeys(gold or ()) if entity not in entities]
-    return sorted(marks, key=lambda mark: (mark.entity.start, -mark.entity.end, mark.entity.segments, mark.entity.label))
+    return sorted(marks, key=lambda mark: _reading_order(mark.entity))
+
+
+def _reading_order(entity: Entity) -> tuple[Any, ...]:
+    return entity.start, -entity.end, entity.segments, entity.label
 
 
 def _cut(word: str, width: int, style: Style) -> str:
@@ -227,7 +243,7 @@ def _paint_word(word: str, idx: int, marks: Sequence[_Mark], style: Style) -> st
     if not covering or not style.colour:
         return word
     smallest = min(covering, key=lambda mark: len(mark.entity.word_indices()))
-    return _paint(word, _colour(smallest.entity.label), _BOLD)
+    return _paint(word, style.label_colour(smallest.entity.label), _BOLD)
 
 
 def _paint_lane(lane: Sequence[tuple[int, str, _Bar]], style: Style) -> str:
@@ -236,7 +252,7 @@ def _paint_lane(lane: Sequence[tuple[int, str, _Bar]], style: Style) -> str:
     for start, text, bar in sorted(lane, key=lambda item: item[0]):
         painted = text
         if style.colour:
-            codes = (_RED, _BOLD) if bar.mark.sign else (_colour(bar.mark.entity.label),)
+            codes = (_RED, _BOLD) if bar.mark.sign else (style.label_colour(bar.mark.entity.label),)
             painted = _paint(text, *codes)
         line += " " * (start - column) + painted
         column = start + columns_of(text)
@@ -245,8 +261,3 @@ def _paint_lane(lane: Sequence[tuple[int, str, _Bar]], style: Style) -> str:
 
 def _paint(text: str, *codes: int) -> str:
     return f"\x1b[{';'.join(map(str, codes))}m{text}\x1b[0m"
-
-
-def _colour(label: str) -> int:
-    """A label has the same colour in every sentence and run."""
-    return _COLOURS[crc32(label.encode("utf-8", "surrogatepass")) % len(_COLOURS)]

@@ -112,9 +112,12 @@ class PointerModel(nn.Module):
 
     def _build_mlp(self) -> nn.Sequential:
         width = self.backbone.hidden_size
-        return nn.Sequential(
-            nn.Linear(width, width), nn.Dropout(self.config.dropout), nn.ReLU(), nn.Linear(width, width)
-        )
+        last = nn.Linear(width, width)
+        if self.backbone.is_fresh:
+            # Without pretraining the usual size lets noise decide the first pointers: small, all positions start equal.
+            nn.init.normal_(last.weight, std=2.0 / width)
+            nn.init.zeros_(last.bias)
+        return nn.Sequential(nn.Linear(width, width), nn.Dropout(self.config.dropout), nn.ReLU(), last)
 
     def forward(
         self,

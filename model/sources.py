@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ import huggingface_hub
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, BartConfig, PreTrainedConfig, PreTrainedTokenizerBase, T5Config
+from transformers.utils import logging as transformers_logging
 
 from errors import ConfigError, MissingBackendError
 from model.backbones import Backbone, backbone_class
@@ -83,7 +85,7 @@ def load_backbone(
     tokenizer = read_tokenizer(where, **options)
     network_class = kind.network_class(config.model_type)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _no_bar(location is not None):
             torch.manual_seed(seed)
             network = network_class.from_pretrained(
                 where,
@@ -176,6 +178,19 @@ def _missing(where: str, what: str, error: BaseException | None) -> MissingBacke
         what = f"{what}: not among the files kept from the hub, and there is no network"
         reason = ""
     return MissingBackendError(f"{where}: {what}{reason}. Expected a pretrained encoder-decoder. {_ADVICE}")
+
+
+@contextlib.contextmanager
+def _no_bar(is_local: bool) -> Iterator[None]:
+    """No progress bar for what takes an instant; a download keeps its own."""
+    hide = is_local and transformers_logging.is_progress_bar_enabled()
+    if hide:
+        transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if hide:
+            transformers_logging.enable_progress_bar()
 
 
 def _attention(network_class: type, wanted: str) -> str:

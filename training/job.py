@@ -33,7 +33,8 @@ class FitConfig:
         seed: of everything random.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; ``auto`` takes a GPU if there is one.
         collapse_below: a run whose F1 on the selecting split is under this many percent in the second half of its
-            epochs has collapsed and stops; so has one whose loss is not finite. 0 never stops for the F1.
+            epochs, epoch 5 at the earliest, has collapsed and stops; so has one whose loss is not finite. 0 never stops
+            for the F1.
     """
 
     epochs: int
@@ -82,6 +83,7 @@ class FitResult:
         epochs: epochs trained.
         steps: optimizer steps trained.
         train_seconds: in training steps, evaluations not counted.
+        device: where it was trained.
         scores: of the best epoch, by split.
         history: ``{"epoch", "loss", "seconds", "<split>_f"...}`` per epoch.
     """
@@ -91,6 +93,7 @@ class FitResult:
     epochs: int
     steps: int
     train_seconds: float
+    device: str = "cpu"
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -104,6 +107,10 @@ def check(job: FitJob, config: FitConfig) -> None:
     """Refuse, with a ConfigError, a job that cannot be run as configured."""
     if "train" not in job.loaders:
         raise ConfigError(f"training: no train split among {', '.join(job.loaders) or 'no splits'}. Expected one.")
+    if config.accumulate < 1 or config.epochs < 1:
+        raise ConfigError(
+            f"training: {config.epochs} epochs, {config.accumulate} batches per step. Expected at least 1 of each."
+        )
     if config.select_on not in ("dev", "test"):
         raise ConfigError(f"training.select_on: {config.select_on!r} is no split to choose on. Expected dev or test.")
     if config.select_on not in job.loaders:
@@ -111,7 +118,11 @@ def check(job: FitJob, config: FitConfig) -> None:
             f"training.select_on: the data has no {config.select_on} split to choose the best epoch on. "
             f"Expected one of {', '.join(split for split in job.loaders if split != 'train')}. Set training.select_on."
         )
-    if config.accumulate < 1 or config.epochs < 1:
+    unknown = [split for split in ("dev", "test") if split in job.loaders and split not in job.examples]
+    if unknown:
+        raise ConfigError(f"training: no examples of {', '.join(unknown)} to score. Expected those of every split.")
+    if config.evaluate_from > config.epochs:
         raise ConfigError(
-            f"training: {config.epochs} epochs, {config.accumulate} batches per step. Expected at least 1 of each."
+            f"training.evaluate_from: epoch {config.evaluate_from} comes after the last one, {config.epochs}. "
+            "Expected an epoch that is trained; nothing would be saved otherwise."
         )

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 import resource
 import statistics
@@ -75,6 +76,11 @@ class RunFolder:
             write_text(folder / "best" / "recipe.yaml", recipe)
         write_json(folder / "result.json", result)
 
+    def results(self) -> list[dict[str, Any]]:
+        """The results of all finished seeds, by seed; of earlier commands, too."""
+        found = [json.loads(path.read_text(encoding="utf-8")) for path in self.path.glob("seed-*/result.json")]
+        return sorted(found, key=lambda result: result["seed"])
+
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write the run's ``result.json`` and let ``best`` point at the seed with the best dev score.
 
@@ -99,8 +105,8 @@ class RunInfo:
     command: str
 
 
-def seed_result(seed: int, fit: FitResult, device: str) -> dict[str, Any]:
-    """The ``result.json`` of a seed; ``device`` is where it was trained, for the memory."""
+def seed_result(seed: int, fit: FitResult, device: str | None = None) -> dict[str, Any]:
+    """The ``result.json`` of a seed that was trained in this process, on ``device`` if that is not ``fit.device``."""
     return {
         "seed": seed,
         "status": fit.status,
@@ -109,7 +115,7 @@ def seed_result(seed: int, fit: FitResult, device: str) -> dict[str, Any]:
         "steps": fit.steps,
         "steps_per_second": round(fit.steps_per_second, 3),
         "train_seconds": round(fit.train_seconds, 2),
-        "peak_memory_mb": peak_memory_mb(device),
+        "peak_memory_mb": peak_memory_mb(device or fit.device),
         "dev": fit.scores.get("dev", {}),
         "test": fit.scores.get("test", {}),
     }

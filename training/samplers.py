@@ -228,7 +228,7 @@ def build_loader(
         batches = SentenceBatches(lengths, size=config.size, bucket=config.bucket, **arguments)
     else:
         raise ConfigError(f"batching.by: unknown unit {config.by!r}. Expected sentences or pieces.")
-    rows = [instances[idx] for idx in range(len(instances))]
+    rows = [dict(instances[idx]) for idx in range(len(instances))]
     return DataLoader(
         rows,
         batch_sampler=batches,

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["EpochEnd"]
 
+# A short run that has found nothing yet has not collapsed.
+_COLLAPSE_FROM = 5
+
 logger = logging.getLogger(__name__)
 
 
@@ -88,11 +91,12 @@ class EpochEnd:
             write_predictions(self.job.folder / f"predictions.{split}.jsonl", self.job.examples[split], found)
 
     def _judge(self, value: float) -> None:
-        if self.state.epoch * 2 > self.config.epochs and value < self.config.collapse_below:
+        epoch = self.state.epoch
+        if epoch >= max(_COLLAPSE_FROM, self.config.epochs / 2) and value < self.config.collapse_below:
             self.state.status = "collapsed"
             logger.warning(
                 "epoch %d: F1 %.2f on %s is below %.1f; the run has collapsed",
-                self.state.epoch, value, self.config.select_on, self.config.collapse_below,
+                epoch, value, self.config.select_on, self.config.collapse_below,
             )  # fmt: skip
 
 

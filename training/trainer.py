@@ -39,7 +39,8 @@ def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> F
 
     After each epoch the dev split is evaluated (from ``evaluate_from`` on), test if the epoch is the best so far, then
     the best model, its predictions and the state for a continuation are written, each atomically. Ctrl-C leaves the
-    state of the last whole epoch and raises ``KeyboardInterrupt``.
+    state of the last whole epoch and raises ``KeyboardInterrupt``. Afterwards the task has the weights of the last
+    epoch; those of the best one are in ``job.folder / "best"``.
 
     Args:
         job: the objects.
@@ -52,6 +53,8 @@ def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> F
     check(job, config)
     device = _device(config.device)
     seed_everything(config.seed)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)  # of the seed before
     trainer = EntityTrainer(job, config, callbacks, device=device)
     state = _state(job, trainer)
     if state.epoch >= config.epochs or state.status != "ok":
@@ -67,6 +70,7 @@ def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> F
         epochs=state.epoch,
         steps=state.epoch * trainer.steps_per_epoch,
         train_seconds=state.train_seconds,
+        device=str(device),
         scores=state.best.get("scores", {}),
         history=state.history,
     )
@@ -88,7 +92,7 @@ class EntityTrainer(Trainer):
         self.epoch_end: Callable[[EntityTrainer], None] | None = None
         self._weight: torch.Tensor | float = 0.0
         clip = [ClipGradients(config.clip_value)] if config.clip_value else []
-        rate = LearningRate(job.schedule, [group["lr"] for group in job.optimizer.param_groups])
+        rate = LearningRate(job.schedule, _base_rates(job.optimizer))
         super().__init__(
             model=job.task,
             train_dataloader=job.loaders["train"],
@@ -190,6 +194,11 @@ def _run(trainer: EntityTrainer) -> None:
     except KeyboardInterrupt:
         logger.warning("interrupted; repeating the command continues after the last whole epoch")
         raise
+
+
+def _base_rates(optimizer: torch.optim.Optimizer) -> list[float]:
+    """Rates before the schedule; remembered in the groups, since the schedule overwrites ``lr``."""
+    return [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
 
 
 def _device(name: str) -> torch.device:

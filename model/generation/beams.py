@@ -116,7 +116,7 @@ def beam_search(
     scores the lower beam and the lower symbol come first. A sentence ends as soon as no beam can beat what it has.
     In compat mode an EOS closes a hypothesis only among the best K, and one that the limit forces is free of charge.
     """
-    width = max(int(limits.max()), 3) if limits.numel() else 3
+    width = max(int(limits.max()), 3) if limits.numel() else 1
     beams = _Beams.start(limits.numel(), width, limits.device)
     pool = _Pool.start(config.n_best, beams)
     symbols = beams.ids[:, 0, 0]

@@ -99,7 +99,7 @@ class PointerConstraint:
             ConfigError: a limit below 2, or first pieces that do not ascend.
         """
         check_limits(limits)
-        layout = SourceLayout(first, src_seq_len, lead, tail, n_positions)
+        layout = SourceLayout(first.long(), src_seq_len.long(), lead, tail, n_positions)
         tables = build_tables(layout, pairs=self.pairs, all_pieces=self.all_pieces)
         owner = torch.arange(limits.numel(), device=limits.device)
         zero = torch.zeros_like(limits)
@@ -111,9 +111,9 @@ class PointerConstraint:
 
     def _history(self, limits: Tensor) -> Tensor | None:
         """(B, M) room for the words of a sequence, a place for what is no word, and for looking three words ahead."""
-        if self.structure != "discontinuous" or not self.ordered or not limits.numel():
+        if self.structure != "discontinuous" or not self.ordered:
             return None
-        return limits.new_zeros(limits.numel(), int(limits.max()) + 4)
+        return limits.new_zeros(limits.numel(), int(limits.max()) + 4 if limits.numel() else 4)
 
 
 class ConstraintState:

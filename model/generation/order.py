@@ -212,8 +212,12 @@ def _discontinuous(rows: RowTables, state: Registers, tie: _Tie, lowest: Tensor,
     allowed &= (rows.columns >= same_end_from) | (cost <= budget - beyond)
     if not rows.pairs:
         return allowed
-    closing = (rows.columns >= lowest.unsqueeze(1)) & (cost + _need_after_segment(rows, state, tie) <= budget)
-    return torch.where((state.phase == OPEN).unsqueeze(1), closing, allowed)
+    is_open = state.phase == OPEN
+    # Rare, and costs more than asking.
+    is_tied = bool((is_open & (state.end > 0)).any())
+    need = _need_after_segment(rows, state, tie) if is_tied else 0
+    closing = (rows.columns >= lowest.unsqueeze(1)) & (cost + need <= budget)
+    return torch.where(is_open.unsqueeze(1), closing, allowed)
 
 
 def _need_after_segment(rows: RowTables, state: Registers, tie: _Tie) -> Tensor:

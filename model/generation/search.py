@@ -47,7 +47,7 @@ def greedy_search(
     model: ModelLike, state: StateLike, constraint: ConstraintLike, config: GenerationConfig, limits: Tensor
 ) -> Hypotheses:
     """The largest score at every step; see :func:`search`."""
-    n_rows, width = limits.numel(), max(int(limits.max()), 3) if limits.numel() else 3
+    n_rows, width = limits.numel(), max(int(limits.max()), 3) if limits.numel() else 1
     ids = limits.new_full((n_rows, width), EOS)
     ids[:, 0] = BOS
     logprobs = torch.zeros(n_rows, width, device=limits.device)

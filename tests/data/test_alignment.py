@@ -1,5 +1,7 @@
 """Words -> pieces for the three families of tokenizers."""
 
+from itertools import pairwise
+
 import pytest
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -84,7 +86,7 @@ def test_every_word_has_the_pieces_it_has_alone(family: str) -> None:
         text = f" {word}" if family == "byte_level" else word
         expected = tokenizer(text, add_special_tokens=False)["input_ids"]
         assert alignment.piece_ids[alignment.bounds[idx] : alignment.bounds[idx + 1]] == expected
-    assert max(right - left for left, right in zip(alignment.bounds, alignment.bounds[1:], strict=False)) > 1
+    assert max(right - left for left, right in pairwise(alignment.bounds)) > 1
 
 
 def test_special_pieces_stand_around_the_words() -> None:
@@ -124,9 +126,9 @@ def test_words_without_pieces_become_the_unknown_piece_and_are_counted(family: s
 
 def test_no_word_is_without_pieces_whatever_it_is_made_of(family: str) -> None:
     aligner = WordTokenizer(FAMILIES[family]())
-    odd = ["\u200b", "\u0096", "\u00ad", "\ufeff", "\x00", "\u200e", "\U0001f600", "R- x", " x", "x ", "\ud7ff", "İ"]
+    odd = ["\u200b", "\u0096", "\u00ad", "\ufeff", "\x00", "\u200e", "\U0001f600", "R- x", " x", "x ", "\ud800", "İ"]
     bounds = aligner.align(odd).bounds
-    assert all(left < right for left, right in zip(bounds, bounds[1:], strict=False))
+    assert all(left < right for left, right in pairwise(bounds))
 
 
 def test_the_given_tokenizer_is_not_changed(family: str) -> None:
@@ -156,11 +158,11 @@ def test_ids_stay_when_specials_lie_between_added_words(family: str) -> None:
     assert [pieces_of(aligner, word)[-1] for word in ("qqqone", "qqqtwo")] == ids
 
 
-def test_sentences_come_in_order_and_lazily() -> None:
+def test_sentences_come_in_order() -> None:
     aligner = WordTokenizer(byte_level())
-    sentences = [["knee"] * length for length in range(1, 9001)]
-    lengths = [len(alignment.bounds) - 1 for alignment in aligner.align_many(iter(sentences))]
-    assert lengths == list(range(1, 9001))
+    expected = [number % 7 for number in range(9000)]
+    sentences = (["knee"] * length for length in expected)
+    assert [len(alignment.bounds) - 1 for alignment in aligner.align_many(sentences)] == expected
     assert list(aligner.align_many([])) == []
     assert aligner.align([]).piece_ids == [0, 2]
 
@@ -176,6 +178,17 @@ def test_compat_cuts_specials_out_and_leaves_white_space_without_pieces() -> Non
     assert pieces_of(aligner, "<mask>") == [tokenizer.mask_token_id]
     blank = tokenizer(" ", add_special_tokens=False)["input_ids"]
     assert pieces_of(aligner, "</s>") == [*blank, tokenizer.eos_token_id]
+
+
+def test_label_tokens_that_the_tokenizer_has_already() -> None:
+    fresh, saved = byte_level(), byte_level()
+    saved.add_tokens(["<<person>>", "<<loc>>"])
+    settings = {"compat": True, "label_words": ["loc", "person"]}
+    words = ["a<<loc>>", "<<person>>", "knee"]
+    assert WordTokenizer(saved, **settings).align(words) == WordTokenizer(fresh, **settings).align(words)
+    default = WordTokenizer(saved, label_words=["loc", "person"])
+    assert default.align(words) == WordTokenizer(fresh).align(words)
+    assert default.n_lookalikes == 2
 
 
 def test_fingerprint_tells_what_changes_pieces() -> None:

@@ -84,12 +84,3 @@ def test_recorded_symbols(parity_dir: Path, kind: str, num_beams: int, length_pe
     for start, pred in zip(starts, runs[0]["pred"], strict=True):
         ours = decode(parity_dir, kind, config, slice(start, start + batch_size))
         assert ours.ids.tolist() == pred
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_recorded_symbols_hold_forced_ends_and_empty_answers(parity_dir: Path, kind: str) -> None:
-    """What the recording has to contain for the test above to mean something."""
-    runs = recorded(parity_dir, kind)["runs"]
-    rows = [row for run in runs if run["num_beams"] == 4 for batch in run["pred"] for row in batch]
-    assert len({tuple(row) for row in rows}) > N_SENTENCES
-    assert any(len([symbol for symbol in row if symbol > 1]) > 4 for row in rows)

@@ -18,11 +18,11 @@ INFO = RunInfo("toy", "pointer", "scratch:tiny", {"f1": [80.0]}, {"train": {"sen
 
 def fitted(status="ok", dev=80.0, test=70.0):
     scores = {"dev": {"f": dev, "pre": dev, "support": 7, "per_label": {}}, "test": {"f": test}}
-    return FitResult(status, 2, 3, 60, 12.5, scores)
+    return FitResult(status, 2, 3, 60, 12.5, "cpu", scores)
 
 
 def test_the_result_of_a_seed_has_the_keys_of_the_contract():
-    result = seed_result(4, fitted(), "cpu")
+    result = seed_result(4, fitted())
     assert list(result) == [
         "seed", "status", "best_epoch", "epochs", "steps", "steps_per_second", "train_seconds", "peak_memory_mb",
         "dev", "test",
@@ -34,9 +34,9 @@ def test_the_result_of_a_seed_has_the_keys_of_the_contract():
 
 def test_collapsed_seeds_are_counted_and_not_averaged():
     seeds = [
-        seed_result(1, fitted(dev=80.0, test=70.0), "cpu"),
-        seed_result(2, fitted("collapsed", 1.0, 1.0), "cpu"),
-        seed_result(3, fitted(dev=82.0, test=73.0), "cpu"),
+        seed_result(1, fitted(dev=80.0, test=70.0)),
+        seed_result(2, fitted("collapsed", 1.0, 1.0)),
+        seed_result(3, fitted(dev=82.0, test=73.0)),
     ]
     result = run_result(INFO, seeds)
     assert list(result) == [
@@ -60,11 +60,12 @@ def test_the_best_seed_is_linked_and_every_file_written(tmp_path):
     seeds = []
     for seed, dev in ((1, 80.0), (2, 85.0), (3, 83.0)):
         write_text(run.seed(seed) / "best" / "labels.json", "[]")
-        seeds.append(seed_result(seed, fitted("collapsed" if seed == 2 else "ok", dev), "cpu"))
+        seeds.append(seed_result(seed, fitted("collapsed" if seed == 2 else "ok", dev)))
         run.finish_seed(seed, seeds[-1], RECIPE)
     run.finish(run_result(INFO, seeds))
     assert os.readlink(run.path / "best") == "seed-3/best"
     assert (run.path / "best" / "recipe.yaml").read_text() == RECIPE
+    assert run.results() == seeds
     assert json.loads((run.path / "result.json").read_text())["n_ok"] == 2
     assert json.loads((run.path / "seed-2" / "result.json").read_text())["status"] == "collapsed"
 
@@ -74,7 +75,7 @@ def test_without_dev_scores_test_decides(tmp_path):
     seeds = []
     for seed, test in ((1, 70.0), (2, 71.0)):
         write_text(run.seed(seed) / "best" / "labels.json", "[]")
-        seeds.append({**seed_result(seed, fitted(test=test), "cpu"), "dev": {}})
+        seeds.append({**seed_result(seed, fitted(test=test)), "dev": {}})
     run.finish(run_result(INFO, seeds))
     assert os.readlink(run.path / "best") == "seed-2/best"
 

@@ -107,3 +107,15 @@ def test_the_loader_refuses_what_makes_no_batch():
         build_loader([{}], [1], _places, LoaderConfig(by="tokens"))
     with pytest.raises(ConfigError, match="0 sentences make no batch"):
         build_loader([{}], [1], _places, LoaderConfig(size=0))
+
+
+def test_a_fastnlp_data_set_becomes_plain_rows():
+    from fastNLP import DataSet
+
+    dataset = DataSet({"place": list(range(101)), "word": ["w"] * 101})
+    loader = build_loader(dataset, LENGTHS, _kinds, LoaderConfig(size=101))
+    assert next(iter(loader)) == {"kinds": {dict}, "fields": {("place", "word")}}
+
+
+def _kinds(rows):
+    return {"kinds": {type(row) for row in rows}, "fields": {tuple(sorted(row)) for row in rows}}

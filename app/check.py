@@ -1,0 +1,63 @@
+"""``--check_data``: one table per split, and what a person should know before training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from config import Recipe
+from data.bundle import LoadedCorpus
+from data.pipe import PipeReport
+from data.statistics import SplitStatistics, corpus_notes
+from evaluation.report import split_table
+from formulations import Formulation
+
+__all__ = ["check_text"]
+
+_PIPE_CHANGES = {
+    "unknown_words": "words without any piece, replaced by the unknown piece",
+    "lookalikes": "words that look like special pieces, read as plain text",
+    "split_sentences": "sentences too long for the backbone, split between entities",
+    "dropped_sentences": "sentences too long for the backbone, dropped",
+    "dropped_entities": "entities dropped with them",
+}
+
+
+def check_text(
+    recipe: Recipe,
+    corpus: LoadedCorpus,
+    statistics: Mapping[str, SplitStatistics],
+    formulation: Formulation,
+    rows: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> str:
+    """The tables of all splits and the notes below them; ``rows`` is what ``formulation`` made of the corpus."""
+    parts = [_table(split, corpus, statistics[split], formulation.reports[split]) for split in corpus.examples]
+    notes = [*corpus.notes, *corpus_notes(statistics), *_limit_notes(recipe, rows)]
+    if formulation.note:
+        notes.append(formulation.note)
+    title = f"{recipe.dataset}: {recipe.kind.value}, target type {recipe.codec.unit.value}, {recipe.backbone}"
+    return "\n\n".join([title, *parts, *(["\n".join(f"note: {note}" for note in notes)] if notes else [])])
+
+
+def _table(split: str, corpus: LoadedCorpus, statistics: SplitStatistics, report: PipeReport) -> str:
+    changes = corpus.reports[split].lines() if split in corpus.reports else []
+    changes += [f"{report.counts[key]} {text}" for key, text in _PIPE_CHANGES.items() if report.counts[key]]
+    return split_table(
+        split,
+        statistics.to_dict(),
+        lengths={"source pieces": report.longest_source, "target symbols": report.longest_target},
+        oracle_f=report.oracle_f,
+        changes=changes,
+    )
+
+
+def _limit_notes(recipe: Recipe, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
+    """Targets that the search could not write in full because of its length limit."""
+    constant, ratio = recipe.generation.max_len, recipe.generation.max_len_ratio
+    for split, instances in rows.items():
+        too_long = sum(len(row["tgt_tokens"]) > constant + int(ratio * row["src_seq_len"]) for row in instances)
+        if too_long:
+            yield (
+                f"{split}: {too_long} gold targets are longer than generation.max_len + generation.max_len_ratio * pieces "
+                f"= {constant} + {ratio} * pieces. Raise them to make these targets reachable."
+            )

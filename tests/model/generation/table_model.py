@@ -1,0 +1,73 @@
+"""A model without weights: a probability table over prefixes, written by hand or drawn at random."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from model.generation.state import Hypotheses
+
+Table = Callable[[int, tuple[int, ...]], list[float]]
+BOS, EOS = 0, 1
+
+
+@dataclass
+class TableState:
+    """The sentence and the prefix of every row."""
+
+    sentences: list[int]
+    prefixes: list[tuple[int, ...]]
+
+    def select(self, rows: Tensor) -> TableState:
+        order = rows.tolist()
+        return TableState([self.sentences[row] for row in order], [self.prefixes[row] for row in order])
+
+
+class TableModel:
+    """``table(sentence, prefix)`` gives the logits of the next symbol; counts the rows it is asked for."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.rows_per_step: list[int] = []
+
+    def start(self, sentences: Sequence[int]) -> TableState:
+        return TableState(list(sentences), [()] * len(sentences))
+
+    def step(self, symbols: Tensor, state: TableState) -> Tensor:
+        assert len(symbols) == len(state.prefixes)
+        state.prefixes = [(*old, new) for old, new in zip(state.prefixes, symbols.tolist(), strict=True)]
+        self.rows_per_step.append(len(symbols))
+        return torch.tensor([self.table(*row) for row in zip(state.sentences, state.prefixes, strict=True)])
+
+
+def random_table(seed: int, n_symbols: int, scale: float = 2.0) -> Table:
+    """Logits that depend on the sentence and the whole prefix, and on nothing else."""
+
+    def table(sentence: int, prefix: tuple[int, ...]) -> list[float]:
+        draw = random.Random(f"{seed} {sentence} {prefix}")
+        return [draw.gauss(0.0, scale) for _ in range(n_symbols)]
+
+    return table
+
+
+def logprob_of(table: Table, sentence: int, sequence: Sequence[int]) -> list[float]:
+    """Log-probability of every symbol after BOS."""
+    return [
+        torch.tensor(table(sentence, tuple(sequence[:cut]))).log_softmax(0)[sequence[cut]].item()
+        for cut in range(1, len(sequence))
+    ]
+
+
+def all_sequences(symbols: Sequence[int], limit: int) -> list[tuple[int, ...]]:
+    """Every sequence of ``symbols`` between BOS and EOS within the limit."""
+    return [(BOS, *body, EOS) for size in range(limit - 1) for body in product(symbols, repeat=size)]
+
+
+def answers(found: Hypotheses) -> list[list[int]]:
+    """Symbols of every sentence up to EOS."""
+    return [row[:length] for row, length in zip(found.ids.tolist(), found.lengths.tolist(), strict=True)]

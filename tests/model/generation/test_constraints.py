@@ -1,0 +1,270 @@
+"""The constraint against brute force: at every prefix it allows what some legal sequence goes on with, nothing else."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise, product
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from data.codecs.pointer import PointerCodec, PointerVocab
+from data.schema import Entity, merge_segments
+from errors import ConfigError
+from model.generation import AnyPiece, PointerConstraint
+from model.generation.config import STRUCTURES, UNITS
+from tests.model.generation.oracle import BOS, EOS, Rules, Sentence, entities_of, may_follow, prefix_tree
+
+# Longest sequences that brute force writes down within a blink.
+MAX_LIMIT = {("flat", True): 12, ("nested", True): 11, ("discontinuous", True): 9}
+
+
+def batch_of(sentences: list[Sentence]) -> tuple[Tensor, Tensor]:
+    """``first`` padded with 0, and the lengths."""
+    width = max(len(sentence.pieces) for sentence in sentences)
+    first = [sentence.first + [0] * (width - len(sentence.pieces)) for sentence in sentences]
+    return torch.tensor(first, dtype=torch.long).view(len(first), width), torch.tensor([s.length for s in sentences])
+
+
+def start(sentences: list[Sentence], rules: Rules, n_positions: int | None = None):
+    """Started constraint; lead and tail are those of the first sentence."""
+    first, lengths = batch_of(sentences)
+    constraint = PointerConstraint(rules.unit, rules.n_labels, rules.structure, rules.ordered)
+    limits = torch.tensor([sentence.limit for sentence in sentences])
+    return constraint.start(first, lengths, sentences[0].lead, sentences[0].tail, limits, n_positions)
+
+
+def symbols_of(row: Tensor) -> set[int]:
+    return set(row.nonzero().squeeze(1).tolist())
+
+
+def compare_with_brute_force(sentences: list[Sentence], rules: Rules) -> int:
+    """Walk all prefixes of all sentences at once; the number of prefixes compared is returned."""
+    trees = [prefix_tree(sentence, rules) for sentence in sentences]
+    state = start(sentences, rules)
+    prefixes = [(number, (BOS,)) for number in range(len(sentences))]
+    n_compared = 0
+    while prefixes:
+        allowed = state.allowed()
+        longer = []
+        for row, (number, prefix) in enumerate(prefixes):
+            found = symbols_of(allowed[row])
+            assert found == trees[number][prefix], (sentences[number], rules, prefix)
+            longer += [(row, symbol, (number, (*prefix, symbol))) for symbol in sorted(found - {EOS})]
+        n_compared += len(prefixes)
+        random.Random(len(longer)).shuffle(longer)
+        prefixes = [prefix for _, _, prefix in longer]
+        if longer:
+            state = state.select(torch.tensor([row for row, _, _ in longer]))
+            state = state.advance(torch.tensor([symbol for _, symbol, _ in longer]))
+    return n_compared
+
+
+@st.composite
+def batches(draw: st.DrawFn, rules: Rules) -> list[Sentence]:
+    """Up to three tiny sentences of one backbone."""
+    lead, tail = draw(st.sampled_from([(0, 1), (1, 1)]))
+    max_limit = MAX_LIMIT.get((rules.structure, rules.ordered), 7)
+    sentences = st.builds(
+        Sentence,
+        pieces=st.lists(st.integers(1, 3), max_size=4).map(tuple),
+        lead=st.just(lead),
+        tail=st.just(tail),
+        limit=st.integers(2, max_limit),
+    )
+    return draw(st.lists(sentences, min_size=1, max_size=3))
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("unit", UNITS)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(data=st.data())
+def test_allows_what_legal_sequences_go_on_with(data: st.DataObject, unit: str, structure: str, ordered: bool) -> None:
+    rules = Rules(unit, structure, ordered, n_labels=data.draw(st.integers(1, 2), label="labels"))
+    compare_with_brute_force(data.draw(batches(rules), label="sentences"), rules)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_order_with_little_room(unit: str) -> None:
+    """A fixed case with every corner of the closed forms: long words at the end, one label, limits just enough."""
+    pieces = (1, 1, 1, 3, 2, 1) if unit in ("bpe", "span_bpe") else (1,) * 6
+    rules = Rules(unit, "discontinuous", True, n_labels=1)
+    sentences = [Sentence(pieces, 1, 1, limit) for limit in (6, 9, 10)]
+    assert compare_with_brute_force(sentences, rules) > 1000
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("unit", UNITS)
+def test_random_walks_read_back(unit: str, structure: str, ordered: bool) -> None:
+    """Whatever is written decodes without rejects, keeps its structure and its order, and ends within the limit."""
+    draw = random.Random(f"{unit} {structure} {ordered}")
+    labels = ("a", "b", "c")
+    sentences = [
+        Sentence(tuple(draw.randint(1, 4) for _ in range(draw.randint(1, 14))), 1, 1, draw.randint(2, 40))
+        for _ in range(48)
+    ]
+    rules = Rules(unit, structure, ordered, len(labels))
+    state = start(sentences, rules)
+    written = torch.zeros(len(sentences), 1, dtype=torch.long)
+    generator = torch.Generator().manual_seed(5)
+    for _ in range(40):
+        allowed = state.allowed()
+        assert allowed.any(1).all()
+        weights = allowed.float()
+        weights[:, EOS] *= 0.3
+        symbols = torch.multinomial(weights, 1, generator=generator)
+        written = torch.cat((written, symbols), 1)
+        state = state.advance(symbols.squeeze(1))
+    codec = PointerCodec(PointerVocab(labels), unit)
+    seen = []
+    for sentence, row in zip(sentences, written.tolist(), strict=True):
+        assert row.index(EOS) < sentence.limit
+        assert set(row[row.index(EOS) :]) == {EOS}
+        decoded = codec.decode(row, [*sentence.first, sentence.length - sentence.tail])
+        assert decoded.closed and not decoded.rejected
+        seen += decoded.entities
+        check_entities(decoded.entities, structure, ordered)
+    assert len(seen) > 50
+    assert any(entity.is_discontinuous for entity in seen) == (structure == "discontinuous")
+
+
+def check_entities(entities: list[Entity], structure: str, ordered: bool) -> None:
+    if structure != "discontinuous":
+        assert not any(entity.is_discontinuous for entity in entities)
+    if not ordered:
+        return
+    keys = [(entity.start, entity.end) for entity in entities]
+    assert keys == sorted(keys)
+    assert len(set(entities)) == len(entities)
+    if structure == "flat":
+        assert all(left.end <= right.start for left, right in pairwise(entities))
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("unit", UNITS)
+def test_accepts_every_gold_set(unit: str, structure: str) -> None:
+    """Entities as the codec writes them are accepted symbol by symbol, with exactly the room that they need."""
+    draw = random.Random(f"gold {unit} {structure}")
+    labels = ("a", "b")
+    codec = PointerCodec(PointerVocab(labels), unit)
+    targets, sentences = [], []
+    for _ in range(60):
+        pieces = tuple(draw.randint(1, 3) for _ in range(draw.randint(1, 9)))
+        bounds = [1 + sum(pieces[:word]) for word in range(len(pieces) + 1)]
+        targets.append(codec.encode(random_entities(draw, len(pieces), structure, labels), bounds).symbols)
+        sentences.append(Sentence(pieces, 1, 1, len(targets[-1])))
+    state = start(sentences, Rules(unit, structure, True, len(labels)))
+    padded = torch.tensor([row + [EOS] * (max(map(len, targets)) - len(row)) for row in targets])
+    for step in range(1, padded.shape[1]):
+        symbols = padded[:, step]
+        accepted = state.allowed().gather(1, symbols.unsqueeze(1)).squeeze(1)
+        refused = [targets[row] for row in (~accepted).nonzero().squeeze(1).tolist()]
+        assert not refused, (step, refused)
+        state = state.advance(symbols)
+
+
+def random_entities(draw: random.Random, n_words: int, structure: str, labels: tuple[str, ...]) -> list[Entity]:
+    """Entities of a sentence; many share their first or last word."""
+    found: list[Entity] = []
+    covered: set[int] = set()
+    for _ in range(draw.randint(0, 6)):
+        begin = draw.randrange(n_words)
+        end = draw.randint(begin + 1, n_words)
+        segments = [(begin, end)]
+        if structure == "discontinuous":
+            segments = [(word, word + 1) for word in range(begin, end) if draw.random() < 0.6] or segments
+        if structure == "flat" and covered & set(range(begin, end)):
+            continue
+        covered |= set(range(begin, end))
+        found.append(Entity(draw.choice(labels), merge_segments(segments)))
+    return found
+
+
+def test_select_repeats_drops_and_reorders() -> None:
+    rules = Rules("bpe", "discontinuous", True, 2)
+    sentences = [Sentence((2, 1, 3), 1, 1, 12), Sentence((1, 1), 1, 1, 5), Sentence((3,), 1, 1, 9)]
+    rows = torch.tensor([2, 0, 0])
+    state = start(sentences, rules)
+    picked = state.select(rows)
+    assert torch.equal(picked.allowed(), state.allowed()[rows])
+    assert torch.equal(state.allowed()[0].nonzero().squeeze(1), torch.tensor([1, 5, 7, 8]))
+    later = picked.advance(torch.tensor([5, 5, 8]))
+    assert [symbols_of(row) for row in later.allowed()] == [{6}, {6}, {9}]
+
+
+def test_states_are_not_changed() -> None:
+    state = start([Sentence((1, 1, 1), 1, 1, 12)], Rules("word", "discontinuous", True, 2))
+    for symbol in (5, 7, 2, 5):
+        before = state.allowed()
+        longer = state.advance(torch.tensor([symbol]))
+        state.advance(torch.tensor([6]))
+        assert torch.equal(state.allowed(), before)
+        state = longer
+    # Behind words 0 and 2 may only come the same words with the other label.
+    assert symbols_of(state.allowed()[0]) == {7}
+
+
+def test_wider_source_columns_are_never_allowed() -> None:
+    sentences = [Sentence((1, 1), 0, 1, 8)]
+    allowed = start(sentences, Rules("word", "flat", True, 1), n_positions=6).allowed()
+    assert allowed.shape == (1, 3 + 6)
+    assert symbols_of(allowed[0]) == {1, 3, 4}
+
+
+def test_pieces_as_words() -> None:
+    """The reference's ``first`` is every position, special pieces included: these are never words."""
+    first = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 0]])
+    state = PointerConstraint("word", 1, "nested").start(first, torch.tensor([4, 3]), 1, 1, torch.tensor([9, 9]))
+    assert [symbols_of(row) for row in state.allowed()] == [{1, 4, 5}, {1, 4}]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_batch_without_sentences(unit: str) -> None:
+    empty = torch.zeros(0, dtype=torch.long)
+    state = PointerConstraint(unit, 2).start(empty.view(0, 3), empty, 1, 1, empty, n_positions=5)
+    assert state.advance(empty).select(empty).allowed().shape == (0, 9)
+
+
+def test_any_piece_holds_back_what_no_sequence_has() -> None:
+    first = torch.zeros(2, 1, dtype=torch.long)
+    state = AnyPiece(2).start(first, torch.tensor([5, 3]), 1, 1, torch.tensor([4, 3]))
+    assert [symbols_of(row) for row in state.allowed()] == [{1, 2, 3, 5, 6, 7}, {1, 2, 3, 5}]
+    state = state.advance(torch.tensor([2, 2])).select(torch.tensor([1, 0]))
+    assert [symbols_of(row) for row in state.allowed()] == [{1}, {1, 2, 3, 5, 6, 7}]
+
+
+@pytest.mark.parametrize("constraint", [PointerConstraint("word", 1), AnyPiece(1)])
+def test_limit_without_room_for_an_answer(constraint: PointerConstraint | AnyPiece) -> None:
+    first, lengths = batch_of([Sentence((1,), 1, 1, 2), Sentence((1,), 1, 1, 2)])
+    with pytest.raises(ConfigError, match=r"sentence 1 of the batch is 1\. Expected at least 2.*Raise"):
+        constraint.start(first, lengths, 1, 1, torch.tensor([2, 1]))
+
+
+def test_words_without_pieces() -> None:
+    with pytest.raises(ConfigError, match=r"first\[0\]: word 1 begins at piece 1, word 0 at 1\. Expected ascending"):
+        PointerConstraint("word", 1).start(torch.tensor([[1, 1]]), torch.tensor([3]), 1, 1, torch.tensor([9]))
+
+
+def test_all_wrong_options_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"unit is 'char'.*structure is 'tree'.*n_labels is 0"):
+        PointerConstraint("char", 0, "tree")
+
+
+def test_brute_force_itself() -> None:
+    """The oracle on a case small enough to be written by hand."""
+    rules = Rules("span", "nested", True, 1)
+    sentence = Sentence((2, 1), 1, 1, 5)
+    whole = [key for key, _ in entities_of(sentence, rules)]
+    assert whole == [(0, 0, [0, 0], 0), (0, 1, [0, 1], 0), (1, 1, [1, 1], 0)]
+    assert [may_follow(left, right, rules) for left, right in product(whole, whole)] == [
+        False, True, True, False, False, True, False, False, False,
+    ]  # fmt: skip
+    assert prefix_tree(sentence, rules) == {
+        (0,): {1, 4, 6}, (0, 4): {5, 6}, (0, 6): {6}, (0, 4, 5): {2}, (0, 4, 6): {2}, (0, 6, 6): {2},
+        (0, 4, 5, 2): {1}, (0, 4, 6, 2): {1}, (0, 6, 6, 2): {1},
+    }  # fmt: skip

@@ -1,0 +1,262 @@
+"""The search on probability tables: hand-written ones, and random ones against plain searches in Python."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from errors import ConfigError
+from model.generation import AnyPiece, GenerationConfig, Hypotheses, PointerConstraint, search
+from tests.model.generation.oracle import Rules, Sentence, prefix_tree
+from tests.model.generation.table_model import (
+    BOS,
+    EOS,
+    Table,
+    TableModel,
+    all_sequences,
+    answers,
+    logprob_of,
+    random_table,
+)
+
+# Two labels (2, 3); two words of one piece between two specials: pointers 5 and 6.
+LABEL, OTHER, FIRST, SECOND = 2, 3, 5, 6
+N_SYMBOLS = 8
+N_LABELS = 2
+
+
+def run(
+    table: Table, limits: Sequence[int], config: GenerationConfig, sentences: Sequence[int] | None = None
+) -> tuple[Hypotheses, TableModel]:
+    """Search the table for some sentences of two words each."""
+    model = TableModel(table)
+    bounds = torch.tensor(limits)
+    kind = PointerConstraint("word", N_LABELS, config.structure) if config.constrained else AnyPiece(N_LABELS)
+    constraint = kind.start(torch.tensor([[1, 2]] * len(limits)), torch.full_like(bounds, 4), 1, 1, bounds)
+    rows = range(len(limits)) if sentences is None else sentences
+    return search(model, model.start(rows), constraint, config, bounds), model
+
+
+def legal_sequences(limit: int, constrained: bool) -> list[tuple[int, ...]]:
+    if not constrained:
+        return all_sequences([LABEL, OTHER, FIRST, SECOND], limit)
+    tree = prefix_tree(Sentence((1, 1), 1, 1, limit), Rules("word", "discontinuous", True, N_LABELS))
+    return [(*prefix, EOS) for prefix, following in tree.items() if EOS in following]
+
+
+def score_of(total: float, sequence: Sequence[int], penalty: float) -> float:
+    """Rank of a hypothesis: BOS counts, EOS does not, but for the empty one."""
+    return total / max(len(sequence) - 1, 2) ** penalty
+
+
+def path_table(*paths: Sequence[int], base: float = 0.0, peak: float = 3.0) -> Table:
+    """Logits that are ``peak`` along the paths and ``base`` elsewhere."""
+
+    def table(sentence: int, prefix: tuple[int, ...]) -> list[float]:
+        path = paths[sentence]
+        row = [base] * N_SYMBOLS
+        if tuple(path[: len(prefix)]) == prefix and len(prefix) < len(path):
+            row[path[len(prefix)]] = peak
+        return row
+
+    return table
+
+
+def test_greedy_follows_the_table_and_reports_probabilities() -> None:
+    paths = [(BOS, FIRST, SECOND, LABEL, SECOND, OTHER, EOS), (BOS, EOS), (BOS, SECOND, LABEL, EOS)]
+    found, model = run(path_table(*paths), [9, 9, 9], GenerationConfig())
+    assert answers(found) == [list(path) for path in paths]
+    assert found.ids.tolist()[1] == [BOS] + [EOS] * 6
+    one = 3.0 - math.log(math.exp(3.0) + N_SYMBOLS - 1)
+    assert found.symbol_logprobs[2].tolist() == pytest.approx([0, one, one, one, 0, 0, 0])
+    assert found.logprob.tolist() == pytest.approx([6 * one, one, 3 * one])
+    assert found.n_best[1][0].ids == [BOS, EOS]
+    # Two of three rows still live are no reason to copy caches before the second ends.
+    assert model.rows_per_step == [3, 2, 2, 1, 1, 1]
+
+
+def test_greedy_takes_the_legal_best() -> None:
+    """An illegal favourite is passed over, and its probability mass stays in the log-probabilities."""
+    table = path_table((BOS, LABEL, EOS), base=0.0, peak=2.0)
+    with_favour = lambda s, prefix: [*table(s, prefix)[:FIRST], 1.0, *table(s, prefix)[SECOND:]]  # noqa: E731
+    found, _ = run(with_favour, [4], GenerationConfig())
+    assert answers(found) == [[BOS, FIRST, LABEL, EOS]]
+    assert found.symbol_logprobs[0, 1].item() == pytest.approx(1 - math.log(math.exp(2) + math.e + 6))
+
+
+def test_limit_never_cuts_an_entity() -> None:
+    endless = path_table((BOS, *[FIRST, SECOND, OTHER] * 9))
+    for limit, answer in ((2, [BOS, EOS]), (3, [BOS, EOS]), (4, [BOS, FIRST, LABEL, EOS])):
+        assert answers(run(endless, [limit], GenerationConfig())[0]) == [answer]
+    free = GenerationConfig(constrained=False)
+    assert answers(run(endless, [4], free)[0]) == [[BOS, FIRST, SECOND, EOS]]
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+@pytest.mark.parametrize("value", [math.nan, -math.inf, math.inf, torch.finfo(torch.float32).min])
+def test_answers_are_legal_whatever_the_logits(num_beams: int, value: float) -> None:
+    config = GenerationConfig(num_beams=num_beams)
+    found, _ = run(lambda sentence, prefix: [value] * N_SYMBOLS, [7, 4], config)
+    assert all(tuple(answer) in legal_sequences(7, True) for answer in answers(found))
+
+
+def test_empty_answers() -> None:
+    ends = path_table((BOS, EOS), (BOS, EOS), peak=9.0)
+    for num_beams in (1, 2):
+        config = GenerationConfig(num_beams=num_beams)
+        found, _ = run(ends, [8, 2], config)
+        assert found.ids.tolist() == [[BOS, EOS]] * 2
+        found, _ = run(ends, [8, 2], replace(config, compat=True))
+        assert found.ids.tolist() == [[BOS, EOS, EOS]] * 2
+        assert found.lengths.tolist() == [3, 3]
+
+
+def test_greedy_length_penalty() -> None:
+    """Third step, two symbols written and BOS: log-probabilities are divided by 3, EOS's is not."""
+
+    def table(sentence: int, prefix: tuple[int, ...]) -> list[float]:
+        if len(prefix) == 1:
+            return [0, 1.0, 0, 0, 0, 1.1, 0, 0]
+        return [0, 0, 9.0, 0, 0, 0, 0, 0] if len(prefix) == 2 else [0, 3.0, 0, 0, 0, 1.0, 1.0, 0]
+
+    assert answers(run(table, [4], GenerationConfig(constrained=False))[0]) == [[BOS, FIRST, LABEL, EOS]]
+    total = math.log(math.exp(3) + 2 * math.e + 5)
+    for penalty in (0.5, 2.0):
+        longer = (1 - total) / 3**penalty > 3 - total
+        found, _ = run(table, [5], GenerationConfig(constrained=False, length_penalty=penalty))
+        assert (answers(found)[0][3] == FIRST) == longer == (penalty == 2.0)
+
+
+def test_repetition_penalty() -> None:
+    def table(sentence: int, prefix: tuple[int, ...]) -> list[float]:
+        return [-9, -30, -9, -9, -9, -1.0, -1.5, -9] if sentence else [-9, -30, -9, -9, -9, 2.0, 1.5, -9]
+
+    free = GenerationConfig(constrained=False)
+    for num_beams in (1, 2):
+        config = replace(free, num_beams=num_beams)
+        assert answers(run(table, [4, 4], config)[0]) == [[BOS, FIRST, FIRST, EOS]] * 2
+        found, _ = run(table, [4, 4], replace(config, repetition_penalty=2.0))
+        assert answers(found) == [[BOS, FIRST, SECOND, EOS]] * 2
+        for row, answer in enumerate(answers(found)):
+            assert found.logprob[row].item() == pytest.approx(sum(logprob_of(table, row, answer)), abs=1e-5)
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+@pytest.mark.parametrize("penalty", [1.0, 0.0, 0.6, 1.7, -0.5])
+def test_many_beams_find_what_exhaustive_search_finds(penalty: float, constrained: bool) -> None:
+    limits, sentences = [5, 6, 4], [0, 1, 2]
+    table = random_table(3, N_SYMBOLS)
+    config = GenerationConfig(num_beams=300, n_best=8, length_penalty=penalty, constrained=constrained)
+    found, _ = run(table, limits, config)
+    for sentence in sentences:
+        every = [(sum(logprob_of(table, sentence, ids)), ids) for ids in legal_sequences(limits[sentence], constrained)]
+        ranked = sorted(((score_of(total, ids, penalty), total, ids) for total, ids in every), reverse=True)
+        assert len(found.n_best[sentence]) == min(8, len(ranked))
+        for ours, (score, total, ids) in zip(found.n_best[sentence], ranked, strict=False):
+            assert tuple(ours.ids) == ids
+            assert (ours.score, ours.logprob) == pytest.approx((score, total), abs=1e-4)
+            assert ours.symbol_logprobs[1:] == pytest.approx(logprob_of(table, sentence, ids), abs=1e-4)
+        assert answers(found)[sentence] == list(ranked[0][2])
+
+
+def plain_greedy(table: Table, sentence: int, limit: int, config: GenerationConfig) -> list[int]:
+    """One sentence, one symbol at a time."""
+    legal = legal_sequences(limit, config.constrained)
+    sequence = [BOS]
+    while sequence[-1] != EOS or len(sequence) == 1:
+        following = {ids[len(sequence)] for ids in legal if list(ids[: len(sequence)]) == sequence}
+        logits = table(sentence, tuple(sequence))
+        sequence.append(max(sorted(following), key=lambda symbol: logits[symbol]))
+    return sequence
+
+
+def plain_beams(table: Table, sentence: int, limit: int, config: GenerationConfig) -> list[tuple[float, list[int]]]:
+    """One sentence, Python lists, no early end."""
+    legal = legal_sequences(limit, config.constrained)
+    prefixes = {ids[:cut] for ids in legal for cut in range(len(ids) + 1)}
+    beams, finished = [(0.0, (BOS,))], []
+    while beams:
+        longer = []
+        for total, prefix in beams:
+            logprobs = torch.tensor(table(sentence, prefix)).log_softmax(0).tolist()
+            longer += [(total + own, (*prefix, symbol)) for symbol, own in enumerate(logprobs)]
+        longer = sorted((item for item in longer if item[1] in prefixes), key=lambda item: -item[0])
+        best = longer[: 2 * config.num_beams]
+        finished += [
+            (score_of(total, ids, config.length_penalty), list(ids)) for total, ids in best if ids[-1] == EOS
+        ]
+        beams = [item for item in best if item[1][-1] != EOS][: config.num_beams]
+    return sorted(finished, key=lambda item: -item[0])[: config.n_best]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    limits=st.lists(st.integers(2, 6), min_size=1, max_size=5),
+    num_beams=st.integers(1, 4),
+    penalty=st.sampled_from([1.0, 0.8, 1.5, 0.0]),
+    constrained=st.booleans(),
+)
+def test_equals_the_plain_search(
+    seed: int, limits: list[int], num_beams: int, penalty: float, constrained: bool
+) -> None:
+    """Early ends, compacting and reordering change nothing."""
+    penalty = penalty if num_beams > 1 else 1.0
+    n_best = min(num_beams, 2)
+    config = GenerationConfig(num_beams=num_beams, n_best=n_best, length_penalty=penalty, constrained=constrained)
+    table = random_table(seed, N_SYMBOLS, scale=1.0 + seed % 4)
+    found, _ = run(table, limits, config)
+    for sentence, limit in enumerate(limits):
+        if num_beams == 1:
+            assert answers(found)[sentence] == plain_greedy(table, sentence, limit, config)
+            continue
+        expected = plain_beams(table, sentence, limit, config)
+        assert [ours.ids for ours in found.n_best[sentence]] == [ids for _, ids in expected]
+        scores = [ours.score for ours in found.n_best[sentence]]
+        assert scores == pytest.approx([score for score, _ in expected], abs=1e-4)
+
+
+@pytest.mark.parametrize("compat", [False, True])
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_answers_do_not_depend_on_the_batch(num_beams: int, compat: bool) -> None:
+    limits = [9, 2, 5, 14, 7, 3, 20, 6]
+    table = random_table(11, N_SYMBOLS)
+    config = GenerationConfig(num_beams=num_beams, length_penalty=0.7, repetition_penalty=1.3, compat=compat)
+    alone = [run(table, [limit], config, [sentence])[0] for sentence, limit in enumerate(limits)]
+    order = list(range(len(limits)))
+    for _ in range(3):
+        together, _ = run(table, [limits[sentence] for sentence in order], config, order)
+        for row, sentence in enumerate(order):
+            assert answers(together)[row] == answers(alone[sentence])[0]
+            torch.testing.assert_close(together.logprob[row], alone[sentence].logprob[0])
+            torch.testing.assert_close(together.score[row], alone[sentence].score[0])
+        random.Random(len(order)).shuffle(order)
+
+
+def test_beams_end_early_and_leave() -> None:
+    """A sentence with a sure answer costs no step more."""
+    paths = [(BOS, EOS), (BOS, FIRST, LABEL, EOS)]
+    _, model = run(path_table(*paths, peak=20.0), [40, 40], GenerationConfig(num_beams=2))
+    assert model.rows_per_step == [2, 2, 2]
+
+
+def test_batch_without_sentences() -> None:
+    for num_beams in (1, 2):
+        empty = torch.zeros(0, dtype=torch.long)
+        constraint = AnyPiece(1).start(empty.view(0, 1), empty, 1, 1, empty, n_positions=3)
+        model = TableModel(random_table(0, 6))
+        found = search(model, model.start([]), constraint, GenerationConfig(num_beams=num_beams), empty)
+        assert found.ids.shape[0] == 0 and found.n_best == []
+
+
+def test_limit_without_room_for_an_answer() -> None:
+    model = TableModel(random_table(0, N_SYMBOLS))
+    with pytest.raises(ConfigError, match=r"limit of sentence 0 of the batch is 1\. Expected at least 2"):
+        search(model, model.start([0]), None, GenerationConfig(), torch.tensor([1]))

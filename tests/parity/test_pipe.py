@@ -1,0 +1,101 @@
+"""The pipe against the recorded fields of the reference, whole splits by digest."""
+
+import hashlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from data.alignment import WordTokenizer
+from data.bundle import LoadedCorpus, load_bundle
+from data.codecs.pointer import PointerCodec, PointerVocab
+from data.codecs.symbols import label_token, label_token_ids
+from data.loaders import LoaderOptions
+from data.pipe import PipeConfig, PointerPipe
+
+CORPORA = {"flat": ("conll2003", "conll"), "nested": ("genia", "nested"), "disc": ("CADEC", "discontinuous")}
+UNITS = ("word", "span", "bpe", "span_bpe")
+
+
+@cache
+def tokenizer_at(folder: Path) -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(folder / "inputs" / "bart_tiny")
+
+
+@cache
+def recorded(folder: Path, kind: str) -> dict[str, Any]:
+    return json.loads((folder / f"pipe_{kind}.json").read_text(encoding="utf-8"))
+
+
+@cache
+def corpus_at(folder: Path, kind: str) -> LoadedCorpus:
+    name, loader = CORPORA[kind]
+    files = {path.stem: path for path in (folder / "inputs" / name).iterdir()}
+    return load_bundle(None, loader, LoaderOptions(compat=True), files=files)
+
+
+def label_words(folder: Path, kind: str) -> list[str]:
+    return [token[2:-2] for token in recorded(folder, kind)["tag_to_token"].values()]
+
+
+def pipe_for(folder: Path, kind: str, unit: str) -> PointerPipe:
+    vocab = PointerVocab(tuple(recorded(folder, kind)["tag_to_index"]))
+    tokenizer = WordTokenizer(tokenizer_at(folder), compat=True, label_words=label_words(folder, kind))
+    return PointerPipe(tokenizer, PointerCodec(vocab, unit, compat=True), PipeConfig(use_cache=False))
+
+
+def digest(rows: Any) -> str:
+    return hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
+
+
+def test_every_odd_word(parity_dir: Path) -> None:
+    words = json.loads((parity_dir / "tokenize_words.json").read_text(encoding="utf-8"))["words"]
+    assert len(words) > 70
+    labels = ["location", "person", "organization", "others"]
+    aligner = WordTokenizer(tokenizer_at(parity_dir), compat=True, label_words=labels)
+    alignment = aligner.align([row["word"] for row in words])
+    for row, start, end in zip(words, alignment.bounds, alignment.bounds[1:], strict=False):
+        assert alignment.piece_ids[start:end] == row["ids"], repr(row["word"])
+    assert aligner.n_unknown_words == sum(not row["ids"] for row in words)
+
+
+@pytest.mark.parametrize("kind", CORPORA)
+def test_label_tokens_and_symbols(parity_dir: Path, kind: str) -> None:
+    record = recorded(parity_dir, kind)
+    words = label_words(parity_dir, kind)
+    ids = label_token_ids(record["tokenizer_vocab_size"], words, compat=True)
+    assert ids == record["label_ids"]
+    assert dict(zip(map(label_token, words), ids, strict=True)) == record["token_to_id"]
+    vocab = PointerVocab(tuple(record["tag_to_index"]))
+    assert vocab.shift == record["target_shift"]
+    assert {tag: vocab.label_id(tag) - 2 for tag in vocab.labels} == record["tag_to_index"]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("kind", CORPORA)
+def test_instances(parity_dir: Path, kind: str, unit: str) -> None:
+    instances = recorded(parity_dir, kind)["instances"]
+    assert len(instances) == 40
+    train = pipe_for(parity_dir, kind, unit).process(corpus_at(parity_dir, kind).bundle).get_dataset("train")
+    for row, instance in enumerate(instances):
+        expected = instance | instance["targets"][unit]
+        for name in ("raw_words", "entity_spans", "src_tokens", "first", "src_seq_len", "tgt_tokens", "target_span"):
+            assert train[row][name] == expected[name], (row, name)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("kind", CORPORA)
+def test_whole_splits(parity_dir: Path, kind: str, unit: str) -> None:
+    record = recorded(parity_dir, kind)
+    pipe = pipe_for(parity_dir, kind, unit)
+    bundle = pipe.process(corpus_at(parity_dir, kind).bundle)
+    assert set(bundle.datasets) == {"train", "dev", "test"}
+    for split, digests in record["sha256_all"][unit].items():
+        dataset = bundle.get_dataset(split)
+        assert len(dataset) == record["sizes"][split]
+        for name, expected in digests.items():
+            assert digest(dataset.get_field(name).content) == expected, (split, name)
+        assert pipe.reports[split].oracle_f == 100.0

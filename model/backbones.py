@@ -225,7 +225,8 @@ def backbone_class(model_type: str, where: str) -> type[Backbone]:
             return candidate
     known = sorted(name for candidate in BACKBONES for name in candidate.network_classes)
     raise MissingBackendError(
-        f"{where}: unsupported model type {model_type!r}. Expected one of {', '.join(known)}. Choose another --backbone."
+        f"{where}: unsupported model type {model_type!r}. Expected one of {', '.join(known)}. "
+        "Choose another --backbone."
     )
 
 

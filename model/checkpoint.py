@@ -1,11 +1,10 @@
 """The portable model folder: weights, backbone configuration, tokenizer, labels and recipe; nothing in it is executed.
 
-    model.safetensors   all parameters and row tables, what is shared only once
-    config.json         of the backbone, as transformers writes it
-    tokenizer*.json     of the backbone
-    model.json          format number, shape of the head
-    labels.json         tags and their words, in symbol order
-    recipe.yaml         the text that made the model
+* model.safetensors: all parameters and row tables, what is shared only once
+* config.json, tokenizer*.json: of the backbone, as transformers writes them
+* model.json: format number, shape of the head
+* labels.json: tags and their words, in symbol order
+* recipe.yaml: the text that made the model
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a backbone comes from: a folder, the Hugging Face hub, or random weights with a tokenizer trained on the corpus."""
+"""Where a backbone comes from: a folder, the Hugging Face hub, or random weights and a tokenizer of the corpus."""
 
 from __future__ import annotations
 

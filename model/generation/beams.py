@@ -165,14 +165,23 @@ def _candidates(logits: Tensor, allowed: Tensor, beams: _Beams, step: int, confi
     score = beams.score.flatten().unsqueeze(1) + ranked
     score = score.masked_fill(~allowed, -torch.inf).view(beams.sentence.numel(), -1)
     score = pad(score, (0, max(n_top - score.shape[1], 0)), value=-torch.inf)
-    best, places = score.sort(dim=1, descending=True, stable=True)
-    best, places = best[:, :n_top], places[:, :n_top].clamp(max=beams.n_beams * n_symbols - 1)
+    best, places = _top(score, n_top)
+    places = places.clamp(max=beams.n_beams * n_symbols - 1)
     logprob = own.float().view(best.shape[0], -1).gather(1, places)
     parent, symbol = places // n_symbols, places % n_symbols
     closes = (symbol == EOS) & (best > -torch.inf)
     if config.compat:
         closes[:, config.num_beams :] = False
     return _Candidates(best, parent, symbol, logprob, closes)
+
+
+def _top(score: Tensor, n_top: int) -> tuple[Tensor, Tensor]:
+    """The ``n_top`` highest of (G, N) scores and their columns, of equal ones the lower column first."""
+    best, places = score.topk(n_top, dim=1)
+    # topk orders equal scores by chance; sorting everything instead would take many times longer.
+    places, order = places.sort(dim=1)
+    best, order = best.gather(1, order).sort(dim=1, descending=True, stable=True)
+    return best, places.gather(1, order)
 
 
 def _is_done(score: Tensor, worst: Tensor, limits: Tensor, step: int, config: GenerationConfig) -> Tensor:

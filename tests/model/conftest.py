@@ -13,6 +13,7 @@ from model.pointer import PointerConfig, PointerModel
 from model.sources import load_backbone
 from tests.model.tools import LABEL_WORDS, SYLLABLES, Batch, sources_of
 
+
 @pytest.fixture(scope="session")
 def sentences() -> list[list[str]]:
     rng = random.Random(3)

@@ -156,13 +156,15 @@ def test_unknown_size_and_missing_corpus(sentences) -> None:
 
 @pytest.mark.parametrize("spec", ["./nowhere/bart", "/nowhere/bart", "a/b/c", "~/nowhere-at-all"])
 def test_missing_folder(spec: str) -> None:
-    with pytest.raises(MissingBackendError, match="no such model folder.*Point --backbone at a local folder"):
+    with pytest.raises(MissingBackendError, match=r"no such model folder.*Point --backbone at a local folder"):
         load_backbone(spec)
 
 
 def test_hub_id_without_network_says_what_to_do(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sources.huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(MissingBackendError, match=r"nobody/no-such-bart: .*no network.*Point --backbone at a local folder"):
+    with pytest.raises(
+        MissingBackendError, match=r"nobody/no-such-bart: .*no network.*Point --backbone at a local folder"
+    ):
         load_backbone("nobody/no-such-bart", cache_dir=tmp_path)
 
 
@@ -234,7 +236,7 @@ def test_code_in_a_folder_is_not_run(folder: Path, tmp_path: Path) -> None:
     config |= {"model_type": "ours", "auto_map": {"AutoConfig": "evil.EvilConfig"}}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (folder / "evil.py").write_text(f"open({str(witness)!r}, 'w')\nclass EvilConfig: pass\n", encoding="utf-8")
-    with pytest.raises(MissingBackendError, match="no usable config.json"):
+    with pytest.raises(MissingBackendError, match=r"no usable config.json"):
         load_backbone(str(folder))
     assert not witness.exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -105,10 +106,7 @@ def test_loss_is_the_mean_over_real_symbols(spec: str, make_model, make_batch) -
     batch = make_batch(model)
     output = model(*batch)
     logprobs = output["logits"].double().log_softmax(-1)
-    picked = [
-        -logprobs[b, t, batch.tgt_tokens[b, t + 1]].item()
-        for b, t in batch.is_real.nonzero().tolist()
-    ]
+    picked = [-logprobs[b, t, batch.tgt_tokens[b, t + 1]].item() for b, t in batch.is_real.nonzero().tolist()]
     assert len(picked) == 1 + 6 + 3 + 9
     assert output["loss"].item() == pytest.approx(sum(picked) / len(picked), abs=1e-5)
 
@@ -278,7 +276,7 @@ def test_parameter_groups(spec: str, compat: bool, make_model) -> None:
     groups = model.parameter_groups(0.01)
     assert [group["weight_decay"] for group in groups] == [0.01, 0.01, 0.0]
     members = [[names[p] for p in group["params"]] for group in groups]
-    assert sorted(sum(members, [])) == sorted(names.values()), "every parameter once"
+    assert sorted(itertools.chain(*members)) == sorted(names.values()), "every parameter once"
     assert "backbone.network.shared.weight" in members[1]
     decoder_norms = [name for name in names.values() if "decoder" in name and "norm" in name]
     assert decoder_norms

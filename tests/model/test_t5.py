@@ -1,4 +1,4 @@
-"""What is different about T5: no leading special piece, a start that is the padding piece, relative positions, scales."""
+"""What is different about T5: no leading special piece, padding as the start, relative positions, scales."""
 
 from __future__ import annotations
 

@@ -189,9 +189,7 @@ def plain_beams(table: Table, sentence: int, limit: int, config: GenerationConfi
             longer += [(total + own, (*prefix, symbol)) for symbol, own in enumerate(logprobs)]
         longer = sorted((item for item in longer if item[1] in prefixes), key=lambda item: -item[0])
         best = longer[: 2 * config.num_beams]
-        finished += [
-            (score_of(total, ids, config.length_penalty), list(ids)) for total, ids in best if ids[-1] == EOS
-        ]
+        finished += [(score_of(total, ids, config.length_penalty), list(ids)) for total, ids in best if ids[-1] == EOS]
         beams = [item for item in best if item[1][-1] != EOS][: config.num_beams]
     return sorted(finished, key=lambda item: -item[0])[: config.n_best]
 

@@ -1,0 +1,164 @@
+"""The portable model folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+import model.checkpoint as checkpoint
+from data.labels import LabelSet
+from errors import DataFormatError
+from model.checkpoint import load_model, save_model
+from model.pointer import PointerConfig, PointerModel
+from tests.model.tools import BOTH, LABEL_WORDS
+
+LABELS = LabelSet(("PER", "LOC", "Cell"), LABEL_WORDS)
+RECIPE = "dataset: ours  # größe\n"
+
+
+@pytest.fixture
+def saved(make_model, tmp_path: Path) -> tuple[Path, PointerModel]:
+    model = make_model("scratch:tiny").eval()
+    save_model(tmp_path / "best", model, LABELS, RECIPE)
+    return tmp_path / "best", model
+
+
+@pytest.mark.parametrize("compat", [False, True])
+@pytest.mark.parametrize("spec", BOTH)
+def test_round_trip_is_exact(spec: str, compat: bool, make_model, make_batch, tmp_path: Path) -> None:
+    model = make_model(spec, PointerConfig("avg_score", True, 0.2, compat)).eval()
+    batch = make_batch(model)
+    save_model(tmp_path / "new" / "best", model, LABELS, RECIPE)
+    (tmp_path / "new" / "best").rename(tmp_path / "moved")
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    loaded = load_model(tmp_path / "moved")
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.equal(loaded.model(*batch)["logits"], model(*batch)["logits"])
+    symbols = torch.zeros(4, dtype=torch.long)
+    steps = [each.step(symbols, each.start(*list(batch)[:2])) for each in (loaded.model, model)]
+    assert torch.equal(*steps)
+    assert loaded.labels == LABELS
+    assert loaded.recipe_text == RECIPE
+    assert loaded.model.config == model.config
+    assert not loaded.model.training
+    assert loaded.model.backbone.output_scale == model.backbone.output_scale
+    text = "ein Wort wie balekori"
+    tokenizers = [each.backbone.tokenizer for each in (loaded.model, model)]
+    assert tokenizers[0](text)["input_ids"] == tokenizers[1](text)["input_ids"]
+
+
+def test_scale_of_a_trained_model_is_kept(make_model, make_batch, tmp_path: Path) -> None:
+    model = make_model("scratch-t5:tiny").eval()
+    model.backbone.output_scale = 0.37
+    save_model(tmp_path / "best", model, LABELS, RECIPE)
+    assert load_model(tmp_path / "best").model.backbone.output_scale == 0.37
+
+
+def test_shared_tensors_are_stored_once_and_stay_shared(saved) -> None:
+    folder, model = saved
+    with safe_open(folder / "model.safetensors", "pt") as stored:
+        names = set(stored.keys())
+    assert names == {name for name, _ in model.named_parameters()} | {"input_rows", "score_rows"}
+    backbone = load_model(folder).model.backbone
+    assert backbone.network.encoder.embed_tokens.weight is backbone.network.decoder.embed_tokens.weight
+
+
+def test_nothing_in_the_folder_is_executable(saved) -> None:
+    folder, _ = saved
+    names = {path.name for path in folder.iterdir()}
+    assert names >= {"model.safetensors", "config.json", "tokenizer.json", "model.json", "labels.json", "recipe.yaml"}
+    assert {Path(name).suffix for name in names} == {".safetensors", ".json", ".yaml"}
+    for path in folder.iterdir():
+        assert not os.access(path, os.X_OK)
+        assert path.suffix == ".safetensors" or "auto_map" not in path.read_text(encoding="utf-8")
+
+
+def test_saving_again_replaces_the_folder(saved, make_model) -> None:
+    folder, _ = saved
+    (folder / "stale.txt").write_text("of the older model", encoding="utf-8")
+    other = make_model("scratch:tiny", seed=9)
+    save_model(folder, other, LABELS, "other: 1\n")
+    assert not (folder / "stale.txt").exists()
+    assert load_model(folder).recipe_text == "other: 1\n"
+    assert [path.name for path in folder.parent.iterdir()] == ["best"]
+
+
+@pytest.mark.parametrize("moment", ["write", "swap"])
+def test_failed_save_leaves_the_older_model(moment: str, saved, make_batch, monkeypatch) -> None:
+    folder, model = saved
+    replace = os.replace
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no space left on device")
+
+    def fail_for_the_new(source: Path, target: Path) -> None:
+        return fail() if ".new-" in Path(source).name else replace(source, target)
+
+    if moment == "write":
+        monkeypatch.setattr(checkpoint, "save_file", fail)
+    else:
+        monkeypatch.setattr(checkpoint.os, "replace", fail_for_the_new)
+    with pytest.raises(OSError, match="no space left"):
+        save_model(folder, model, LABELS, "newer: 1\n")
+    monkeypatch.undo()
+    assert load_model(folder).recipe_text == RECIPE
+    assert [path.name for path in folder.parent.iterdir()] == ["best"]
+
+
+def test_missing_folder_and_files(saved, tmp_path: Path) -> None:
+    folder, _ = saved
+    with pytest.raises(DataFormatError, match=r"nowhere: no such model folder"):
+        load_model(tmp_path / "nowhere")
+    (folder / "labels.json").unlink()
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(DataFormatError, match=r"model.safetensors, labels.json missing"):
+        load_model(folder)
+
+
+def test_newer_format(saved) -> None:
+    folder, _ = saved
+    about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    (folder / "model.json").write_text(json.dumps(about | {"format": 99}), encoding="utf-8")
+    with pytest.raises(DataFormatError, match=r"model format 99 is newer than this code. Expected at most 1. Update"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "model.json", "labels.json", "tokenizer.json"])
+def test_cut_off_files(name: str, saved) -> None:
+    folder, _ = saved
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataFormatError, match=r"best.*(damaged model folder|not a model description|not a label file)"):
+        load_model(folder)
+
+
+def test_weights_of_another_model(saved, make_model) -> None:
+    folder, _ = saved
+    tensors = load_file(folder / "model.safetensors")
+    tensors.pop("encoder_mlp.0.bias")
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(DataFormatError, match=r"differ in 1 tensors, encoder_mlp.0.bias for one"):
+        load_model(folder)
+
+
+def test_labels_that_do_not_fit(saved) -> None:
+    folder, _ = saved
+    LabelSet(("PER",), ("person",)).save(folder / "labels.json")
+    with pytest.raises(DataFormatError, match="damaged model folder"):
+        load_model(folder)
+
+
+def test_folder_can_be_copied(saved, tmp_path: Path) -> None:
+    folder, model = saved
+    shutil.copytree(folder, tmp_path / "copy")
+    shutil.rmtree(folder)
+    loaded = load_model(tmp_path / "copy", attention="eager").model
+    assert torch.equal(loaded.backbone.embedding.weight, model.backbone.embedding.weight)

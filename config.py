@@ -218,10 +218,11 @@ def recipe_yaml(recipe: Recipe) -> str:
 
 
 def corpus_folder(recipe: Recipe) -> Path:
-    """The folder with the split files: ``<root>/<dataset>``, or the root itself when that folder does not exist."""
+    """``<root>/<dataset>``, or the root itself where that folder does not exist and the root has split files."""
     root = Path(recipe.data.root or os.environ.get("NER_DATA_ROOT") or "../data")
     inside = root / recipe.dataset
-    return inside if inside.is_dir() or not root.is_dir() or recipe.data.root is None else root
+    is_corpus = not inside.is_dir() and root.is_dir() and any("train" in path.name for path in root.iterdir() if path.is_file())
+    return root if is_corpus else inside
 
 
 def _read_yaml(path: Path) -> Mapping[str, Any]:

@@ -39,12 +39,12 @@ class Formulation(Protocol):
     """What a formulation offers. A new one is a codec, a model, a class like this and its row in the table."""
 
     reports: Mapping[str, PipeReport]
-    note: str | None
+    notes: list[str]
 
     def prepare(self, corpus: LoadedCorpus, labels: LabelSet, seed: int | None) -> Mapping[str, list[dict]]:
         """Rows by split, each with ``src_seq_len``; without a seed only the data is looked at, no weights are loaded.
 
-        Fills ``reports`` (by split) and ``note`` (what a user should know about the backbone, if anything).
+        Fills ``reports`` (by split) and ``notes`` (what a user should know about the backbone).
         """
 
     def collate(self, instances: list[dict[str, Any]]) -> dict[str, Any]:
@@ -63,14 +63,14 @@ class PointerFormulation:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.reports: dict[str, PipeReport] = {}
-        self.note: str | None = None
+        self.notes: list[str] = []
 
     def prepare(self, corpus: LoadedCorpus, labels: LabelSet, seed: int | None) -> dict[str, list[dict]]:
         """Load the backbone (its tokenizer only, without a seed) and encode every split."""
         recipe, self.labels = self.recipe, labels
         words = [example.words for example in corpus.examples["train"]]
         if seed is None:
-            tokenizer, self.note = load_tokenizer(recipe.backbone, corpus_words=words)
+            tokenizer, self.notes = load_tokenizer(recipe.backbone, corpus_words=words)
             max_pieces = None
         else:
             self.backbone = load_backbone(recipe.backbone, corpus_words=words, seed=seed)

@@ -32,9 +32,7 @@ def check_text(
 ) -> str:
     """The tables of all splits and the notes below them; ``rows`` is what ``formulation`` made of the corpus."""
     parts = [_table(split, corpus, statistics[split], formulation.reports[split]) for split in corpus.examples]
-    notes = [*corpus.notes, *corpus_notes(statistics), *_limit_notes(recipe, rows)]
-    if formulation.note:
-        notes.append(formulation.note)
+    notes = [*corpus.notes, *corpus_notes(statistics), *_limit_notes(recipe, rows), *formulation.notes]
     title = f"{recipe.dataset}: {recipe.kind.value}, target type {recipe.codec.unit.value}, {recipe.backbone}"
     return "\n\n".join([title, *parts, *(["\n".join(f"note: {note}" for note in notes)] if notes else [])])
 

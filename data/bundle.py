@@ -76,7 +76,7 @@ def load_bundle(
     for name, path in files.items():
         splits[name], reports[name] = LOADERS[loader_name](Path(path), options)
         if not splits[name]:
-            raise DataFormatError(f"{path}: no sentences for {name}. Expected at least one. Do check the export.")
+            raise DataFormatError(f"{path}: no sentences for {name}. Expected at least one. Check the export.")
     splits, notes = apply_rules(splits, rules)
     if limit is not None:
         notes += [f"{name}: the first {limit} of {len(rows)}." for name, rows in splits.items() if len(rows) > limit]
@@ -193,7 +193,7 @@ def _check_span(span: object, n_words: int, where: str, compat: bool) -> list[in
         raise DataFormatError(f"{where}. Expected ends behind their starts: they are exclusive.")
     gaps = zip(offsets[1::2], offsets[2::2], strict=False)
     if not compat and any(start <= end for end, start in gaps):
-        raise DataFormatError(f"{where}. Expected segments in order that do not touch. Do sort and unite them.")
+        raise DataFormatError(f"{where}. Expected segments in order that do not touch. Sort and unite them.")
     return offsets
 
 

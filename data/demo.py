@@ -226,7 +226,7 @@ def _refuse_foreign(root: Path, marker: Path) -> None:
     if theirs and set(theirs) & set(_FILES.values()):
         raise DataFormatError(
             f"{root}: holds {theirs[0]!r} but no {_FINGERPRINT!r}. Expected an empty folder or an earlier demo corpus. "
-            "Do choose another folder with --data_root."
+            "Choose another folder with --data_root."
         )
 
 

@@ -118,15 +118,11 @@ LEXICON = {
     "side": _words("left, right"),
     "hurt": _words(
         "pain, soreness, throbbing, discomfort, cramps, aching, spasms, pressure, tension, irritation, burning, "
-        "pulsing",
-        "cramping",
-        "twinges, stinging",
+        "pulsing, stinging, twinges",
     ),
     "quality": _words(
         "sharp, dull, constant, severe, mild, sudden, awful, nagging, slight, persistent, strong, intense, terrible, "
-        "strange, violent, chronic",
-        "bad",
-        "gnawing, fierce",
+        "strange, violent, chronic, gnawing, fierce",
     ),
     "sense": _words(
         "numbness, stiffness, swelling, tingling, weakness, tenderness, itching, redness, tightness, warmth, "

@@ -56,7 +56,7 @@ def find_split_files(root: Path, loader_name: str, required: Sequence[str] = tup
     if not root.is_dir():
         what = "is a file" if root.exists() else "no such folder"
         raise DataFormatError(
-            f"{root}: {what}. Expected the folder with the train, dev and test files. Do set --data_root."
+            f"{root}: {what}. Expected the folder with the train, dev and test files. Set --data_root."
         )
     candidates: dict[str, list[tuple[int, Path]]] = {split: [] for split in SPLIT_WORDS}
     for path in sorted(root.iterdir()):
@@ -69,7 +69,7 @@ def find_split_files(root: Path, loader_name: str, required: Sequence[str] = tup
         if len(best) > 1:
             raise DataFormatError(
                 f"{root}: {', '.join(path.name for path in best)} may all be {split}. Expected one file. "
-                "Do move the others."
+                "Move the others."
             )
         if best:
             files[split] = best[0]
@@ -120,7 +120,7 @@ def _missing(root: Path, split: str, loader_name: str) -> str:
     endings = ", ".join("." + ending for ending in (JSON_ENDINGS if loader_name == "nested" else TEXT_ENDINGS))
     return (
         f"{root}: no {split} file; there is {shown or 'nothing'}. Expected a name with one of {words} "
-        f"and one of {endings}. Do rename the file or set --data_root."
+        f"and one of {endings}. Rename the file or set --data_root."
     )
 
 

@@ -123,6 +123,10 @@ class Backbone(nn.Module):
         """
         n_cached = cache.get_seq_length() if cache is not None else 0
         self._check_length("target", n_cached + inputs.shape[1])
+        if target_mask is None and n_cached and inputs.shape[1] == 1:
+            # A lone step may attend to all before it. Said in full, the network need not find it out from a mask of its
+            # own making, which on a GPU waits for the device at every step.
+            target_mask = self.attention_mask(inputs.new_ones((1, n_cached + 1), dtype=torch.bool))
         output = self.network.decoder(
             inputs_embeds=self._inputs(inputs),
             attention_mask=target_mask,

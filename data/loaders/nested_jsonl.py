@@ -55,14 +55,14 @@ def _read_document(line: str, where: str) -> Iterator[tuple[tuple[str, ...], lis
         document = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataFormatError(
-            f"{where}: not JSON ({error}) in {line[:40]!r}. Expected {shape}. Do write one object per line."
+            f"{where}: not JSON ({error}) in {line[:40]!r}. Expected {shape}. Write one object per line."
         ) from None
     if not isinstance(document, dict):
         raise DataFormatError(f"{where}: JSON, but not an object: {line[:40]!r}. Expected {shape}.")
     for key in ("sentences", "ners"):
         if key not in document:
             raise DataFormatError(
-                f"{where}: the key {key!r} is missing, found {list(document)}. Expected {shape}. Do rename or add it."
+                f"{where}: the key {key!r} is missing, found {list(document)}. Expected {shape}. Rename or add it."
             )
         if not isinstance(document[key], list):
             raise DataFormatError(f"{where}: {key!r} is {document[key]!r:.40}, not a list. Expected {shape}.")
@@ -84,7 +84,7 @@ def _check_words(sentence: object, where: str) -> tuple[str, ...]:
     for index, word in enumerate(sentence):
         if not isinstance(word, str) or not word:
             raise DataFormatError(
-                f"{where}: word {index} of a sentence is {word!r:.40}. Expected text that is not empty. Do put a "
+                f"{where}: word {index} of a sentence is {word!r:.40}. Expected text that is not empty. Put a "
                 "placeholder there: leaving the word out would shift the mentions."
             )
         _check_text(word, where)
@@ -95,7 +95,7 @@ def _check_text(text: str, where: str) -> None:
     if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
         raise DataFormatError(
             f"{where}: {text!r:.40} holds half of a surrogate pair, which cannot be written as UTF-8. Expected whole "
-            "characters. Do mend the text that was cut inside an emoji."
+            "characters. Mend the text that was cut inside an emoji."
         )
 
 

@@ -63,7 +63,7 @@ def _read_block(
             if len(fields) <= NAME_COLUMN:
                 raise DataFormatError(
                     f"{report.path}:{number}: {len(fields)} columns. Expected the CoNLL-2012 layout, at least "
-                    f"{NAME_COLUMN + 1} columns with the word in the 4th and the name in the 11th. Do mend the line."
+                    f"{NAME_COLUMN + 1} columns with the word in the 4th and the name in the 11th. Mend the line."
                 )
         words = tuple(_unescaped(fields[WORD_COLUMN], options) for _, fields in numbered)
         examples.append(Example(words, _read_names(numbered, report, options), document))
@@ -95,7 +95,7 @@ def _read_names(rows: list[conll.Row], report: LoadReport, options: LoaderOption
 def _bracket_error(report: LoadReport, number: int, name: str, what: str) -> DataFormatError:
     return DataFormatError(
         f"{report.path}:{number}: name {name!r} {what}. Expected *, (TYPE), (TYPE* or *) in the 11th column, names "
-        "not nested. Do mend the line."
+        "not nested. Mend the line."
     )
 
 

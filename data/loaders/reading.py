@@ -88,7 +88,7 @@ def read_lines(path: Path) -> list[str]:
         line = raw.count(b"\n", 0, offset) + 1
         raise DataFormatError(
             f"{path}:{line}: byte 0x{raw[offset]:02x} at offset {offset} is not UTF-8{_guess_encoding(raw)}. "
-            "Expected UTF-8. Do convert the file, e.g. with iconv -f latin1 -t utf-8."
+            "Expected UTF-8. Convert the file, e.g. with iconv -f latin1 -t utf-8."
         ) from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
@@ -115,7 +115,7 @@ def check_kind(path: Path, lines: list[str], expected: str) -> None:
     found = _guess_kind(lines)
     if found is not None and found != expected:
         raise DataFormatError(
-            f"{path}: the file looks like {_KINDS[found]}. Expected {_KINDS[expected]}. Do choose the other loader."
+            f"{path}: the file looks like {_KINDS[found]}. Expected {_KINDS[expected]}. Choose the other loader."
         )
 
 
@@ -132,7 +132,7 @@ def _reject_lone_cr(path: Path, lines: list[str]) -> None:
         if "\r" in line:
             raise DataFormatError(
                 f"{path}:{number}: a carriage return inside a line: {line[:40]!r}. "
-                "Expected lines that end in LF or CRLF. Do convert the file, e.g. with mac2unix."
+                "Expected lines that end in LF or CRLF. Convert the file, e.g. with mac2unix."
             )
 
 

@@ -97,6 +97,13 @@ def test_order_with_little_room(unit: str) -> None:
     assert compare_with_brute_force(sentences, rules) > 1000
 
 
+@pytest.mark.parametrize("unit", ["span", "span_bpe"])
+def test_same_segments_with_another_label(unit: str) -> None:
+    """Just enough room for two entities of the same two segments, the second behind the first by its label only."""
+    rules = Rules(unit, "discontinuous", True, n_labels=2)
+    assert compare_with_brute_force([Sentence((1,) * words, 1, 1, 12) for words in (3, 4)], rules) > 1000
+
+
 @pytest.mark.parametrize("ordered", [True, False])
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("unit", UNITS)

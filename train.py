@@ -32,17 +32,24 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--dataset_name", default="demo", help="a recipe, or a name for your own data")
     parser.add_argument("--formulation", default="pointer")
     parser.add_argument("--recipe", type=Path, help="a recipe file, instead of the dataset's own")
-    parser.add_argument("--kind", choices=[kind.value for kind in Kind], help="what entities look like; picks the loader")
+    parser.add_argument("--kind", choices=[kind.value for kind in Kind], help="what entities look like")
     parser.add_argument("--data_root", help="folder of the corpora, or of train/dev/test themselves (default ../data)")
     parser.add_argument("--backbone", help="hub id, local folder, scratch:tiny|small|base or scratch-t5:tiny|small")
-    parser.add_argument("--seeds", type=int, nargs="+", help="one run each, averaged")
+    parser.add_argument("--seeds", nargs="+", metavar="N", help="one run each, averaged")
     parser.add_argument("--limit", type=int, help="only the first N sentences of every split")
     parser.add_argument("--run_name", help="names the run folder; repeating a command continues its run")
     parser.add_argument("--runs_dir", type=Path, default=Path("runs"))
     parser.add_argument("--check_data", action="store_true", help="only load, check and describe the data")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--only_seed", type=int, help=argparse.SUPPRESS)
-    return parser.parse_intermixed_args(argv)
+    options = parser.parse_intermixed_args(argv)
+    # --seeds takes all that follows it, settings too
+    options.overrides += [text for text in options.seeds or [] if "=" in text]
+    numbers = [text for text in options.seeds or [] if "=" not in text]
+    if not all(text.isdecimal() for text in numbers):
+        parser.error(f"argument --seeds: {' '.join(numbers)}: expected numbers from 0 on")
+    options.seeds = [int(text) for text in numbers] or None
+    return options
 
 
 def recipe_of(options: argparse.Namespace) -> Recipe:

@@ -62,7 +62,8 @@ def finish(recipe: Recipe, run: RunFolder, *, command: str) -> str:
     result = run_result(info, seeds)
     run.finish(result)
     write_text(run.path / "report.md", run_report(result))
-    parts = [run_summary(result), *_samples(run), f"run folder: {run.path}"]
+    labels = sorted({label for examples in corpus.examples.values() for row in examples for label in row.labels()})
+    parts = [run_summary(result), *_samples(run, labels), f"run folder: {run.path}"]
     return "\n\n".join(parts)
 
 
@@ -70,7 +71,7 @@ def _samples(run: RunFolder) -> list[str]:
     predictions = (run.path / "best").resolve().parent / "predictions.test.jsonl"
     if not predictions.is_file():
         return []
-    return ["test sentences, gold against predicted:", sample_sentences(predictions, Style.of(sys.stdout))]
+    return ["test sentences, gold against predicted:", sample_sentences(predictions, Style.of(sys.stdout, labels))]
 
 
 def _read_json(path: Path) -> dict[str, Any]:

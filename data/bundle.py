@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from operator import ge
 from pathlib import Path
 
 import patches  # noqa: F401  (before fastNLP)
@@ -125,28 +126,65 @@ def examples_of(dataset: DataSet, split: str = "train", *, compat: bool = False)
             f"Expected {', '.join(FIELDS)}."
         )
     columns = [dataset.get_field(name).content for name in FIELDS]
-    documents = dataset.get_field("document").content if dataset.has_field("document") else [None] * len(dataset)
     examples = []
-    for row, (words, surfaces, tags, spans) in enumerate(zip(*columns, strict=True)):
-        where = f"{split}, row {row}"
-        _check_words(words, where, compat)
-        _check_tags(tags, where)
-        _check_length(spans, tags, where, "entity_spans")
-        _check_length(surfaces, tags, where, "entities")
-        entities = tuple(
-            Entity.from_flat(str(tag), _check_span(span, len(words), where, compat))
-            for tag, span in zip(tags, spans, strict=True)
-        )
-        for entity, surface in zip(entities, surfaces, strict=True):
-            if list(surface) != entity.surface(words):
-                raise DataFormatError(
-                    f"{where}, field entities: {list(surface)!r:.60}, but the words of {entity.flat} are "
-                    f"{entity.surface(words)!r:.60}. Expected the same words."
-                )
+    for row, fields in enumerate(zip(*columns, strict=True)):
+        entities = _plain_entities(*fields)
+        if entities is None:
+            entities = _checked_entities(*fields, f"{split}, row {row}", compat)
+        examples.append(Example(tuple(map(str, fields[0])), entities))
+    if dataset.has_field("document"):
         # Only the four fields are the contract: another kind of document name is left alone.
-        document = int(documents[row]) if _is_offset(documents[row]) else None
-        examples.append(Example(tuple(map(str, words)), entities, document))
+        documents = [int(name) if _is_offset(name) else None for name in dataset.get_field("document").content]
+        examples = [replace(example, document=name) for example, name in zip(examples, documents, strict=True)]
     return examples
+
+
+def _plain_entities(words: object, surfaces: object, tags: object, spans: object) -> tuple[Entity, ...] | None:
+    """The entities of a row of plain lists, as the loaders make them; None if anything in it wants a closer look.
+
+    Nearly every row of a corpus goes through here, and only here: it asks what can be asked of a whole list at once.
+    """
+    if not (type(words) is type(surfaces) is type(tags) is type(spans) is list and words and "" not in words):
+        return None
+    try:
+        "".join(words).encode()
+    except (TypeError, UnicodeEncodeError):
+        return None
+    entities = []
+    if not len(tags) == len(spans) == len(surfaces):
+        return None
+    for tag, span, surface in zip(tags, spans, surfaces, strict=True):
+        if type(tag) is not str or not tag or type(span) is not list or len(span) % 2 or set(map(type, span)) != {int}:
+            return None
+        # Offsets that ascend throughout are segments that are not empty, in order, and do not touch.
+        if span[0] < 0 or span[-1] > len(words) or any(map(ge, span, span[1:])):
+            return None
+        entity = Entity.from_flat(tag, span)
+        if surface != entity.surface(words):
+            return None
+        entities.append(entity)
+    return tuple(entities)
+
+
+def _checked_entities(
+    words: object, surfaces: object, tags: object, spans: object, where: str, compat: bool
+) -> tuple[Entity, ...]:
+    """The entities of any row that is as the contract says, or what is wrong with it."""
+    _check_words(words, where, compat)
+    _check_tags(tags, where)
+    _check_length(spans, tags, where, "entity_spans")
+    _check_length(surfaces, tags, where, "entities")
+    entities = tuple(
+        Entity.from_flat(str(tag), _check_span(span, len(words), where, compat))
+        for tag, span in zip(tags, spans, strict=True)
+    )
+    for entity, surface in zip(entities, surfaces, strict=True):
+        if list(surface) != entity.surface(words):
+            raise DataFormatError(
+                f"{where}, field entities: {list(surface)!r:.60}, but the words of {entity.flat} are "
+                f"{entity.surface(words)!r:.60}. Expected the same words."
+            )
+    return entities
 
 
 def _is_list(value: object) -> bool:

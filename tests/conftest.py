@@ -6,7 +6,7 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("OMP_NUM_THREADS", "2")  # before torch is imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; tests run in two processes
 
 import pytest
 

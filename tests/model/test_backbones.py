@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BartConfig, BartModel
+from safetensors.torch import load_file, save_file
+from transformers import BartConfig, BartForConditionalGeneration, BartModel, T5ForConditionalGeneration
 
 import model.sources as sources
 from errors import ConfigError, MissingBackendError, SequenceTooLongError
@@ -199,6 +200,28 @@ def test_damaged_weights(folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(MissingBackendError, match="no usable weights"):
+        load_backbone(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("spec", "head"), [("scratch:tiny", BartForConditionalGeneration), ("scratch-t5:tiny", T5ForConditionalGeneration)]
+)
+def test_checkpoints_with_a_language_model_head(spec: str, head: type, make_backbone, tmp_path: Path) -> None:
+    tokenizer = make_backbone(spec).tokenizer
+    network = head(make_backbone(spec).network.config)
+    network.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    backbone = load_backbone(str(tmp_path))
+    expected = network.base_model.state_dict() if head is BartForConditionalGeneration else network.state_dict()
+    for name, tensor in backbone.network.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+def test_weights_that_lack_a_tensor_are_not_made_up(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    tensors.pop("decoder.layers.1.fc1.weight")
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(MissingBackendError, match=r"1 tensors are not there, decoder.layers.1.fc1.weight for one"):
         load_backbone(str(folder))
 
 

@@ -1,0 +1,266 @@
+"""The command line from end to end: runs, their folders, continuation, data checks and every kind of bad input."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import train
+from data.bundle import LoadedCorpus, examples_of, to_bundle
+from data.loaders import LOADERS, LoaderOptions
+from model.checkpoint import load_model
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["--backbone", "scratch:tiny", "training.evaluate_from=1", "batching.size=8"]
+
+FLAT = {
+    "train": "Odette B-PER\nsailed O\nto O\nQuillport B-LOC\n. O\n\nBram B-PER\nslept O\n. O\n",
+    "dev": "Odette B-PER\nslept O\n. O\n",
+    "test": "Bram B-PER\nsailed O\nto O\nQuillport B-LOC\n. O\n",
+}
+NESTED = '{"sentences": [["the", "Quillport", "Harbour", "Board", "met"]], "ners": [[[1, 3, "ORG"], [1, 1, "LOC"]]]}\n'
+THREE_LINES = "stiff knees and stubborn elbows\n0,1 ADR|0,0,4,4 ADR\n\n"
+
+
+def write_corpus(folder: Path, texts: dict[str, str], ending: str = "txt") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, text in texts.items():
+        (folder / f"{split}.{ending}").write_text(text, encoding="utf-8")
+    return folder
+
+
+def run(*arguments: str | Path, runs: Path | None = None) -> int:
+    extra = ["--runs_dir", str(runs)] if runs else []
+    return train.main([*map(str, arguments), *extra])
+
+
+@pytest.fixture()
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, so that runs/ and logs/ of a test go there."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_demo_run_leaves_everything_behind(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--limit", "48", "--run_name", "short", "training.epochs=2", "training.evaluate_from=1", "batching.size=8"]
+    assert run(*arguments, "--seeds", "3") == 0
+    shown = capsys.readouterr().out
+    assert "all entities" in shown
+    assert "unseen" in shown
+    assert "run folder: runs/demo/short" in shown
+    folder = workplace / "runs" / "demo" / "short"
+    result = json.loads((folder / "result.json").read_text())
+    assert set(result) == {
+        "dataset", "formulation", "backbone", "seeds", "mean", "std", "n_ok", "n_collapsed", "reported", "fingerprint",
+        "command", "versions",
+    }  # fmt: skip
+    (seed,) = result["seeds"]
+    assert {"seed", "status", "best_epoch", "epochs", "steps", "steps_per_second", "train_seconds", "peak_memory_mb"} < set(seed)
+    assert (seed["seed"], seed["status"], seed["epochs"], seed["steps"]) == (3, "ok", 2, 12)
+    for split in ("dev", "test"):
+        assert {"f", "pre", "rec", "em", "strict_f", "per_label", "subsets"} <= set(seed[split])
+        assert {"flat", "nested", "discontinuous", "overlapping", "unseen"} == set(seed[split]["subsets"])
+    assert result["mean"]["test_f"] == seed["test"]["f"]
+    assert (folder / "best").resolve() == (folder / "seed-3" / "best").resolve()
+    for name in ("recipe.yaml", "report.md", "seed-3/recipe.yaml", "seed-3/train.log", "seed-3/result.json"):
+        assert (folder / name).stat().st_size > 0, name
+    assert any((folder / "seed-3" / "last").iterdir())
+    model = load_model(folder / "best")
+    assert model.labels.tags == ("BODY", "LOC", "ORG", "PER", "SYMPTOM")
+    lines = (folder / "seed-3" / "predictions.test.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 48
+    row = json.loads(lines[0])
+    assert set(row) == {"raw_words", "gold", "pred"}
+    for found in row["pred"]:
+        assert set(found) == {"type", "spans", "text", "score"}
+        assert 0 <= found["score"] <= 1
+    assert any((workplace / "logs").iterdir()), "no fitlog record"
+
+    before = (folder / "seed-3" / "result.json").stat().st_mtime_ns
+    assert run(*arguments, "--seeds", "3") == 0
+    assert (folder / "seed-3" / "result.json").stat().st_mtime_ns == before, "a finished seed was trained again"
+    assert run(*arguments, "--seeds", "3", "optim.lr=0.5") == 2
+    assert "holds a run with another recipe: optim.lr" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_seeds_run_in_processes_of_their_own_and_are_averaged(workplace: Path) -> None:
+    corpus = write_corpus(workplace / "mine", FLAT)
+    command = [
+        sys.executable, ROOT / "train.py", "--dataset_name", "mine", "--kind", "flat", "--data_root", corpus, "--seeds", "1", "2",
+        "--run_name", "two", "training.epochs=1", *SMALL,
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=workplace, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "mean ± standard deviation over 2 seeds" in done.stdout
+    result = json.loads((workplace / "runs" / "mine" / "two" / "result.json").read_text())
+    values = [seed["test"]["f"] for seed in result["seeds"]]
+    assert result["mean"]["test_f"] == pytest.approx(sum(values) / 2)
+    assert result["n_ok"] + result["n_collapsed"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", ["word", "span", "bpe", "span_bpe"])
+@pytest.mark.parametrize("backbone", ["scratch:tiny", "scratch-t5:tiny"])
+def test_every_target_type_trains_on_both_backbones(workplace: Path, unit: str, backbone: str) -> None:
+    splits = dict.fromkeys(("train", "dev", "test"), THREE_LINES * 2 + "all well\n\n\n")
+    corpus = write_corpus(workplace / "d", splits)
+    arguments = ["--dataset_name", "d", "--kind", "discontinuous", "--data_root", corpus, "--backbone", backbone]
+    assert run(*arguments, f"codec.unit={unit}", "training.epochs=1", "generation.num_beams=2", "--run_name", "r") == 0
+    assert (workplace / "runs" / "d" / "r" / "best" / "model.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_compat_mode_runs_from_the_command_line(workplace: Path) -> None:
+    corpus = write_corpus(workplace / "n", dict.fromkeys(("train", "dev", "test"), NESTED), "jsonlines")
+    arguments = ["--dataset_name", "n", "--kind", "nested", "--data_root", corpus, "compat=reference", "--run_name", "c"]
+    assert run(*arguments, "training.epochs=1", *SMALL) == 0
+    result = json.loads((workplace / "runs" / "n" / "c" / "result.json").read_text())
+    assert set(result["seeds"][0]["test"]["per_label"]) >= {"org", "loc"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "ending"),
+    [("flat", FLAT["train"], "txt"), ("nested", NESTED, "jsonlines"), ("discontinuous", THREE_LINES, "txt")],
+)
+def test_check_data_describes_every_split(
+    workplace: Path, capsys: pytest.CaptureFixture[str], kind: str, text: str, ending: str
+) -> None:
+    corpus = write_corpus(workplace / "own", dict.fromkeys(("train", "dev", "test"), text), ending)
+    # The default backbone is on the hub, which nobody can reach here: the data can be checked all the same.
+    assert run("--dataset_name", "own", "--kind", kind, "--data_root", corpus, "--check_data") == 0
+    shown = capsys.readouterr().out
+    for word in ("train", "dev", "test", "sentences", "words", "entities", "nested", "discontinuous", "crossing", "longest sentence"):
+        assert word in shown
+    assert shown.count("oracle F1") == 3
+    assert "100.00" in shown
+    assert "trained on this corpus" in shown
+    assert not (workplace / "runs").exists()
+
+
+def test_targets_beyond_the_length_limit_are_told(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = write_corpus(workplace / "own", FLAT)
+    settings = ["generation.max_len=3", "generation.max_len_ratio=0", *SMALL]
+    assert run("--dataset_name", "own", "--kind", "flat", "--data_root", corpus, "--check_data", *settings) == 0
+    assert "train: 2 gold targets are longer than generation.max_len" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset_name", "conll2004"], "did you mean 'conll2003'"),
+        (["--dataset_name", "conll2003"], "data/conll2003: no such folder"),
+        (["--recipe", "nowhere.yaml"], "nowhere.yaml: no such recipe"),
+        (["optim.learning_rate=1"], "did you mean 'optim.lr'"),
+        (["training.epochs=many"], "training.epochs: 'many' cannot be used"),
+        (["formulation=tags"], "unknown name 'tags'. Expected one of pointer"),
+        (["--backbone", "scratch:huge"], "unknown size 'scratch:huge'"),
+        (["--backbone", "nobody/nothing"], "Point --backbone at a local folder"),
+        (["--backbone", "./no-such-folder"], "no such model folder"),
+        (["training.device=cuda:9", "--limit", "4"], "cuda:9"),
+    ],
+)
+def test_bad_settings_give_one_message_and_code_2(
+    workplace: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert run(*arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"test": ""}, "no sentences for test"),
+        ({"dev": "Odette B-PER\nslept\n"}, "dev.txt:2"),
+        ({"test": "Zuri B-SHIP\nsailed O\n"}, "test has the labels ['SHIP'], which train lacks"),
+        ({"train": NESTED}, "looks like one JSON object per line"),
+        ({"train": "Odette O\n", "dev": "Bram O\n", "test": "Bram O\n"}, "no entity in any split"),
+        ({"train": "Odette B-PER\n" * 1100 + "Quillport B-LOC\n"}, "pieces"),
+    ],
+)
+def test_bad_data_gives_one_message_and_code_2(
+    workplace: Path, capsys: pytest.CaptureFixture[str], change: dict[str, str], message: str
+) -> None:
+    corpus = write_corpus(workplace / "own", FLAT | change)
+    assert run("--dataset_name", "own", "--kind", "flat", "--data_root", corpus, "training.epochs=1", *SMALL) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_unseen_labels_can_be_allowed(workplace: Path) -> None:
+    corpus = write_corpus(workplace / "own", FLAT | {"test": "Zuri B-SHIP\nsailed O\n"})
+    arguments = ["--dataset_name", "own", "--kind", "flat", "--data_root", corpus, "--check_data", *SMALL]
+    assert run(*arguments, "data.allow_unseen_labels=true") == 0
+
+
+def test_entities_that_the_kind_cannot_hold_are_refused(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = write_corpus(workplace / "own", dict.fromkeys(("train", "dev", "test"), THREE_LINES))
+    arguments = ["--dataset_name", "own", "--data_root", corpus, "data.loader=discontinuous", "--check_data", *SMALL]
+    assert run(*arguments, "--kind", "nested") == 2
+    assert "Set --kind discontinuous" in capsys.readouterr().err
+    nested = write_corpus(workplace / "other", dict.fromkeys(("train", "dev", "test"), NESTED), "jsonlines")
+    arguments = ["--dataset_name", "other", "--data_root", nested, "data.loader=nested", "--check_data", *SMALL]
+    assert run(*arguments, "--kind", "flat") == 2
+    assert "Set --kind nested" in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback(workplace: Path) -> None:
+    with pytest.raises(train.NerError):
+        run("--dataset_name", "conll2003", "--debug")
+
+
+def test_usage_errors_leave_with_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run("--kind", "round")
+    assert caught.value.code == 2
+    assert "invalid choice: 'round'" in capsys.readouterr().err
+
+
+def test_run_names_differ_by_recipe_but_not_by_seed() -> None:
+    def name(*arguments: str) -> str:
+        return train.default_name(train.recipe_of(train.parse(arguments)))
+
+    assert name() == name("--seeds", "4", "5") == name("seed=7")
+    assert name("--seeds", "4", "5", "optim.lr=0.1") == name("optim.lr=0.1", "--seeds", "3")
+    assert name() != name("optim.lr=0.1")
+
+
+def test_a_bundle_made_by_hand_can_be_trained_on(tmp_path: Path) -> None:
+    """The contract's four fields are all that a formulation needs; see docs/own_data.md."""
+    from fastNLP import DataSet
+    from fastNLP.io import DataBundle
+
+    from config import load_recipe
+    from data.labels import LabelSet
+    from formulations import formulation_of
+
+    fields = {
+        "raw_words": [["stiff", "knees", "and", "elbows"], ["all", "well"]],
+        "entities": [[["stiff", "knees"], ["stiff", "elbows"]], []],
+        "entity_tags": [["ADR", "ADR"], []],
+        "entity_spans": [[[0, 2], [0, 1, 3, 4]], []],
+    }
+    bundle = DataBundle(datasets={"train": DataSet(fields), "dev": DataSet(fields)})
+    examples = {split: examples_of(dataset, split) for split, dataset in bundle.datasets.items()}
+    corpus = LoadedCorpus(bundle, examples, reports={})
+    recipe = load_recipe(None, ["kind=discontinuous", "backbone=scratch:tiny", "data.cache=false"])
+    formulation = formulation_of(recipe)
+    rows = formulation.prepare(corpus, LabelSet.collect(examples.values()), 1)
+    task = formulation.build_task()
+    batch = formulation.collate(rows["train"])
+    task.train_step(batch)["loss"].backward()
+    assert len(task.eval().evaluate_step(batch)["predictions"]) == 2
+
+
+def test_loaders_and_bundles_agree(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    path.write_text(THREE_LINES, encoding="utf-8")
+    examples, _ = LOADERS["discontinuous"](path, LoaderOptions())
+    assert examples_of(to_bundle({"train": examples}).get_dataset("train")) == examples

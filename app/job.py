@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from app.seed import run_seed
 from app.summary import run_report, run_summary, sample_sentences
 from config import Recipe, recipe_yaml
 from data.statistics import fingerprint
-from evaluation.terminal import Style
+from evaluation.terminal import ERROR_LEGEND, Style
 from formulations import formulation_of
 from training.files import write_text
 from training.logs import console_log
@@ -50,7 +51,7 @@ def train_seed(recipe: Recipe, run: RunFolder, seed: int) -> None:
 def finish(recipe: Recipe, run: RunFolder, *, command: str) -> str:
     """Write the run's ``result.json`` and ``report.md``, and return what to print at the end."""
     seeds = [_read_json(run.seed(seed) / "result.json") for seed in recipe.seeds]
-    corpus, _, _ = check_corpus(recipe, open_corpus(recipe))
+    corpus, labels, _ = check_corpus(recipe, open_corpus(recipe))
     info = RunInfo(
         dataset=recipe.dataset,
         formulation=recipe.formulation,
@@ -62,16 +63,15 @@ def finish(recipe: Recipe, run: RunFolder, *, command: str) -> str:
     result = run_result(info, seeds)
     run.finish(result)
     write_text(run.path / "report.md", run_report(result))
-    labels = sorted({label for examples in corpus.examples.values() for row in examples for label in row.labels()})
-    parts = [run_summary(result), *_samples(run, labels), f"run folder: {run.path}"]
+    parts = [run_summary(result), *_samples(run, labels.tags), f"run folder: {run.path}"]
     return "\n\n".join(parts)
 
 
-def _samples(run: RunFolder) -> list[str]:
+def _samples(run: RunFolder, labels: Sequence[str]) -> list[str]:
     predictions = (run.path / "best").resolve().parent / "predictions.test.jsonl"
     if not predictions.is_file():
         return []
-    return ["test sentences, gold against predicted:", sample_sentences(predictions, Style.of(sys.stdout, labels))]
+    return [f"test sentences ({ERROR_LEGEND}):", sample_sentences(predictions, Style.of(sys.stdout, labels))]
 
 
 def _read_json(path: Path) -> dict[str, Any]:

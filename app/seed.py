@@ -14,6 +14,7 @@ import patches  # noqa: F401  before fastNLP
 from app.check import check_text
 from app.corpus import check_corpus, open_corpus
 from config import Recipe, recipe_yaml
+from data.bundle import LoadedCorpus, examples_of
 from evaluation.span_f1 import SpanF1, entity_surfaces
 from formulations import Formulation, formulation_of
 from training.fitlog_run import FitlogCallback
@@ -25,15 +26,40 @@ from training.samplers import LoaderConfig, build_loader
 from training.state import seed_everything
 from training.trainer import fit
 
-__all__ = ["run_seed"]
+# isort: split
+from fastNLP.io import DataBundle
+
+__all__ = ["run_seed", "train_bundle"]
 
 logger = logging.getLogger(__name__)
 
 _LOGS = Path("logs")
 
 
-def run_seed(recipe: Recipe, run: RunFolder, seed: int) -> dict[str, Any]:
+def train_bundle(bundle: DataBundle, recipe: Recipe, folder: Path | str) -> dict[str, Any]:
+    """Train on a ``DataBundle`` made by hand; the run folder is ``folder``, the seed the recipe's first.
+
+    Args:
+        bundle: ``train``, ``dev`` and, if wanted, ``test`` with the fields ``raw_words entities entity_tags entity_spans``.
+        recipe: see :func:`config.load_recipe`.
+        folder: see ``README.md`` for what it will hold.
+
+    Raises:
+        DataFormatError: names split, row and field of what the bundle should not hold.
+    """
+    examples = {split: examples_of(dataset, split) for split, dataset in bundle.datasets.items()}
+    run = RunFolder.open(Path(folder), recipe_yaml(recipe))
+    return run_seed(recipe, run, recipe.seeds[0], LoadedCorpus(bundle, examples, reports={}))
+
+
+def run_seed(recipe: Recipe, run: RunFolder, seed: int, corpus: LoadedCorpus | None = None) -> dict[str, Any]:
     """Train and score one seed, or continue it; its result is also written to ``seed-<n>/result.json``.
+
+    Args:
+        recipe: of the run.
+        run: its folder.
+        seed: which seed.
+        corpus: what to train on; by default what the recipe names.
 
     Raises:
         NerError: what is wrong with the corpus, the recipe or the backbone.
@@ -42,7 +68,7 @@ def run_seed(recipe: Recipe, run: RunFolder, seed: int) -> dict[str, Any]:
     folder = run.seed(seed)
     with run_log(folder / "train.log"):
         logger.info("seed %d in %s", seed, folder)
-        corpus, labels, statistics = check_corpus(recipe, open_corpus(recipe))
+        corpus, labels, statistics = check_corpus(recipe, corpus or open_corpus(recipe))
         seed_everything(seed)
         formulation = formulation_of(recipe)
         instances = formulation.prepare(corpus, labels, seed)

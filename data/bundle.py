@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from operator import ge
 from pathlib import Path
 
@@ -126,16 +126,16 @@ def examples_of(dataset: DataSet, split: str = "train", *, compat: bool = False)
             f"Expected {', '.join(FIELDS)}."
         )
     columns = [dataset.get_field(name).content for name in FIELDS]
+    documents: list[int | None] = [None] * len(dataset)
+    if dataset.has_field("document"):
+        # Only the four fields are the contract: another kind of document name is left alone.
+        documents = [int(name) if _is_offset(name) else None for name in dataset.get_field("document").content]
     examples = []
     for row, fields in enumerate(zip(*columns, strict=True)):
         entities = _plain_entities(*fields)
         if entities is None:
             entities = _checked_entities(*fields, f"{split}, row {row}", compat)
-        examples.append(Example(tuple(map(str, fields[0])), entities))
-    if dataset.has_field("document"):
-        # Only the four fields are the contract: another kind of document name is left alone.
-        documents = [int(name) if _is_offset(name) else None for name in dataset.get_field("document").content]
-        examples = [replace(example, document=name) for example, name in zip(examples, documents, strict=True)]
+        examples.append(Example(tuple(map(str, fields[0])), entities, documents[row]))
     return examples
 
 
@@ -144,15 +144,15 @@ def _plain_entities(words: object, surfaces: object, tags: object, spans: object
 
     Nearly every row of a corpus goes through here, and only here: it asks what can be asked of a whole list at once.
     """
-    if not (type(words) is type(surfaces) is type(tags) is type(spans) is list and words and "" not in words):
+    if not (type(words) is type(surfaces) is type(tags) is type(spans) is list):
         return None
     try:
         "".join(words).encode()
     except (TypeError, UnicodeEncodeError):
         return None
-    entities = []
-    if not len(tags) == len(spans) == len(surfaces):
+    if not words or "" in words or not len(tags) == len(spans) == len(surfaces):
         return None
+    entities = []
     for tag, span, surface in zip(tags, spans, surfaces, strict=True):
         if type(tag) is not str or not tag or type(span) is not list or len(span) % 2 or set(map(type, span)) != {int}:
             return None

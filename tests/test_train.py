@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 
 import train
-from data.bundle import LoadedCorpus, examples_of, to_bundle
+from app.seed import train_bundle
+from config import load_recipe
+from data.bundle import examples_of, to_bundle
 from data.loaders import LOADERS, LoaderOptions
+from errors import DataFormatError
 from model.checkpoint import load_model
+
+# isort: split
+from fastNLP import DataSet
+from fastNLP.io import DataBundle
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--backbone", "scratch:tiny", "training.evaluate_from=1", "batching.size=8"]
@@ -232,31 +239,24 @@ def test_run_names_differ_by_recipe_but_not_by_seed() -> None:
     assert name() != name("optim.lr=0.1")
 
 
-def test_a_bundle_made_by_hand_can_be_trained_on(tmp_path: Path) -> None:
-    """The contract's four fields are all that a formulation needs; see docs/own_data.md."""
-    from fastNLP import DataSet
-    from fastNLP.io import DataBundle
+@pytest.mark.slow
+def test_the_pages_python_snippets_run(workplace: Path) -> None:
+    """A DataBundle made by hand is trained on, exactly as docs/own_data.md shows it."""
+    page = (ROOT / "docs" / "own_data.md").read_text(encoding="utf-8")
+    snippets = [block.split("```")[0] for block in page.split("```python\n")[1:]]
+    assert len(snippets) == 2
+    names: dict = {}
+    for snippet in snippets:
+        exec(snippet, names)
+    assert names["result"]["epochs"] == 2
+    assert (workplace / "runs" / "mine" / "by-hand" / "seed-1" / "best" / "model.safetensors").exists()
 
-    from config import load_recipe
-    from data.labels import LabelSet
-    from formulations import formulation_of
 
-    fields = {
-        "raw_words": [["stiff", "knees", "and", "elbows"], ["all", "well"]],
-        "entities": [[["stiff", "knees"], ["stiff", "elbows"]], []],
-        "entity_tags": [["ADR", "ADR"], []],
-        "entity_spans": [[[0, 2], [0, 1, 3, 4]], []],
-    }
-    bundle = DataBundle(datasets={"train": DataSet(fields), "dev": DataSet(fields)})
-    examples = {split: examples_of(dataset, split) for split, dataset in bundle.datasets.items()}
-    corpus = LoadedCorpus(bundle, examples, reports={})
-    recipe = load_recipe(None, ["kind=discontinuous", "backbone=scratch:tiny", "data.cache=false"])
-    formulation = formulation_of(recipe)
-    rows = formulation.prepare(corpus, LabelSet.collect(examples.values()), 1)
-    task = formulation.build_task()
-    batch = formulation.collate(rows["train"])
-    task.train_step(batch)["loss"].backward()
-    assert len(task.eval().evaluate_step(batch)["predictions"]) == 2
+def test_a_wrong_bundle_is_refused(workplace: Path) -> None:
+    fields = {"raw_words": [["a"]], "entities": [[["a"]]], "entity_tags": [["X"]], "entity_spans": [[[0, 2]]]}
+    bundle = DataBundle(datasets={"train": DataSet(fields)})
+    with pytest.raises(DataFormatError, match=r"train, row 0, field entity_spans: \[0, 2\]"):
+        train_bundle(bundle, load_recipe(None, ["backbone=scratch:tiny"]), workplace / "r")
 
 
 def test_loaders_and_bundles_agree(tmp_path: Path) -> None:

@@ -1,0 +1,72 @@
+"""Sentences per second from a bundle to the model's fields: ``python -m benchmarks.pipe``.
+
+Cold: no cache on disk and a tokenizer that has seen no word yet. Everything is in it that ``PointerPipe.process`` does:
+validation of the rows, pieces, targets, and the oracle score of the decoded targets.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Sequence
+
+# Before tokenizers is imported: its own threads would make this the speed of more than one core.
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import patches  # noqa: F401  before fastNLP
+from benchmarks.corpus import LABELS, draw_sentences
+from benchmarks.timing import Measure, interleave, parse_options, show, write_json
+from data.alignment import WordTokenizer
+from data.bundle import to_bundle
+from data.codecs.pointer import PointerCodec, PointerVocab
+from data.pipe import PipeConfig, PointerPipe
+from model.tokenizers import train_byte_bpe
+
+__all__ = ["main", "measure"]
+
+_GOAL = 4000
+_MAX_POSITIONS = 1024
+_VOCAB_SIZE = 16_000
+
+
+def measure(*, quick: bool = False, rounds: int | None = None) -> list[Measure]:
+    """Process a bundle of sentences of 25 words, each round with everything new.
+
+    Args:
+        quick: tiny sizes.
+        rounds: how often.
+    """
+    n_sentences = 40 if quick else 6000
+    examples = draw_sentences(n_sentences)
+    tokenizer = train_byte_bpe([example.words for example in examples], 400 if quick else _VOCAB_SIZE)
+    bundle = to_bundle({"train": examples})
+    codec = PointerCodec(PointerVocab(LABELS), "word")
+    config = PipeConfig(use_cache=False, max_pieces=_MAX_POSITIONS, max_symbols=_MAX_POSITIONS)
+    rounds = rounds or (2 if quick else 15)
+    # The wrapper reads the whole vocabulary, once per program: not part of the time per sentence.
+    pipes = [PointerPipe(WordTokenizer(tokenizer), codec, config) for _ in range(rounds + 1)]
+    fresh = iter(pipes)
+    found = interleave({"process": lambda: next(fresh).process(bundle)}, rounds=rounds)["process"]
+    assert all(pipe.reports["train"].oracle_f == 100.0 for pipe in pipes), "internal error: targets lose entities"
+    speed = n_sentences / statistics.median(found.cpu)
+    details = {
+        "process": found.to_dict("cpu"),
+        "best sentences/s": round(n_sentences / min(found.cpu)),
+        "on the clock, sentences/s": round(n_sentences / statistics.median(found.wall)),
+        "sentences": n_sentences,
+        "distinct words": len({word for example in examples for word in example.words}),
+        "entities": sum(len(example.entities) for example in examples),
+    }
+    return [Measure("pipe", speed, "sentences/s", None if quick else _GOAL, details)]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the table and write the JSON file."""
+    options = parse_options(__doc__, argv)
+    measures = measure(quick=options.quick, rounds=options.rounds)
+    print(show("pipe: 25 words a sentence, one thread", measures))
+    print(f"written: {write_json('pipe', measures, options.output)}")
+
+
+if __name__ == "__main__":
+    main()

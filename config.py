@@ -1,6 +1,6 @@
-"""Recipes: frozen dataclasses filled from YAML and the command line, every unknown key and wrong value named at once.
+"""Recipes: frozen dataclasses filled from YAML and the command line; all unknown keys and wrong values named at once.
 
-Precedence is default < recipe file < command line. OmegaConf checks the types; nothing below this module sees a recipe object.
+Precedence is default < recipe file < command line. OmegaConf checks the types; only app and formulations see it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from errors import ConfigError
 
-__all__ = ["Recipe", "Kind", "load_recipe", "recipe_yaml", "recipe_path", "corpus_folder"]
+__all__ = ["Kind", "Recipe", "corpus_folder", "load_recipe", "recipe_path", "recipe_yaml"]
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
 
@@ -126,7 +126,7 @@ class OptimConfig:
 @dataclass(frozen=True)
 class TrainingConfig:
     epochs: int = 30
-    evaluate_from: int = 1  # first epoch that is scored on dev
+    evaluate_from: int = 1  # first epoch that is scored on dev; at the latest the last
     select_on: SelectOn = SelectOn.dev
     accumulate: int = 1
     bf16: bool = False
@@ -221,7 +221,9 @@ def corpus_folder(recipe: Recipe) -> Path:
     """``<root>/<dataset>``, or the root itself where that folder does not exist and the root has split files."""
     root = Path(recipe.data.root or os.environ.get("NER_DATA_ROOT") or "../data")
     inside = root / recipe.dataset
-    is_corpus = not inside.is_dir() and root.is_dir() and any("train" in path.name for path in root.iterdir() if path.is_file())
+    is_corpus = (
+        not inside.is_dir() and root.is_dir() and any("train" in path.name for path in root.iterdir() if path.is_file())
+    )
     return root if is_corpus else inside
 
 
@@ -310,9 +312,6 @@ def _impossible(recipe: Recipe) -> Iterator[str]:
             yield f"{key} is {value}. Expected 0 or more."
     if not 0 <= recipe.model.dropout < 1:
         yield f"model.dropout is {recipe.model.dropout}. Expected a share from 0 to below 1."
-    if recipe.training.evaluate_from > recipe.training.epochs:
-        yield (f"training.evaluate_from is {recipe.training.evaluate_from}, after the last of {recipe.training.epochs} "
-               "epochs. Expected an epoch that is trained; lower it or raise training.epochs.")
     if not recipe.seeds or len(set(recipe.seeds)) != len(recipe.seeds) or min(recipe.seeds, default=0) < 0:
         yield f"seeds is {recipe.seeds}. Expected one or more different numbers from 0 on."
     if (recipe.data.dev_every is None) != (recipe.data.dev_size is None):
@@ -328,4 +327,6 @@ def _resolve(config: DictConfig) -> Recipe:
         config.data.loader = {"flat": "conll"}.get(config.kind.value, config.kind.value)
     if config.generation.constrained is None:
         config.generation.constrained = config.compat is not Compat.reference
+    # A trial with fewer epochs than the recipe's first evaluation is evaluated at its end.
+    config.training.evaluate_from = min(config.training.evaluate_from, config.training.epochs)
     return OmegaConf.to_object(config)

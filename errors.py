@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NerError", "DataFormatError", "ConfigError", "SequenceTooLongError", "MissingBackendError"]
+__all__ = ["ConfigError", "DataFormatError", "MissingBackendError", "NerError", "SequenceTooLongError"]
 
 
 class NerError(Exception):

@@ -1,10 +1,9 @@
-"""The table of formulations: how each turns a corpus into batches, a task for the Trainer and a portable model folder."""
+"""The table of formulations: how each makes of a corpus batches, a task for the Trainer and a portable model folder."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 

@@ -1,8 +1,8 @@
 """Train and score a named-entity recogniser: recipe -> corpus -> objects -> fit -> report.
 
-    python train.py                                     the embedded demo
-    python train.py --dataset_name conll2003            a published recipe, corpus under --data_root
-    python train.py --dataset_name mine --kind nested --data_root path/to --backbone scratch:small
+python train.py                                     the embedded demo
+python train.py --dataset_name conll2003            a published recipe, corpus under --data_root
+python train.py --dataset_name mine --kind nested --data_root path/to --backbone scratch:small
 """
 
 from __future__ import annotations

@@ -56,6 +56,6 @@ def _limit_notes(recipe: Recipe, rows: Mapping[str, Sequence[Mapping[str, Any]]]
         too_long = sum(len(row["tgt_tokens"]) > constant + int(ratio * row["src_seq_len"]) for row in instances)
         if too_long:
             yield (
-                f"{split}: {too_long} gold targets are longer than generation.max_len + generation.max_len_ratio * pieces "
+                f"{split}: {too_long} gold targets are longer than generation.max_len + max_len_ratio * pieces "
                 f"= {constant} + {ratio} * pieces. Raise them to make these targets reachable."
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from config import Kind, Recipe, corpus_folder
@@ -109,7 +110,7 @@ def _beyond(entities: Sequence[Entity], kind: Kind) -> tuple[Entity | None, str]
             return entity, "discontinuous"
     if kind is Kind.flat:
         ordered = sorted(entities, key=lambda entity: entity.start)
-        for left, right in zip(ordered, ordered[1:], strict=False):
+        for left, right in pairwise(ordered):
             if right.start < left.end:
                 return right, "nested"
     return None, ""

@@ -1,4 +1,4 @@
-"""One seed of a run: corpus -> formulation -> Trainer -> result. Runs in a process of its own when there are several."""
+"""One seed of a run: corpus -> formulation -> Trainer -> result. In a process of its own when there are several."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def train_bundle(bundle: DataBundle, recipe: Recipe, folder: Path | str) -> dict
     """Train on a ``DataBundle`` made by hand; the run folder is ``folder``, the seed the recipe's first.
 
     Args:
-        bundle: ``train``, ``dev`` and, if wanted, ``test`` with the fields ``raw_words entities entity_tags entity_spans``.
+        bundle: ``train``, ``dev`` and, if wanted, ``test`` with the four fields of the contract.
         recipe: see :func:`config.load_recipe`.
         folder: see ``README.md`` for what it will hold.
 

@@ -36,7 +36,7 @@ def run_report(result: Mapping[str, Any]) -> str:
 
 
 def sample_sentences(predictions: Path, style: Style) -> str:
-    """A few sentences of a ``predictions.<split>.jsonl`` with their entities marked: every structure once if possible."""
+    """A few sentences of a ``predictions.<split>.jsonl`` with their entities marked, of every structure if possible."""
     rows = list(_pick(predictions))
     drawn = [render_sentence(words, found, style, gold=gold) for words, found, gold in rows]
     return "\n\n".join(drawn)

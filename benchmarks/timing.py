@@ -128,9 +128,9 @@ def show(title: str, measures: Iterable[Measure]) -> str:
     return "\n".join(lines)
 
 
-def write_json(name: str, measures: Iterable[Measure], path: Path | None = None) -> Path:
+def write_json(name: str, measures: Iterable[Measure], options: Namespace) -> Path:
     """Write ``{measure: {"value", "unit", "goal", "holds", "details"}}``; returns the file."""
-    path = path or _FOLDER / f"{name}.json"
+    path = options.output or _FOLDER / f"{name}{'.quick' if options.quick else ''}.json"
     content = {measure.name: measure.to_dict() | {"details": dict(measure.details)} for measure in measures}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path

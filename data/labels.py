@@ -66,7 +66,9 @@ class LabelSet:
         try:
             return self.tags.index(tag)
         except ValueError:
-            raise DataFormatError(f"label {tag!r} is not in the label set. Expected one of {list(self.tags)}.") from None
+            raise DataFormatError(
+                f"label {tag!r} is not in the label set. Expected one of {list(self.tags)}."
+            ) from None
 
     def save(self, path: Path) -> None:
         """Write ``labels.json``: a list of ``{"tag", "words"}`` in symbol order."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Segment", "Entity", "Example", "merge_segments", "sort_entities"]
+__all__ = ["Entity", "Example", "Segment", "merge_segments", "sort_entities"]
 
 
 class Segment(NamedTuple):

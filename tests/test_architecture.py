@@ -1,4 +1,4 @@
-"""Who may import whom, how large files and functions may be: read from the syntax trees, not from the imports of this run."""
+"""Who may import whom, how large files and functions may be: read from the syntax trees, not from this run."""
 
 import ast
 import sys

@@ -53,7 +53,15 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.slow
 def test_demo_run_leaves_everything_behind(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--limit", "48", "--run_name", "short", "training.epochs=2", "training.evaluate_from=1", "batching.size=8"]
+    arguments = [
+        "--limit",
+        "48",
+        "--run_name",
+        "short",
+        "training.epochs=2",
+        "training.evaluate_from=1",
+        "batching.size=8",
+    ]
     assert run(*arguments, "--seeds", "3") == 0
     shown = capsys.readouterr().out
     assert "all entities" in shown
@@ -66,7 +74,16 @@ def test_demo_run_leaves_everything_behind(workplace: Path, capsys: pytest.Captu
         "command", "versions",
     }  # fmt: skip
     (seed,) = result["seeds"]
-    assert {"seed", "status", "best_epoch", "epochs", "steps", "steps_per_second", "train_seconds", "peak_memory_mb"} < set(seed)
+    assert {
+        "seed",
+        "status",
+        "best_epoch",
+        "epochs",
+        "steps",
+        "steps_per_second",
+        "train_seconds",
+        "peak_memory_mb",
+    } < set(seed)
     assert (seed["seed"], seed["status"], seed["epochs"], seed["steps"]) == (3, "ok", 2, 12)
     for split in ("dev", "test"):
         assert {"f", "pre", "rec", "em", "strict_f", "per_label", "subsets"} <= set(seed[split])
@@ -98,10 +115,13 @@ def test_demo_run_leaves_everything_behind(workplace: Path, capsys: pytest.Captu
 def test_seeds_run_in_processes_of_their_own_and_are_averaged(workplace: Path) -> None:
     corpus = write_corpus(workplace / "mine", FLAT)
     command = [
-        sys.executable, ROOT / "train.py", "--dataset_name", "mine", "--kind", "flat", "--data_root", corpus, "--seeds", "1", "2",
+        sys.executable, ROOT / "train.py", "--dataset_name", "mine", "--kind", "flat", "--data_root", corpus,
+        "--seeds", "1", "2",
         "--run_name", "two", "training.epochs=1", *SMALL,
     ]  # fmt: skip
-    done = subprocess.run(command, cwd=workplace, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=workplace, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert "mean ± standard deviation over 2 seeds" in done.stdout
     result = json.loads((workplace / "runs" / "mine" / "two" / "result.json").read_text())
@@ -124,7 +144,17 @@ def test_every_target_type_trains_on_both_backbones(workplace: Path, unit: str, 
 @pytest.mark.slow
 def test_compat_mode_runs_from_the_command_line(workplace: Path) -> None:
     corpus = write_corpus(workplace / "n", dict.fromkeys(("train", "dev", "test"), NESTED), "jsonlines")
-    arguments = ["--dataset_name", "n", "--kind", "nested", "--data_root", corpus, "compat=reference", "--run_name", "c"]
+    arguments = [
+        "--dataset_name",
+        "n",
+        "--kind",
+        "nested",
+        "--data_root",
+        corpus,
+        "compat=reference",
+        "--run_name",
+        "c",
+    ]
     assert run(*arguments, "training.epochs=1", *SMALL) == 0
     result = json.loads((workplace / "runs" / "n" / "c" / "result.json").read_text())
     assert set(result["seeds"][0]["test"]["per_label"]) >= {"org", "loc"}
@@ -141,7 +171,18 @@ def test_check_data_describes_every_split(
     # The default backbone is on the hub, which nobody can reach here: the data can be checked all the same.
     assert run("--dataset_name", "own", "--kind", kind, "--data_root", corpus, "--check_data") == 0
     shown = capsys.readouterr().out
-    for word in ("train", "dev", "test", "sentences", "words", "entities", "nested", "discontinuous", "crossing", "longest sentence"):
+    for word in (
+        "train",
+        "dev",
+        "test",
+        "sentences",
+        "words",
+        "entities",
+        "nested",
+        "discontinuous",
+        "crossing",
+        "longest sentence",
+    ):
         assert word in shown
     assert shown.count("oracle F1") == 3
     assert "100.00" in shown

@@ -1,0 +1,122 @@
+"""The model and the batches that the benchmarks of training and decoding run on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import BartConfig, BartModel
+
+from benchmarks.corpus import LABELS, draw_sentences
+from data.alignment import WordTokenizer
+from data.batching import collate_pointer
+from data.codecs.pointer import PointerCodec, PointerVocab
+from model.backbones import BartBackbone
+from model.pointer import PointerConfig, PointerModel
+from model.tokenizers import train_byte_bpe
+
+__all__ = ["LENGTHS", "Shape", "Workload"]
+
+#: Words per sentence, as mixed as in news: 25 on average.
+LENGTHS = (25, 12, 31, 18, 44, 8, 27, 35, 21, 15, 38, 29, 10, 24, 33, 30)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Size of the model and of the batch.
+
+    Attributes:
+        width: H; the inner layers have four times as many.
+        layers: of the encoder, and of the decoder.
+        heads: of attention.
+        vocab_size: rows of the embedding.
+        n_sentences: B.
+    """
+
+    width: int = 512
+    layers: int = 4
+    heads: int = 8
+    vocab_size: int = 16_000
+    n_sentences: int = 16
+
+    @classmethod
+    def quick(cls) -> Shape:
+        """Enough to show that everything runs."""
+        return cls(width=32, layers=1, heads=2, vocab_size=400, n_sentences=4)
+
+
+class Workload:
+    """A random half-size BART with the pointer head of the recipes, and one batch for it.
+
+    Args:
+        shape: sizes.
+        device: where both lie.
+
+    Attributes:
+        model: of random weights, dropouts as in the recipes.
+        batch: ``src_tokens src_seq_len tgt_tokens tgt_seq_len first``.
+    """
+
+    def __init__(self, shape: Shape, device: str = "cpu") -> None:
+        corpus = draw_sentences(max(shape.vocab_size // 4, shape.n_sentences), LENGTHS)
+        tokenizer = train_byte_bpe([example.words for example in corpus], shape.vocab_size)
+        torch.manual_seed(1)
+        network = BartModel(
+            BartConfig(
+                vocab_size=max(shape.vocab_size, len(tokenizer)),
+                d_model=shape.width,
+                encoder_layers=shape.layers,
+                decoder_layers=shape.layers,
+                encoder_attention_heads=shape.heads,
+                decoder_attention_heads=shape.heads,
+                encoder_ffn_dim=4 * shape.width,
+                decoder_ffn_dim=4 * shape.width,
+                max_position_embeddings=1024,
+                attn_implementation="sdpa",
+            )
+        )
+        backbone = BartBackbone(network, tokenizer, is_fresh=True)
+        self.model = PointerModel(backbone, LABELS, PointerConfig()).to(device)
+        self.batch = self._batch(corpus[: shape.n_sentences], tokenizer, device)
+
+    @property
+    def inputs(self) -> Tensor:
+        """(B, T-1) embedding rows that the targets are fed as, padding behind their ends."""
+        tgt_tokens, state = self.batch["tgt_tokens"], self.model.start(*self.sources)
+        rows = state.row_table.gather(1, tgt_tokens[:, :-1])
+        column = torch.arange(rows.shape[1], device=rows.device)
+        return rows.masked_fill(column >= self.batch["tgt_seq_len"].unsqueeze(1), self.model.backbone.pad_id)
+
+    @property
+    def sources(self) -> tuple[Tensor, Tensor]:
+        """``src_tokens`` (B, S) and ``src_seq_len`` (B,)."""
+        return self.batch["src_tokens"], self.batch["src_seq_len"]
+
+    @property
+    def src_mask(self) -> Tensor:
+        """(B, S) bool, True = piece."""
+        src_tokens, src_seq_len = self.sources
+        return torch.arange(src_tokens.shape[1], device=src_tokens.device) < src_seq_len.unsqueeze(1)
+
+    def describe(self) -> str:
+        """Sizes in words."""
+        n_rows, width = self.batch["src_tokens"].shape
+        pieces, symbols = int(self.batch["src_seq_len"].sum()), int(self.batch["tgt_seq_len"].sum())
+        size = sum(parameter.numel() for parameter in self.model.parameters()) / 1e6
+        return (
+            f"{size:.1f} M parameters; {n_rows} sentences padded to {width} pieces ({pieces} real) and "
+            f"{self.batch['tgt_tokens'].shape[1]} symbols ({symbols} real)"
+        )
+
+    def _batch(self, examples: list, tokenizer: object, device: str) -> dict[str, Tensor]:
+        codec = PointerCodec(PointerVocab(LABELS), "word")
+        aligned = list(WordTokenizer(tokenizer).align_many([example.words for example in examples]))
+        rows = []
+        for example, alignment in zip(examples, aligned, strict=True):
+            target = codec.encode(example.entities, alignment.bounds)
+            rows.append(
+                {"src_tokens": alignment.piece_ids, "first": alignment.bounds[:-1], "tgt_tokens": target.symbols}
+            )
+        batch = collate_pointer(rows, self.model.backbone.pad_id)
+        return {name: tensor.to(device) for name, tensor in batch.items()}

@@ -1,0 +1,75 @@
+"""A training step of ours against the bare backbone's: ``python -m benchmarks.training_step``.
+
+Ours: the model's forward with its loss, and its backward. Bare: forward and backward of the very same network, in
+training mode like ours, for the same pieces and decoder inputs, without any head or loss: its last states get a
+constant as their gradient. The optimizer is in neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+import patches  # noqa: F401  before fastNLP
+from benchmarks.models import Shape, Workload
+from benchmarks.timing import Measure, interleave, parse_options, ratio, show, write_json
+
+__all__ = ["main", "measure"]
+
+_GOAL = 1.15
+
+
+def measure(*, quick: bool = False, rounds: int | None = None, device: str = "cpu") -> list[Measure]:
+    """Time both steps in turns.
+
+    Args:
+        quick: tiny sizes.
+        rounds: how often.
+        device: ``cpu`` or ``cuda``.
+    """
+    workload = Workload(Shape.quick() if quick else Shape(), device)
+    workload.model.train()
+    sides = {"ours": _our_step(workload), "bare": _bare_step(workload)}
+    found = interleave(sides, rounds=rounds or (2 if quick else 15), device=device, warmup=2)
+    details = {name: side.to_dict(device) for name, side in found.items()} | {"batch": workload.describe()}
+    return [Measure("training_step", ratio(found, "ours", "bare", device), "ratio", _GOAL, details)]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the table and write the JSON file."""
+    options = parse_options(__doc__, argv)
+    measures = measure(quick=options.quick, rounds=options.rounds, device=options.device)
+    print(show("training step: ours / the bare backbone's forward and backward", measures))
+    print(f"written: {write_json('training_step', measures, options)}")
+
+
+def _our_step(workload: Workload) -> Callable[[], None]:
+    model, batch = workload.model, workload.batch
+
+    def step() -> None:
+        model.zero_grad(set_to_none=True)
+        model(batch["src_tokens"], batch["src_seq_len"], batch["tgt_tokens"])["loss"].backward()
+
+    return step
+
+
+def _bare_step(workload: Workload) -> Callable[[], None]:
+    network = workload.model.backbone.network
+    fields = {
+        "input_ids": workload.batch["src_tokens"],
+        "attention_mask": workload.src_mask.long(),
+        "decoder_input_ids": workload.inputs,
+        "use_cache": False,
+    }
+    gradient = torch.full((*workload.inputs.shape, workload.model.backbone.hidden_size), 1e-3).to(workload.inputs.device)
+
+    def step() -> None:
+        network.zero_grad(set_to_none=True)
+        network(**fields).last_hidden_state.backward(gradient)
+
+    return step
+
+
+if __name__ == "__main__":
+    main()

@@ -15,8 +15,8 @@ from app.summary import run_report, run_summary, sample_sentences
 from config import Recipe, recipe_yaml
 from data.statistics import fingerprint
 from evaluation.terminal import ERROR_LEGEND, Style
+from files import write_text
 from formulations import formulation_of
-from training.files import write_text
 from training.logs import console_log
 from training.runs import RunFolder, RunInfo, run_result
 

@@ -1,4 +1,4 @@
-"""Sentences per second from a bundle to the model's fields: ``python -m benchmarks.pipe``.
+"""Pipe: sentences of 25 words per second, one thread (``python -m benchmarks.pipe``).
 
 Cold: no cache on disk and a tokenizer that has seen no word yet. Everything is in it that ``PointerPipe.process`` does:
 validation of the rows, pieces, targets, and the oracle score of the decoded targets.
@@ -14,8 +14,9 @@ from collections.abc import Sequence
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import patches  # noqa: F401  before fastNLP
+from benchmarks.command import Measure, Settings, run_benchmark, run_command
 from benchmarks.corpus import LABELS, draw_sentences
-from benchmarks.timing import Measure, interleave, parse_options, show, write_json
+from benchmarks.timing import interleave
 from data.alignment import WordTokenizer
 from data.bundle import to_bundle
 from data.codecs.pointer import PointerCodec, PointerVocab
@@ -29,20 +30,15 @@ _MAX_POSITIONS = 1024
 _VOCAB_SIZE = 16_000
 
 
-def measure(*, quick: bool = False, rounds: int | None = None) -> list[Measure]:
-    """Process a bundle of sentences of 25 words, each round with everything new.
-
-    Args:
-        quick: tiny sizes.
-        rounds: how often.
-    """
-    n_sentences = 40 if quick else 6000
+def measure(settings: Settings) -> list[Measure]:
+    """Process a bundle of sentences of 25 words, each round with everything new."""
+    n_sentences = 40 if settings.quick else 6000
     examples = draw_sentences(n_sentences)
-    tokenizer = train_byte_bpe([example.words for example in examples], 400 if quick else _VOCAB_SIZE)
+    tokenizer = train_byte_bpe([example.words for example in examples], 400 if settings.quick else _VOCAB_SIZE)
     bundle = to_bundle({"train": examples})
     codec = PointerCodec(PointerVocab(LABELS), "word")
     config = PipeConfig(use_cache=False, max_pieces=_MAX_POSITIONS, max_symbols=_MAX_POSITIONS)
-    rounds = rounds or (2 if quick else 15)
+    rounds = settings.n_rounds(15)
     # The wrapper reads the whole vocabulary, once per program: not part of the time per sentence.
     pipes = [PointerPipe(WordTokenizer(tokenizer), codec, config) for _ in range(rounds + 1)]
     fresh = iter(pipes)
@@ -57,15 +53,12 @@ def measure(*, quick: bool = False, rounds: int | None = None) -> list[Measure]:
         "distinct words": len({word for example in examples for word in example.words}),
         "entities": sum(len(example.entities) for example in examples),
     }
-    return [Measure("pipe", speed, "sentences/s", _GOAL, details)]
+    return run_benchmark(__doc__, [Measure("pipe", speed, "sentences/s", _GOAL, details)])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table and write the JSON file."""
-    options = parse_options(__doc__, argv)
-    measures = measure(quick=options.quick, rounds=options.rounds)
-    print(show("pipe: 25 words a sentence, one thread", measures))
-    print(f"written: {write_json('pipe', measures, options)}")
+    run_command("pipe", measure, __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A training step of ours against the bare backbone's: ``python -m benchmarks.training_step``.
+"""Training step: ours / the bare backbone's forward and backward (``python -m benchmarks.training_step``).
 
 Ours: the model's forward with its loss, and its backward. Bare: forward and backward of the very same network, in
 training mode like ours, for the same pieces and decoder inputs, without any head or loss: its last states get a
@@ -12,36 +12,30 @@ from collections.abc import Callable, Sequence
 import torch
 
 import patches  # noqa: F401  before fastNLP
+from benchmarks.command import Measure, Settings, run_benchmark, run_command
 from benchmarks.models import Shape, Workload
-from benchmarks.timing import Measure, interleave, parse_options, ratio, show, write_json
+from benchmarks.timing import compare, interleave
 
 __all__ = ["main", "measure"]
 
 _GOAL = 1.15
 
 
-def measure(*, quick: bool = False, rounds: int | None = None, device: str = "cpu") -> list[Measure]:
-    """Time both steps in turns.
-
-    Args:
-        quick: tiny sizes.
-        rounds: how often.
-        device: ``cpu`` or ``cuda``.
-    """
-    workload = Workload(Shape.quick() if quick else Shape(), device)
+def measure(settings: Settings) -> list[Measure]:
+    """Time both steps in turns."""
+    device = settings.device
+    workload = Workload(Shape.quick() if settings.quick else Shape(), device)
     workload.model.train()
     sides = {"ours": _our_step(workload), "bare": _bare_step(workload)}
-    found = interleave(sides, rounds=rounds or (2 if quick else 15), device=device, warmup=2)
-    details = {name: side.to_dict(device) for name, side in found.items()} | {"batch": workload.describe()}
-    return [Measure("training_step", ratio(found, "ours", "bare", device), "ratio", _GOAL, details)]
+    found = interleave(sides, rounds=settings.n_rounds(15), device=device, warmup=2)
+    value, details = compare(found, "ours", "bare", device)
+    details["batch"] = workload.describe()
+    return run_benchmark(__doc__, [Measure("training_step", value, "ratio", _GOAL, details)])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table and write the JSON file."""
-    options = parse_options(__doc__, argv)
-    measures = measure(quick=options.quick, rounds=options.rounds, device=options.device)
-    print(show("training step: ours / the bare backbone's forward and backward", measures))
-    print(f"written: {write_json('training_step', measures, options)}")
+    run_command("training_step", measure, __doc__, argv)
 
 
 def _our_step(workload: Workload) -> Callable[[], None]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
@@ -16,6 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+
+from files import replace_file
 
 __all__ = ["CacheFile", "CacheStatus", "digest_of", "flatten", "unflatten"]
 
@@ -87,16 +87,11 @@ class CacheFile:
         """Write the file in one step; a folder that cannot be written to is reported and otherwise harmless."""
         text = json.dumps(note)
         header = {"digest": self.digest, "note": text, "check": _check(arrays, self.digest, text)}
-        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(save(dict(arrays), metadata=header))
-            os.replace(temporary, self.path)
+            with replace_file(self.path) as file:
+                file.write(save(dict(arrays), metadata=header))
         except OSError as error:
             _logger.warning("%s: not written (%s); the next run encodes again.", self.path, error)
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
 
 def _check(arrays: Mapping[str, np.ndarray], digest: str, note: str) -> str:

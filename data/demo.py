@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from zlib import crc32
 from data.demo_grammar import CLAUSES, JOINERS, LEXICON, MARKS, PHRASES, Clauses
 from data.schema import Entity, Example, merge_segments, sort_entities
 from errors import DataFormatError
+from files import write_text
 
 __all__ = ["DEMO_SIZES", "DemoSentence", "demo_corpus", "is_held_out", "unseen_surfaces", "write_demo"]
 
@@ -232,8 +232,5 @@ def _refuse_foreign(root: Path, marker: Path) -> None:
 
 def _replace(path: Path, text: str) -> None:
     """Write a file in one step; one that has the text already is left alone."""
-    if path.is_file() and path.read_bytes() == text.encode():
-        return
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_bytes(text.encode())
-    part.replace(path)
+    if not (path.is_file() and path.read_bytes() == text.encode()):
+        write_text(path, text)

@@ -10,8 +10,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -43,27 +41,30 @@ class SavedModel(NamedTuple):
 
 
 def save_model(folder: Path, model: PointerModel, labels: LabelSet, recipe_text: str) -> None:
-    """Write a model folder in one move; an older one of the same name is replaced.
+    """Write a model folder; :func:`files.replace_folder` puts it in the place of an older one.
 
     Args:
-        folder: may exist; its parent is created.
+        folder: empty, or made with its parents.
         model: on any device.
         labels: in symbol order.
         recipe_text: the resolved recipe, kept as it is.
-
-    Raises:
-        OSError: the folder cannot be written; an older one is then still as it was.
     """
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = folder.with_name(f".{folder.name}.new-{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
-    try:
-        _write(fresh, model, labels, recipe_text)
-        _swap(fresh, folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.backbone.save(folder)
+    tensors = dict(model.named_parameters()) | dict(model.named_buffers())
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(tensors, folder / _WEIGHTS, metadata={"format": "pt"})
+    about = {
+        "format": FORMAT,
+        "formulation": "pointer",
+        "head": asdict(model.config),
+        "output_scale": model.backbone.output_scale,
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+    }
+    (folder / _ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    labels.save(folder / _LABELS)
+    (folder / _RECIPE).write_text(recipe_text, encoding="utf-8")
 
 
 def load_model(folder: Path, *, attention: str = "sdpa") -> SavedModel:
@@ -104,38 +105,6 @@ def load_model(folder: Path, *, attention: str = "sdpa") -> SavedModel:
             f"{folder}: damaged model folder ({reason}). Expected what training wrote. Copy the whole folder again."
         ) from None
     return SavedModel(model.eval(), labels, (folder / _RECIPE).read_text(encoding="utf-8"))
-
-
-def _write(folder: Path, model: PointerModel, labels: LabelSet, recipe_text: str) -> None:
-    model.backbone.save(folder)
-    tensors = dict(model.named_parameters()) | dict(model.named_buffers())
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(tensors, folder / _WEIGHTS, metadata={"format": "pt"})
-    about = {
-        "format": FORMAT,
-        "formulation": "pointer",
-        "head": asdict(model.config),
-        "output_scale": model.backbone.output_scale,
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-    }
-    (folder / _ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    labels.save(folder / _LABELS)
-    (folder / _RECIPE).write_text(recipe_text, encoding="utf-8")
-
-
-def _swap(fresh: Path, folder: Path) -> None:
-    """Move ``fresh`` to ``folder``. A folder that is not empty cannot be replaced in one call, so it steps aside."""
-    aside = folder.with_name(f".{folder.name}.old-{os.getpid()}")
-    shutil.rmtree(aside, ignore_errors=True)
-    if folder.exists():
-        os.replace(folder, aside)
-    try:
-        os.replace(fresh, folder)
-    except OSError:
-        if aside.exists():
-            os.replace(aside, folder)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _read_about(path: Path) -> dict:

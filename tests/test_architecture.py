@@ -15,15 +15,16 @@ OURS = {*PACKAGES, *ROOT_MODULES}
 # module prefix -> what of ours it may import, and which third parties (None: any)
 RULES: dict[str, tuple[set[str], set[str] | None]] = {
     "errors": (set(), set()),
+    "files": (set(), set()),
     "data.schema": (set(), set()),
     "data.labels": ({"data.schema", "errors"}, set()),
     "data.codecs": ({"data.schema", "data.codecs", "errors"}, set()),
     "data.loaders": ({"data.schema", "data.labels", "data.loaders", "errors"}, set()),
-    "data": ({"data", "errors", "patches"}, None),
+    "data": ({"data", "errors", "files", "patches"}, None),
     "model.generation": ({"model.generation", "errors"}, {"torch"}),
     "model": ({"model", "data.schema", "data.labels", "data.alignment", "data.codecs", "errors"}, None),
     "evaluation": ({"evaluation", "data.schema"}, {"rich", "wcwidth"}),
-    "training": ({"training", "patches", "errors", "data.schema"}, None),
+    "training": ({"training", "patches", "errors", "files", "data.schema"}, None),
     "patches": ({"patches"}, None),
     "config": ({"errors"}, None),
 }

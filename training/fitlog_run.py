@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import patches  # noqa: F401  before fitlog
-from training.files import write_text
+from files import write_text
 
 # isort: split
 import fitlog

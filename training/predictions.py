@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data.schema import Entity, Example, Segment
-from training.files import replace_file
+from files import replace_file
 
 __all__ = ["Prediction", "merge_parts", "prediction_record", "write_predictions"]
 

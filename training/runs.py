@@ -21,7 +21,7 @@ import torch
 import yaml
 
 from errors import ConfigError
-from training.files import replace_link, write_json, write_text
+from files import replace_link, write_json, write_text
 from training.job import FitResult
 
 __all__ = ["RunFolder", "RunInfo", "peak_memory_mb", "run_result", "seed_result", "versions"]

@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import patches  # noqa: F401  before fastNLP
+from files import replace_folder
 from training.evaluation import predict, score
-from training.files import replace_folder
 from training.job import FitConfig, FitJob
 from training.predictions import write_predictions
 from training.state import RunState, save_state

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from errors import ConfigError
-from training.files import replace_file
+from files import replace_file
 
 __all__ = ["RunState", "load_state", "random_states", "restore_random_states", "save_state", "seed_everything"]
 

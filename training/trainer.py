@@ -19,9 +19,9 @@ import torch
 
 import patches  # noqa: F401  before fastNLP
 from errors import ConfigError
+from files import recover_folder
 from training.callbacks import ClipGradients, EpochMeter, LearningRate, ShowProgress
 from training.evaluation import to_device
-from training.files import recover_folder
 from training.job import FitConfig, FitJob, FitResult, check
 from training.selection import EpochEnd
 from training.state import RunState, load_state, seed_everything

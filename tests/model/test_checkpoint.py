@@ -12,7 +12,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-import model.checkpoint as checkpoint
 from data.labels import LabelSet
 from errors import DataFormatError
 from model.checkpoint import load_model, save_model
@@ -79,38 +78,6 @@ def test_nothing_in_the_folder_is_executable(saved) -> None:
     for path in folder.iterdir():
         assert not os.access(path, os.X_OK)
         assert path.suffix == ".safetensors" or "auto_map" not in path.read_text(encoding="utf-8")
-
-
-def test_saving_again_replaces_the_folder(saved, make_model) -> None:
-    folder, _ = saved
-    (folder / "stale.txt").write_text("of the older model", encoding="utf-8")
-    other = make_model("scratch:tiny", seed=9)
-    save_model(folder, other, LABELS, "other: 1\n")
-    assert not (folder / "stale.txt").exists()
-    assert load_model(folder).recipe_text == "other: 1\n"
-    assert [path.name for path in folder.parent.iterdir()] == ["best"]
-
-
-@pytest.mark.parametrize("moment", ["write", "swap"])
-def test_failed_save_leaves_the_older_model(moment: str, saved, make_batch, monkeypatch) -> None:
-    folder, model = saved
-    replace = os.replace
-
-    def fail(*_: object, **__: object) -> None:
-        raise OSError("no space left on device")
-
-    def fail_for_the_new(source: Path, target: Path) -> None:
-        return fail() if ".new-" in Path(source).name else replace(source, target)
-
-    if moment == "write":
-        monkeypatch.setattr(checkpoint, "save_file", fail)
-    else:
-        monkeypatch.setattr(checkpoint.os, "replace", fail_for_the_new)
-    with pytest.raises(OSError, match="no space left"):
-        save_model(folder, model, LABELS, "newer: 1\n")
-    monkeypatch.undo()
-    assert load_model(folder).recipe_text == RECIPE
-    assert [path.name for path in folder.parent.iterdir()] == ["best"]
 
 
 def test_missing_folder_and_files(saved, tmp_path: Path) -> None:

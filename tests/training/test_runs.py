@@ -8,7 +8,7 @@ import os
 import pytest
 
 from errors import ConfigError
-from training.files import write_text
+from files import write_text
 from training.job import FitResult
 from training.runs import RunFolder, RunInfo, peak_memory_mb, run_result, seed_result, versions
 

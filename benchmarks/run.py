@@ -1,0 +1,28 @@
+"""All benchmarks, one after the other (``make bench`` or ``python -m benchmarks.run``).
+
+Writes ``benchmarks/latest.json``: ``{name: {"value", "unit", "goal", "holds"}}``. A goal is the least for sentences per
+second and the most for a ratio; where it is null nothing is asked for. A missed goal is no error of the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks import decoding, pipe, training_step
+from benchmarks.command import Measure, Settings, run_command
+
+__all__ = ["main", "measure"]
+
+
+def measure(settings: Settings) -> list[Measure]:
+    """The measures of all benchmarks."""
+    return [found for part in (pipe, training_step, decoding) for found in part.measure(settings)]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print all tables and write the JSON file."""
+    run_command("latest", measure, __doc__, argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -108,6 +108,12 @@ def default_name(recipe: Recipe) -> str:
     return f"{recipe.formulation}-{backbone}-{recipe.codec.unit.value}-{digest}"
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, torch on the CPU or torch on a GPU ran out of memory."""
+    signs = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in signs)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code: 0 done, 2 usage or data error, 130 interrupted, 1 anything else."""
     argv = sys.argv[1:] if argv is None else list(argv)
@@ -119,6 +125,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if options.debug or not is_out_of_memory(error):
+            raise
+        print(
+            f"error: out of memory ({str(error).splitlines()[0] if str(error) else 'MemoryError'}). Expected a batch that "
+            "fits. Lower batching.size (training.accumulate makes up for it) or batching.eval_size, or take a smaller "
+            "--backbone.",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print("interrupted; repeat the command to continue", file=sys.stderr)
         return 130

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -82,7 +83,7 @@ class _Decoding:
         inputs, memory, mask = self.workload.inputs, self.encoded.memory, self.workload.src_mask.long()
         # For every step the fed symbols, and which rows of the step before it are still there; None: all.
         steps = [(inputs[:, :1], None)]
-        for number, (before, rows) in enumerate(zip(rows_at, rows_at[1:], strict=False), 1):
+        for number, (before, rows) in enumerate(pairwise(rows_at), 1):
             kept = None if len(rows) == len(before) else torch.isin(before, rows).nonzero().squeeze(1)
             steps.append((inputs[rows, number : number + 1], kept))
         return lambda: self._decode(steps, memory, mask)

@@ -56,7 +56,8 @@ def _bare_step(workload: Workload) -> Callable[[], None]:
         "decoder_input_ids": workload.inputs,
         "use_cache": False,
     }
-    gradient = torch.full((*workload.inputs.shape, workload.model.backbone.hidden_size), 1e-3).to(workload.inputs.device)
+    width = workload.model.backbone.hidden_size
+    gradient = workload.inputs.new_full((*workload.inputs.shape, width), 1e-3, dtype=torch.float32)
 
     def step() -> None:
         network.zero_grad(set_to_none=True)

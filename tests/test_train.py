@@ -160,6 +160,54 @@ def test_compat_mode_runs_from_the_command_line(workplace: Path) -> None:
     assert set(result["seeds"][0]["test"]["per_label"]) >= {"org", "loc"}
 
 
+COLUMNS = "\n".join(
+    f"{word} NNP I-NP {tag}" for word, tag in [("Odette", "I-PER"), ("in", "O"), ("Quillport", "I-LOC")]
+)
+BRACKETS = "\n".join(
+    f"nw/1 0 {i} {word} NNP * - - - - {name} -"
+    for i, (word, name) in enumerate([("Odette", "(PERSON)"), ("sailed", "*")])
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dataset", "text", "ending", "splits"),
+    [
+        ("conll2003", COLUMNS + "\n\n", "txt", {"train", "test"}),
+        ("en-ontonotes", BRACKETS + "\n\n", "conll", {"train", "dev", "test"}),
+        ("en_ace04", NESTED, "jsonlines", {"train", "dev", "test"}),
+        ("en_ace05", NESTED, "jsonlines", {"train", "dev", "test"}),
+        ("genia", NESTED, "jsonlines", {"train", "dev", "test"}),
+        ("CADEC", THREE_LINES, "txt", {"train", "dev", "test"}),
+        ("Share_2013", THREE_LINES, "txt", {"train", "dev", "test"}),
+        ("Share_2014", THREE_LINES, "txt", {"train", "dev", "test"}),
+    ],
+)
+def test_every_published_recipe_trains(workplace: Path, dataset: str, text: str, ending: str, splits: set[str]) -> None:
+    """Each recipe with its own split rules, batches and search, on a tiny backbone."""
+    folder = write_corpus(workplace / dataset, dict.fromkeys(("train", "dev", "test"), text * 9), ending)
+    if dataset == "genia":  # its dev split is taken from train
+        (folder / "dev.jsonlines").unlink()
+    arguments = ["--dataset_name", dataset, "--data_root", workplace, "--backbone", "scratch:tiny", "--run_name", "r"]
+    assert run(*arguments, "training.epochs=1") == 0
+    result = json.loads((workplace / "runs" / dataset / "r" / "result.json").read_text())
+    assert set(result["fingerprint"]) == splits
+    assert result["reported"]["word"]
+    assert result["fingerprint"]["train"]["sentences"] == {"conll2003": 18, "genia": 6}.get(dataset, 9)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+def test_out_of_memory_is_one_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(train, "run", fail)
+    assert run() == 1
+    assert "Lower batching.size" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "ending"),
     [("flat", FLAT["train"], "txt"), ("nested", NESTED, "jsonlines"), ("discontinuous", THREE_LINES, "txt")],

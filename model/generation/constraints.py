@@ -136,9 +136,10 @@ class ConstraintState:
         """(R, V) bool: symbols that may come next, V = 2 + L + S. A row that has ended allows EOS only."""
         state = Registers(*self.registers.unbind(0))
         structure, ordered = self._rules()
-        words = allowed_words(self.rows, state, structure, self.history, ordered)
+        outside = state.phase == OUTSIDE
+        words = allowed_words(self.rows, state, outside, structure, self.history, ordered)
         pointers = words.gather(1, self._word_at(state))
-        outside = (state.phase == OUTSIDE).unsqueeze(1)
+        outside = outside.unsqueeze(1)
         labels = self._labels(state, structure, ordered)
         if self.constraint.all_pieces:
             inside_word = (state.piece < state.stop).unsqueeze(1)
@@ -157,16 +158,17 @@ class ConstraintState:
         constraint = self.constraint
         pointer = symbols - (_FIRST_LABEL + constraint.n_labels)
         is_pointer = pointer >= 0
-        is_label = (symbols >= _FIRST_LABEL) & ~is_pointer
-        new = {"room": torch.where(symbols == EOS, 0, old.room - 1)}
+        is_label = (symbols >= _FIRST_LABEL) ^ is_pointer
+        # One operation is as dear as the next, whatever its size: masked_fill is one, torch.where with a number two.
+        new = {"room": (old.room - 1).masked_fill(symbols == EOS, 0)}
         pointer = pointer.clamp(min=0)
         is_word, chosen = is_pointer, self._chosen(old, pointer)
         if constraint.all_pieces:
             is_word = is_pointer & (old.piece >= old.stop)
             new["piece"] = torch.where(is_pointer, pointer, old.piece)
             new["stop"] = torch.where(is_word, self.rows.at(self.rows.tables.last_piece, chosen), old.stop)
-        inside = torch.where(old.phase == OPEN, CLOSED, OPEN) if constraint.pairs else CLOSED
-        new["phase"] = torch.where(is_word, inside, old.phase.masked_fill(is_label, OUTSIDE))
+        phase = old.phase.masked_fill(is_label, OUTSIDE).masked_fill(is_word, OPEN if constraint.pairs else CLOSED)
+        new["phase"] = phase.masked_fill(is_word & (old.phase == OPEN), CLOSED) if constraint.pairs else phase
         new["word"] = torch.where(is_word, chosen, old.word)
         history = self._advance_order(old, new, symbols, is_word, is_label)
         return ConstraintState(constraint, self.rows, torch.stack(list(old._replace(**new))), history)
@@ -199,12 +201,13 @@ class ConstraintState:
         if not ordered:
             return closed.unsqueeze(1).expand(-1, n_labels)
         # Free, or ending later than the entity before: any label; same end: by the words; else none.
-        at_end = state.label
+        above = state.label
         if structure == "discontinuous":
-            at_end = torch.where(state.floor == EQUAL, at_end, torch.where(state.floor > 0, n_labels, -1))
-        above = torch.where(state.word > state.end, -1, at_end)
-        above = torch.where(closed & (state.word >= state.end), above, n_labels)
-        return torch.arange(n_labels, device=above.device) > above.unsqueeze(1)
+            # The floor of greater words, 0, becomes "above -1", any label; that of smaller ones is above all labels.
+            above = torch.where(state.floor == EQUAL, above, state.floor - 1)
+        above = above.masked_fill(state.word > state.end, -1)
+        may_end = closed & (state.word >= state.end)
+        return (self.rows.labels > above.unsqueeze(1)) & may_end.unsqueeze(1)
 
     def _advance_order(
         self, old: Registers, new: dict[str, Tensor], symbols: Tensor, is_word: Tensor, is_label: Tensor
@@ -226,7 +229,7 @@ class ConstraintState:
         place = torch.where(is_word, old.written, self.history.shape[1] - 1)
         history = self.history.scatter(1, place.unsqueeze(1), chosen.unsqueeze(1))
         other = self.history.gather(1, old.compared.unsqueeze(1)).squeeze(1)
-        compared = torch.where(chosen == other, EQUAL, torch.where(chosen > other, 0, INFINITE))
+        compared = ((chosen < other) * INFINITE).masked_fill(chosen == other, EQUAL)
         floor = torch.where(is_word & (old.floor == EQUAL), compared, old.floor)
         new["floor"] = floor.masked_fill(is_label, EQUAL)
         new["begun"] = torch.where(begins, old.written, old.begun)

@@ -76,6 +76,7 @@ class RowTables:
         self.width = tables.cost.shape[1]
         self.offset = owner * self.width
         self.columns = torch.arange(self.width, device=owner.device)
+        self.labels = torch.arange(n_labels, device=owner.device)
         self.cost = tables.cost.index_select(0, owner)
 
     def select(self, rows: Tensor) -> RowTables:
@@ -93,12 +94,15 @@ class RowTables:
         return self.tables.entry.index_select(0, self.owner * 2 + (phase == OPEN))
 
 
-def allowed_words(rows: RowTables, state: Registers, structure: str, history: Tensor | None, ordered: bool) -> Tensor:
+def allowed_words(
+    rows: RowTables, state: Registers, outside: Tensor, structure: str, history: Tensor | None, ordered: bool
+) -> Tensor:
     """Words that may come next, unless a word is still being written.
 
     Args:
         rows: tables of the R rows.
         state: their registers.
+        outside: (R,) bool, phase ``OUTSIDE``.
         structure: ``flat``, ``nested`` or ``discontinuous``.
         history: (R, M) words written so far, for ordered discontinuous entities.
         ordered: entities must come in canonical order.
@@ -107,12 +111,11 @@ def allowed_words(rows: RowTables, state: Registers, structure: str, history: Te
         (R, N) bool.
     """
     budget = state.room - 2  # a label and EOS are still to come
-    outside = state.phase == OUTSIDE
     if structure == "discontinuous":
         lowest = torch.where(outside, state.start, state.word + _gap(state.phase, rows.pairs))
         if not ordered:
             return _affordable(rows, state, lowest, budget)
-        return _discontinuous(rows, state, _Tie.of(rows, state, history), lowest, budget)
+        return _discontinuous(rows, state, outside, _Tie.of(rows, state, history), lowest, budget)
     if structure == "flat":
         beginning = state.end + 1
         target = None
@@ -121,8 +124,8 @@ def allowed_words(rows: RowTables, state: Registers, structure: str, history: Te
         target = state.end + (state.label == rows.n_labels - 1) if ordered else None
         beginning = state.start
     if rows.pairs:
-        return _one_pair(rows, state, beginning, target, budget)
-    return _one_run(rows, state, beginning, target, budget)
+        return _one_pair(rows, state, outside, beginning, target, budget)
+    return _one_run(rows, state, outside, beginning, target, budget)
 
 
 def _gap(phase: Tensor, pairs: bool) -> Tensor | int:
@@ -134,9 +137,10 @@ def _affordable(rows: RowTables, state: Registers, lowest: Tensor, budget: Tenso
     return (rows.columns >= lowest.unsqueeze(1)) & (rows.entry(state.phase) <= budget.unsqueeze(1))
 
 
-def _one_run(rows: RowTables, state: Registers, beginning: Tensor, target: Tensor | None, budget: Tensor) -> Tensor:
+def _one_run(
+    rows: RowTables, state: Registers, outside: Tensor, beginning: Tensor, target: Tensor | None, budget: Tensor
+) -> Tensor:
     """Lists without gaps: inside an entity only the word after the last one."""
-    outside = state.phase == OUTSIDE
     lowest = torch.where(outside, beginning, state.word + 1)
     highest = torch.where(outside, rows.width, lowest)
     if target is not None:
@@ -146,14 +150,17 @@ def _one_run(rows: RowTables, state: Registers, beginning: Tensor, target: Tenso
     return _affordable(rows, state, lowest, budget) & (rows.columns <= highest.unsqueeze(1))
 
 
-def _one_pair(rows: RowTables, state: Registers, beginning: Tensor, target: Tensor | None, budget: Tensor) -> Tensor:
+def _one_pair(
+    rows: RowTables, state: Registers, outside: Tensor, beginning: Tensor, target: Tensor | None, budget: Tensor
+) -> Tensor:
     """One first word and one last word."""
     last = state.word
     if target is not None:
         needed = rows.at(rows.tables.cost, beginning) + rows.at(rows.tables.cheapest, target)
         beginning = beginning + ((state.end > 0) & (needed > budget))
         last = torch.where(state.end > 0, torch.maximum(last, target), last)
-    lowest = torch.where(state.phase == OUTSIDE, beginning, torch.where(state.phase == OPEN, last, rows.width))
+    inside = last.masked_fill(state.phase == CLOSED, rows.width)
+    lowest = torch.where(outside, beginning, inside)
     return _affordable(rows, state, lowest, budget)
 
 
@@ -176,7 +183,7 @@ class _Tie(NamedTuple):
 
     @classmethod
     def of(cls, rows: RowTables, state: Registers, history: Tensor) -> _Tie:
-        places = state.compared.unsqueeze(1) + torch.arange(3, device=history.device)
+        places = state.compared.unsqueeze(1) + rows.columns[:3]
         return cls(
             equal=state.floor == EQUAL,
             following=history.gather(1, places),
@@ -186,7 +193,9 @@ class _Tie(NamedTuple):
         )
 
 
-def _discontinuous(rows: RowTables, state: Registers, tie: _Tie, lowest: Tensor, budget: Tensor) -> Tensor:
+def _discontinuous(
+    rows: RowTables, state: Registers, outside: Tensor, tie: _Tie, lowest: Tensor, budget: Tensor
+) -> Tensor:
     """Lists with gaps, or any number of pairs.
 
     From a word of a list, and from the first word of a segment, a tied entity gets behind the one before at the lowest
@@ -198,10 +207,11 @@ def _discontinuous(rows: RowTables, state: Registers, tie: _Tie, lowest: Tensor,
         # Behind the last word the history goes on with other entities.
         greater_later = greater_later & (following < state.end)
     same_end_from = following + ~(tie.later_label | greater_later)
-    same_end_from = torch.where(tie.equal, same_end_from, state.floor).minimum(state.end + 1)
-    free_from = state.end + 1 if rows.pairs else torch.maximum(same_end_from, state.end)
+    after_end = state.end + 1
+    same_end_from = torch.where(tie.equal, same_end_from, state.floor).minimum(after_end)
+    free_from = after_end if rows.pairs else torch.maximum(same_end_from, state.end)
     # Between entities only the word where the one before starts is tied.
-    cap = torch.where(state.phase == OUTSIDE, state.start + 1, INFINITE)
+    cap = (state.start + 1).masked_fill(~outside, INFINITE)
     same_end_from = same_end_from.minimum(cap).unsqueeze(1)
     free_from = free_from.minimum(cap).unsqueeze(1)
     cost, budget = rows.cost, budget.unsqueeze(1)

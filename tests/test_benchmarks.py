@@ -1,0 +1,89 @@
+"""The benchmarks run and write what they promise; how fast anything is, is never asserted here."""
+
+import json
+import re
+
+import pytest
+
+from benchmarks import decoding, pipe, run, training_step
+from benchmarks.command import Measure, Settings
+from benchmarks.corpus import LABELS, draw_sentences
+from benchmarks.timing import Side, compare, interleave
+
+GOALS = {
+    "pipe": ("sentences/s", 4000),
+    "training_step": ("ratio", 1.15),
+    "decoding_constraint": ("ratio", 1.05),
+    "decoding_constraint_4_beams": ("ratio", 1.05),
+    "decoding_over_bare": ("ratio", None),
+}
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        (pipe, ["pipe"]),
+        (training_step, ["training_step"]),
+        (decoding, ["decoding_constraint", "decoding_constraint_4_beams", "decoding_over_bare"]),
+    ],
+)
+def test_a_benchmark_prints_a_table_and_writes_its_numbers(module, names, tmp_path, capsys):
+    path = tmp_path / "found.json"
+    module.main(["--quick", "--rounds", "1", "--output", str(path)])
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert list(content) == names
+    for name, entry in content.items():
+        assert set(entry) == {"value", "unit", "goal", "holds"}
+        assert (entry["unit"], entry["goal"]) == GOALS[name] and entry["value"] > 0
+        assert type(entry["holds"]) is bool
+    table = capsys.readouterr().out
+    for name in names:
+        assert re.search(rf"^{name} +[0-9.]+ ", table, re.MULTILINE), table
+    assert f"written: {path}" in table
+
+
+def test_all_benchmarks_together(monkeypatch, tmp_path):
+    """Each part is called with the same settings, and their measures become one file."""
+    seen = []
+    for part in (pipe, training_step, decoding):
+        name = part.__name__.rpartition(".")[2]
+        found = [Measure(name, 1, "ratio")]
+        monkeypatch.setattr(part, "measure", lambda settings, found=found: seen.append(settings) or found)
+    run.main(["--rounds", "3", "--output", str(tmp_path / "all.json")])
+    content = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
+    assert content == {
+        name: {"value": 1, "unit": "ratio", "goal": None, "holds": True}
+        for name in ("pipe", "training_step", "decoding")
+    }
+    assert seen == [Settings(rounds=3)] * 3
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "holds"),
+    [("ratio", 1.04, True), ("ratio", 1.06, False), ("sentences/s", 1.06, True), ("sentences/s", 1.04, False)],
+)
+def test_a_goal_bounds_ratios_from_above_and_speeds_from_below(unit, value, holds):
+    assert Measure("x", value, unit, 1.05).holds is holds
+
+
+def test_sides_are_timed_in_turns_and_compared_by_medians():
+    order = []
+    found = interleave({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, rounds=3, warmup=1)
+    assert sorted(order[i : i + 2] for i in range(0, 8, 2)) == [["a", "b"]] * 2 + [["b", "a"]] * 2
+    assert [len(side.cpu) for side in found.values()] == [3, 3]
+    sides = {"ours": Side([3.0, 30.0, 2.0], [0.0] * 3), "bare": Side([2.0, 2.0, 1.0], [0.0] * 3)}
+    value, details = compare(sides, "ours", "bare")
+    assert value == 1.5
+    assert details["ratio by round"] == {"quartile_1": 1.75, "median": 2.0, "quartile_3": 8.5}
+    assert details["ours"]["best_ms"] == 2000.0
+
+
+def test_the_sentences_are_the_same_again_and_hold_all_structures():
+    examples = draw_sentences(200, (25, 8))
+    assert examples == draw_sentences(200, (25, 8)) and examples != draw_sentences(200, (25, 8), seed=12)
+    assert [len(example.words) for example in examples[:3]] == [25, 8, 25]
+    entities = [entity for example in examples for entity in example.entities]
+    assert {entity.label for entity in entities} == set(LABELS)
+    assert any(entity.is_discontinuous for entity in entities)
+    assert any(not example.entities for example in examples)
+    assert all(entity.end <= len(example.words) for example in examples for entity in example.entities)

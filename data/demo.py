@@ -25,7 +25,7 @@ from files import write_text
 __all__ = ["DEMO_SIZES", "DemoSentence", "demo_corpus", "is_held_out", "unseen_surfaces", "write_demo"]
 
 #: Sentences per split.
-DEMO_SIZES = {"train": 2400, "dev": 300, "test": 300}
+DEMO_SIZES = {"train": 4800, "dev": 300, "test": 300}
 
 _SEED = 13
 _FILES = {"train": "train.txt", "dev": "dev.txt", "test": "test.txt"}
@@ -142,23 +142,25 @@ def write_demo(root: Path, *, seed: int = _SEED, sizes: Mapping[str, int] | None
         sizes: see :func:`demo_corpus`.
 
     Returns:
-        The fingerprint: ``seed``, ``sizes`` and ``sha256`` by file name.
+        The fingerprint: ``seed``, ``sizes``, digest of the ``grammar`` and ``sha256`` by file name.
 
     Raises:
         DataFormatError: the folder holds files that this function did not write.
     """
+    wanted = {"seed": seed, "sizes": {**DEMO_SIZES, **(sizes or {})}, "grammar": _grammar_digest()}
+    marker = root / _FINGERPRINT
+    found = _complete(root, marker)
+    if found is not None and {key: found.get(key) for key in wanted} == wanted:
+        return found
+    _refuse_foreign(root, marker)
     texts = {
         _FILES[split]: "".join(map(_three_lines, sentences)) for split, sentences in demo_corpus(seed, sizes).items()
     }
     texts["README.md"] = _README
-    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in sorted(texts.items())}
-    fingerprint = {"seed": seed, "sizes": {**DEMO_SIZES, **(sizes or {})}, "sha256": digests}
-    marker = root / _FINGERPRINT
-    _refuse_foreign(root, marker)
-    root.mkdir(parents=True, exist_ok=True)
+    fingerprint = {**wanted, "sha256": {name: _sha256(text.encode()) for name, text in sorted(texts.items())}}
     texts[_FINGERPRINT] = json.dumps(fingerprint, indent=1) + "\n"  # the last, so that it stands for a complete folder
     for name, text in texts.items():
-        _replace(root / name, text)
+        write_text(root / name, text)
     return fingerprint
 
 
@@ -230,7 +232,21 @@ def _refuse_foreign(root: Path, marker: Path) -> None:
         )
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write a file in one step; one that has the text already is left alone."""
-    if not (path.is_file() and path.read_bytes() == text.encode()):
-        write_text(path, text)
+def _complete(root: Path, marker: Path) -> dict[str, Any] | None:
+    """The fingerprint of a demo corpus whose files are all as they were written, else None."""
+    try:
+        found = json.loads(marker.read_text(encoding="utf-8"))
+        is_whole = all(_sha256((root / name).read_bytes()) == digest for name, digest in found["sha256"].items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return found if is_whole else None
+
+
+def _grammar_digest() -> str:
+    """Changes with the code that draws the corpus."""
+    sources = (Path(__file__), Path(__file__).with_name("demo_grammar.py"))
+    return _sha256(b"".join(source.read_bytes() for source in sources))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -46,10 +46,10 @@ class ScratchShape:
 
 
 SCRATCH: dict[str, ScratchShape] = {
-    "scratch:tiny": ScratchShape(width=128, layers=2, heads=4, vocab_size=2000),
+    "scratch:tiny": ScratchShape(width=128, layers=2, heads=4, vocab_size=1200),
     "scratch:small": ScratchShape(width=256, layers=3, heads=4, vocab_size=4000),
     "scratch:base": ScratchShape(width=768, layers=6, heads=12, vocab_size=16000),
-    "scratch-t5:tiny": ScratchShape(width=128, layers=2, heads=4, vocab_size=2000),
+    "scratch-t5:tiny": ScratchShape(width=128, layers=2, heads=4, vocab_size=1200),
     "scratch-t5:small": ScratchShape(width=256, layers=3, heads=4, vocab_size=4000),
 }
 

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError  # what torch raises where it refuses to read anything but tensors
 from urllib.parse import urlsplit
 
 import huggingface_hub
@@ -29,10 +30,8 @@ _ADVICE = (
     "Point --backbone at a local folder with config.json, model.safetensors and the tokenizer files, "
     "or at scratch:tiny, which needs nothing."
 )
-# torch's refusal to read anything but tensors from a pickle: only the name of the error is borrowed from there.
-_REFUSED_PICKLE = torch.serialization.pickle.UnpicklingError
 # What from_pretrained raises for files that are missing, damaged or of another model.
-_LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, _REFUSED_PICKLE)
+_LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, UnpicklingError)
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,11 @@ def test_nothing_loads_pickles_or_hides_errors() -> None:
                 assert caught not in ("everything", "Exception", "BaseException"), f"{path}: except {caught}"
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
                 assert "weights_only=True" in ast.unparse(node), path
-        assert not imports(path) & {"pickle", "dill", "shelve", "marshal"}, path
+        assert not imports(path) & {"dill", "shelve", "marshal"}, path
+        # The error may be caught; nothing else of pickle is touched.
+        text = path.read_text(encoding="utf-8")
+        lines = [line for line in text.splitlines() if "import" in line and "pickle" in line]
+        assert all(line.startswith("from pickle import UnpicklingError") for line in lines), path
 
 
 def test_root_modules_do_not_shadow_installed_packages() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError  # what torch raises where it refuses to read anything but tensors
 from typing import Any
 
 import numpy as np
@@ -110,6 +111,6 @@ def load_state(
         task.load_state_dict(content["model"])
         optimizer.load_state_dict(content["optimizer"])
         restore_random_states(content["random"])
-    except (RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError) as error:
+    except (RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError, UnpicklingError) as error:
         raise ConfigError(f"{path}: cannot be continued: {str(error).splitlines()[0]} {advice}") from error
     return state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -123,6 +124,18 @@ def test_the_state_of_another_run_is_refused(tmp_path):
     (tmp_path / "last" / "state.pt").write_bytes(b"half")
     with pytest.raises(ConfigError, match=r"state.pt: cannot be continued"):
         run(tmp_path, epochs=2)
+
+
+def test_a_state_that_is_not_plain_is_refused_and_not_executed(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "executed",))
+
+    run(tmp_path, epochs=1)
+    torch.save({"run": Trap()}, tmp_path / "last" / "state.pt")
+    with pytest.raises(ConfigError, match=r"state.pt: cannot be continued"):
+        run(tmp_path, epochs=2)
+    assert not (tmp_path / "executed").exists()
 
 
 def test_the_state_is_plain(tmp_path):

@@ -100,6 +100,7 @@ class PointerFormulation:
             decoder_type=recipe.model.decoder_type.value,
             encoder_mlp=recipe.model.encoder_mlp,
             dropout=recipe.model.dropout,
+            piece_dropout=recipe.model.piece_dropout,
             compat=recipe.is_reference,
         )
         self.model = PointerModel(self.backbone, self.labels.words, shape)

@@ -25,7 +25,7 @@ from files import write_text
 __all__ = ["DEMO_SIZES", "DemoSentence", "demo_corpus", "is_held_out", "unseen_surfaces", "write_demo"]
 
 #: Sentences per split.
-DEMO_SIZES = {"train": 4800, "dev": 300, "test": 300}
+DEMO_SIZES = {"train": 9600, "dev": 300, "test": 300}
 
 _SEED = 13
 _FILES = {"train": "train.txt", "dev": "dev.txt", "test": "test.txt"}

@@ -37,12 +37,15 @@ class PointerConfig:
             piece embedding; ``avg_score`` and ``avg_feature`` are the same function up to rounding.
         encoder_mlp: whether encoder states pass through two linear layers first.
         dropout: of the head.
+        piece_dropout: share of source pieces that training replaces by the unknown piece, so that the model learns to
+            find entities by their context; not published, for small corpora and random backbones.
         compat: repeat the reference's label rows, scoring order and mask values.
     """
 
     decoder_type: str = "avg_feature"
     encoder_mlp: bool = True
     dropout: float = 0.3
+    piece_dropout: float = 0.0
     compat: bool = False
 
     def __post_init__(self) -> None:
@@ -50,8 +53,9 @@ class PointerConfig:
             raise ConfigError(
                 f"model.decoder_type: unknown value {self.decoder_type!r}. Expected one of {', '.join(DECODER_TYPES)}."
             )
-        if not 0.0 <= self.dropout < 1.0:
-            raise ConfigError(f"model.dropout: {self.dropout} is no probability. Expected 0 <= dropout < 1.")
+        for name in ("dropout", "piece_dropout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ConfigError(f"model.{name}: {getattr(self, name)} is no probability. Expected 0 <= {name} < 1.")
 
     @property
     def has_mlp(self) -> bool:
@@ -147,6 +151,9 @@ class PointerModel(nn.Module):
         is_padding = _padding(tgt_tokens)
         inputs = self._row_table(src_tokens, src_mask).gather(1, tgt_tokens[:, :-1])
         inputs = inputs.masked_fill(is_padding[:, :-1], self.backbone.pad_id)
+        legal = self._legal(src_tokens, src_mask)
+        if self.training and self.config.piece_dropout:
+            src_tokens = self._drop_pieces(src_tokens, legal[:, self.shift :])
         # One lookup for encoder, decoder and scores: see Backbone.embed.
         ids = torch.cat([src_tokens.flatten(), inputs.flatten(), self.score_rows])
         source, target, symbols = self.backbone.embed(ids).split([src_tokens.numel(), inputs.numel(), self.shift])
@@ -164,7 +171,7 @@ class PointerModel(nn.Module):
             ],
             dim=-1,
         )
-        logits = self._mask(logits.float(), self._legal(src_tokens, src_mask).unsqueeze(1))
+        logits = self._mask(logits.float(), legal.unsqueeze(1))
         wanted = tgt_tokens[:, 1:].masked_fill(is_padding[:, 1:], _IGNORED)
         loss = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=_IGNORED)
         return {"logits": logits, "loss": loss}
@@ -244,6 +251,11 @@ class PointerModel(nn.Module):
         if self.config.compat:
             src_tokens = src_tokens.masked_fill(~src_mask, self.backbone.bos_id)
         return torch.cat([self.input_rows.expand(len(src_tokens), -1), src_tokens], dim=1)
+
+    def _drop_pieces(self, src_tokens: Tensor, is_piece: Tensor) -> Tensor:
+        """(B, S) some of the pieces replaced by the unknown piece; specials and padding stay."""
+        is_hit = torch.rand(src_tokens.shape, device=src_tokens.device) < self.config.piece_dropout
+        return src_tokens.masked_fill(is_hit & is_piece, self.backbone.tokenizer.unk_token_id)
 
     def _candidates(self, memory: Tensor, source: Tensor) -> Tensor:
         """(B, S, H) what a decoder state is compared with, position by position."""

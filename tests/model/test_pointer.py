@@ -307,3 +307,18 @@ def test_logits_are_not_all_alike(make_model, make_batch) -> None:
     legal = logits[0, 0][logits[0, 0] > LOWEST]
     assert legal.std() > 0.02
     assert not math.isclose(logits[1, 1, 1].item(), logits[1, 2, 1].item(), abs_tol=1e-4)
+
+
+def test_piece_dropout_hides_words_in_training_only(make_model, make_batch) -> None:
+    model = make_model("scratch:tiny", PointerConfig(dropout=0.0, piece_dropout=0.5))
+    batch = make_batch(model)
+    src_mask = torch.arange(batch.src_tokens.shape[1]) < batch.src_seq_len.unsqueeze(1)
+    is_piece = model._legal(batch.src_tokens, src_mask)[:, model.shift :]
+    dropped = model._drop_pieces(batch.src_tokens, is_piece)
+    is_changed = dropped != batch.src_tokens
+    assert is_changed.any()
+    assert not (is_changed & ~is_piece).any(), "a special piece or padding was hidden"
+    assert (dropped[is_changed] == model.backbone.tokenizer.unk_token_id).all()
+    tensors = batch.src_tokens, batch.src_seq_len, batch.tgt_tokens
+    assert not torch.equal(model.train()(*tensors)["logits"], model(*tensors)["logits"])
+    assert torch.equal(model.eval()(*tensors)["logits"], model(*tensors)["logits"])

@@ -112,7 +112,7 @@ class ModelConfig:
     decoder_type: DecoderType = DecoderType.avg_feature
     encoder_mlp: bool = True
     dropout: float = 0.3
-    piece_dropout: float = 0.0  # share of source pieces hidden in training; helps small corpora and random backbones
+    word_dropout: float = 0.0  # share of source words hidden in training; helps small corpora and random backbones
 
 
 @dataclass(frozen=True)
@@ -311,7 +311,7 @@ def _impossible(recipe: Recipe) -> Iterator[str]:
     for key, value in not_negative.items():
         if value < 0:
             yield f"{key} is {value}. Expected 0 or more."
-    for key, share in {"dropout": recipe.model.dropout, "piece_dropout": recipe.model.piece_dropout}.items():
+    for key, share in {"dropout": recipe.model.dropout, "word_dropout": recipe.model.word_dropout}.items():
         if not 0 <= share < 1:
             yield f"model.{key} is {share}. Expected a share from 0 to below 1."
     if not recipe.seeds or len(set(recipe.seeds)) != len(recipe.seeds) or min(recipe.seeds, default=0) < 0:

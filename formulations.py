@@ -100,7 +100,7 @@ class PointerFormulation:
             decoder_type=recipe.model.decoder_type.value,
             encoder_mlp=recipe.model.encoder_mlp,
             dropout=recipe.model.dropout,
-            piece_dropout=recipe.model.piece_dropout,
+            word_dropout=recipe.model.word_dropout,
             compat=recipe.is_reference,
         )
         self.model = PointerModel(self.backbone, self.labels.words, shape)
@@ -134,7 +134,8 @@ class PointerTask(nn.Module):
 
     def train_step(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
         """Mean cross entropy of the batch and the number of symbols that it is a mean of."""
-        loss = self.model(batch["src_tokens"], batch["src_seq_len"], batch["tgt_tokens"])["loss"]
+        fields = ("src_tokens", "src_seq_len", "tgt_tokens", "tgt_seq_len", "first")
+        loss = self.model(*(batch[name] for name in fields))["loss"]
         return {"loss": loss, "weight": (batch["tgt_seq_len"] - 1).sum()}
 
     @torch.no_grad()

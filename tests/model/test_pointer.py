@@ -309,16 +309,20 @@ def test_logits_are_not_all_alike(make_model, make_batch) -> None:
     assert not math.isclose(logits[1, 1, 1].item(), logits[1, 2, 1].item(), abs_tol=1e-4)
 
 
-def test_piece_dropout_hides_words_in_training_only(make_model, make_batch) -> None:
-    model = make_model("scratch:tiny", PointerConfig(dropout=0.0, piece_dropout=0.5))
+def test_word_dropout_hides_whole_words_in_training_only(make_model, make_batch) -> None:
+    model = make_model("scratch:tiny", PointerConfig(dropout=0.0, word_dropout=0.5))
     batch = make_batch(model)
     src_mask = torch.arange(batch.src_tokens.shape[1]) < batch.src_seq_len.unsqueeze(1)
     is_piece = model._legal(batch.src_tokens, src_mask)[:, model.shift :]
-    dropped = model._drop_pieces(batch.src_tokens, is_piece)
+    first = torch.arange(1, 9, 2).expand(len(batch.src_tokens), -1)  # words of two pieces, the last one longer
+    dropped = model._drop_words(batch.src_tokens, first, is_piece)
     is_changed = dropped != batch.src_tokens
     assert is_changed.any()
     assert not (is_changed & ~is_piece).any(), "a special piece or padding was hidden"
     assert (dropped[is_changed] == model.backbone.tokenizer.unk_token_id).all()
-    tensors = batch.src_tokens, batch.src_seq_len, batch.tgt_tokens
+    in_pairs = is_changed[:, 1:7].reshape(len(first), 3, 2)
+    whole = is_piece[:, 1:7].reshape(len(first), 3, 2).all(2)
+    assert (in_pairs[..., 0] == in_pairs[..., 1])[whole].all(), "half a word was hidden"
+    tensors = batch.src_tokens, batch.src_seq_len, batch.tgt_tokens, None, first
     assert not torch.equal(model.train()(*tensors)["logits"], model(*tensors)["logits"])
     assert torch.equal(model.eval()(*tensors)["logits"], model(*tensors)["logits"])

@@ -34,7 +34,7 @@ _FEWEST_WORDS, _MOST_WORDS = 8, 18
 #: Share of fillers that training never shows, in the splits that have some.
 _FRESH_SHARE = 0.2
 #: Share of test sentences that follow a pattern that training never shows.
-_HELD_OUT_SHARE = 0.5
+_HELD_OUT_SHARE = 0.4
 _DOMAINS = ((52, "health"), (38, "news"), (10, "nothing"))
 _TIMES = ("{day}", "{season}", "{month}", "{event}", "two days later")
 _README = """\

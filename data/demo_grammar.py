@@ -126,22 +126,18 @@ LEXICON = {
     ),
     "sense": _words(
         "numbness, stiffness, swelling, tingling, weakness, tenderness, itching, redness, tightness, warmth, "
-        "puffiness, trembling, peeling, bleeding",
-        "dryness",
-        "heaviness, twitching, prickling, bruising, flaking",
+        "puffiness, trembling, peeling, bleeding, dryness, heaviness, twitching, prickling, bruising, flaking",
     ),
     "state": _words(
         "swollen, stiff, numb, sore, bruised, tender, itchy, weak, inflamed, red, hot, cold, heavy, tight, painful, "
-        "shaky, dry, pale",
-        "warm",
-        "puffy, blistered, achy",
+        "shaky, dry, pale, warm, puffy, blistered, achy",
     ),
     "trouble": _words(
         "dizziness, nausea, fatigue, fever, insomnia, drowsiness, headaches, blurred vision, dry mouth, hair loss, "
         "night sweats, memory loss, weight gain, shortness of breath, chills, hot flushes, confusion, anxiety, "
-        "constipation, indigestion, palpitations, panic attacks, mood swings, nightmares, restlessness, brain fog",
-        "sleepiness, night chills",
-        "queasiness, vomiting, weight loss, double vision, breathlessness, lightheadedness, cold sweats",
+        "constipation, indigestion, palpitations, panic attacks, mood swings, nightmares, restlessness, brain fog, "
+        "sleepiness, night chills, queasiness, vomiting, weight loss, double vision, breathlessness, "
+        "lightheadedness, cold sweats",
     ),
     "poss": _words("my, his, her, the"),
     "kin": _words("mother, uncle, daughter, neighbour, brother, colleague"),

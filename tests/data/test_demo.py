@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from data.demo import DEMO_SIZES, demo_corpus, is_held_out, unseen_surfaces, write_demo
+from data.demo import DEMO_SIZES, demo_corpus, is_held_out, write_demo
 from data.demo_grammar import CLAUSES, JOINERS, LEXICON, MARKS, PHRASES
 from data.schema import Entity, Example
 from errors import DataFormatError
+from evaluation.span_f1 import entity_surfaces
 
 SMALL = {"train": 40, "dev": 10, "test": 20}
 
@@ -96,9 +97,9 @@ def test_fresh_words_never_occur_in_training(corpus: dict) -> None:
     train_text = {f" {' '.join(example.words).casefold()} " for example in train}
     train_words = {word for text in train_text for word in text.split()}
     surfaces = {entity.surface_key(example.words) for example in train for entity in example.entities}
-    slots = [entries for entries in LEXICON.values() if entries.test]
-    assert len(slots) >= 10
-    for entries in slots:
+    slots = {name: entries for name, entries in LEXICON.items() if entries.test}
+    assert set(slots) == {"first", "last", "place", "county", "brand", "joint", "joints", "trunk"}
+    for entries in slots.values():
         for split in ("dev", "test"):
             assert not set(entries.fresh(split)) & set(entries.train)
             for entry in map(str.casefold, entries.fresh(split)):
@@ -108,9 +109,9 @@ def test_fresh_words_never_occur_in_training(corpus: dict) -> None:
 
 def test_much_of_the_test_split_is_new(corpus: dict) -> None:
     examples = {split: [s.example for s in sentences] for split, sentences in corpus.items()}
-    unseen = unseen_surfaces(examples["train"], examples["test"])
-    assert list(map(len, unseen)) == [len(example.entities) for example in examples["test"]]
-    share = sum(map(sum, unseen)) / sum(map(len, unseen))
+    seen = entity_surfaces(examples["train"])
+    unseen = [entity.surface_key(e.words) not in seen for e in examples["test"] for entity in e.entities]
+    share = sum(unseen) / len(unseen)
     assert 0.4 < share < 0.8
     train_words = {word.casefold() for example in examples["train"] for word in example.words}
     with_new_word = sum(
@@ -138,12 +139,6 @@ def test_all_phrases_occur_in_training(corpus: dict) -> None:
     assert used == {phrase for group in PHRASES.values() for _, phrase in group}
 
 
-def test_unseen_surfaces_ignore_case() -> None:
-    train = [Example(("Swollen", "knees"), (Entity.from_flat("SYMPTOM", [0, 2]),))]
-    entities = (Entity.from_flat("SYMPTOM", [0, 1, 2, 3]), Entity.from_flat("BODY", [2, 3]))
-    assert unseen_surfaces(train, [Example(("swollen", "red", "knees"), entities)]) == [[False, True]]
-
-
 def test_files_are_reproducible_and_left_alone(tmp_path: Path) -> None:
     first = write_demo(tmp_path / "a" / "demo", seed=5, sizes=SMALL)
     again = write_demo(tmp_path / "b", seed=5, sizes=SMALL)
@@ -162,7 +157,7 @@ def test_files_are_reproducible_and_left_alone(tmp_path: Path) -> None:
 def test_the_default_corpus_stays_what_it_is(corpus: dict) -> None:
     """A change of the grammar changes published demo numbers: change this digest with them."""
     text = "\n".join(" ".join(s.example.words) + repr(s.example.entities) for ss in corpus.values() for s in ss)
-    assert hashlib.sha256(text.encode()).hexdigest()[:12] == "f7b38d40d358"
+    assert hashlib.sha256(text.encode()).hexdigest()[:12] == "23102a6fd3a0"
 
 
 def test_file_reads_back(tmp_path: Path) -> None:

@@ -129,9 +129,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.debug or not is_out_of_memory(error):
             raise
         print(
-            f"error: out of memory ({str(error).splitlines()[0] if str(error) else 'MemoryError'}). Expected a batch that "
-            "fits. Lower batching.size (training.accumulate makes up for it) or batching.eval_size, or take a smaller "
-            "--backbone.",
+            f"error: out of memory ({(str(error) or 'MemoryError').splitlines()[0]}). Expected a batch that fits. "
+            "Lower batching.size (training.accumulate makes up for it) or batching.eval_size, or take a smaller --backbone.",
             file=sys.stderr,
         )
         return 1

@@ -1,8 +1,9 @@
 """The demo corpus: sentences drawn from our own grammar, with flat, nested and discontinuous mentions.
 
 It needs no download and shows every structure that the repository handles. Its test split is harder than training:
-a fifth of its fillers are names, places and body parts that training never shows, which leaves most entities of the split with an
-unseen surface, and two fifths of its sentences follow patterns (combinations of clauses) that training never shows.
+a fifth of its fillers are names, places and body parts that training never shows, which leaves most entities of the
+split with an unseen surface, and two fifths of its sentences follow patterns (combinations of clauses) that training
+never shows.
 """
 
 from __future__ import annotations

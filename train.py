@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(
             f"error: out of memory ({(str(error) or 'MemoryError').splitlines()[0]}). Expected a batch that fits. "
-            "Lower batching.size (training.accumulate makes up for it) or batching.eval_size, or take a smaller --backbone.",
+            "Lower batching.size (training.accumulate makes up for it), batching.eval_size or the --backbone.",
             file=sys.stderr,
         )
         return 1

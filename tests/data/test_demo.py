@@ -119,7 +119,7 @@ def test_much_of_the_test_split_is_new(corpus: dict) -> None:
         for example in examples["test"]
         for entity in example.entities
     )
-    assert with_new_word / sum(map(len, unseen)) > 0.15
+    assert with_new_word / len(unseen) > 0.15
 
 
 def test_held_out_patterns_recombine_clauses_of_training(corpus: dict) -> None:

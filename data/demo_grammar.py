@@ -83,9 +83,11 @@ _STEMS = tuple(sorted({*map("".join, product(_ONSETS, "aeiou", _CODAS))} - _AWKW
 _JOINT = _words(
     "knee, shoulder, hip, ankle, heel, calf, thigh, forearm, thumb, kneecap, eyelid, eardrum, shinbone, fingertip, "
     "palm, knuckle, temple, nostril, cheek, finger, toe, hand, arm, leg, ear, hamstring, tendon, armpit, molar, "
-    "instep, kidney",
+    "instep, kidney, wrist, elbow, shin, earlobe, jawbone, hipbone, anklebone, heelbone, thighbone, thumbnail, "
+    "handbone, eyelash, eyeball, kneebone",
     "toenail",
-    "wrist, elbow, cheekbone, collarbone, earlobe, shin, fingernail, eyebrow",
+    # As with names: an unseen beginning and an ending that training knows.
+    "cheekbone, collarbone, wristbone, footbone, fingernail, eyebrow",
 )
 
 LEXICON = {
@@ -111,9 +113,9 @@ LEXICON = {
     "joints": _plural(_JOINT),
     "trunk": _words(
         "neck, back, chest, jaw, stomach, throat, scalp, tailbone, groin, forehead, pelvis, abdomen, bladder, tongue, "
-        "nose, skull",
+        "nose, skull, belly, ribcage, backbone",
         "spine",
-        "breastbone, belly, ribcage",
+        "breastbone",
     ),
     "side": _words("left, right"),
     "hurt": _words(

@@ -157,7 +157,7 @@ def test_files_are_reproducible_and_left_alone(tmp_path: Path) -> None:
 def test_the_default_corpus_stays_what_it_is(corpus: dict) -> None:
     """A change of the grammar changes published demo numbers: change this digest with them."""
     text = "\n".join(" ".join(s.example.words) + repr(s.example.entities) for ss in corpus.values() for s in ss)
-    assert hashlib.sha256(text.encode()).hexdigest()[:12] == "23102a6fd3a0"
+    assert hashlib.sha256(text.encode()).hexdigest()[:12] == "ad9517ad7849"
 
 
 def test_file_reads_back(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_nested_empty_sentences_and_documents(load_nested):
 @pytest.mark.parametrize(
     ("mentions", "message"),
     [
-        ([[0, 4, "X"]], r"broken.jsonlines:1: mention 0..4 in a sentence of 4 words.*subtract 1 .*exclusive"),
+        ([[0, 4, "X"]], r"broken.jsonlines:1: mention 0..4 in a sentence of 4 words.*Subtract 1 .*exclusive"),
         ([[5, 6, "X"]], r"mention 5..6 begins behind a sentence of 4 words.*document"),
         ([[-2, -1, "X"]], r"offset -2 in mention"),
         ([["1", "2", "X"]], r"offset '1' in mention"),

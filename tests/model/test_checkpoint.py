@@ -32,7 +32,7 @@ def saved(make_model, tmp_path: Path) -> tuple[Path, PointerModel]:
 @pytest.mark.parametrize("compat", [False, True])
 @pytest.mark.parametrize("spec", BOTH)
 def test_round_trip_is_exact(spec: str, compat: bool, make_model, make_batch, tmp_path: Path) -> None:
-    model = make_model(spec, PointerConfig("avg_score", True, 0.2, compat)).eval()
+    model = make_model(spec, PointerConfig("avg_score", dropout=0.2, compat=compat)).eval()
     batch = make_batch(model)
     save_model(tmp_path / "new" / "best", model, LABELS, RECIPE)
     (tmp_path / "new" / "best").rename(tmp_path / "moved")

@@ -12,6 +12,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
+import signal
 import sys
 from pathlib import Path
 from tests.training.toy import ToyTask, toy_job
@@ -19,6 +20,7 @@ from training.job import FitConfig
 from training.logs import console_log
 from training.trainer import fit
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let background jobs ignore it
 folder, epochs = Path(sys.argv[1]), 4000
 try:
     with console_log():

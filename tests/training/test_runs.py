@@ -87,8 +87,16 @@ def test_the_same_recipe_is_continued_also_with_more_seeds(tmp_path):
     assert (tmp_path / "first" / "recipe.yaml").read_text() == more
 
 
-def test_another_recipe_under_the_same_name_is_refused_with_the_settings_that_differ(tmp_path):
+def test_a_run_that_never_began_may_change_its_recipe(tmp_path):
     RunFolder.open(tmp_path / "first", RECIPE)
+    other = RECIPE.replace("1.0e-05", "2.0e-05")
+    RunFolder.open(tmp_path / "first", other)
+    assert (tmp_path / "first" / "recipe.yaml").read_text() == other
+
+
+def test_another_recipe_under_the_same_name_is_refused_with_the_settings_that_differ(tmp_path):
+    run = RunFolder.open(tmp_path / "first", RECIPE)
+    write_text(run.seed(1) / "last" / "state.pt", "the state after an epoch")
     other = RECIPE.replace("1.0e-05", "2.0e-05").replace("schedule: linear", "schedule: constant")
     with pytest.raises(
         ConfigError,

@@ -69,8 +69,7 @@ class PointerFormulation:
         recipe, self.labels = self.recipe, labels
         words = [example.words for example in corpus.examples["train"]]
         if seed is None:
-            tokenizer, self.notes = load_tokenizer(recipe.backbone, corpus_words=words)
-            max_pieces = None
+            tokenizer, max_pieces, self.notes = load_tokenizer(recipe.backbone, corpus_words=words)
         else:
             self.backbone = load_backbone(recipe.backbone, corpus_words=words, seed=seed)
             tokenizer, max_pieces = self.backbone.tokenizer, self.backbone.max_positions

@@ -25,6 +25,7 @@ from model.tokenizers import train_byte_bpe, train_unigram
 __all__ = ["SCRATCH", "load_backbone", "load_tokenizer", "read_config", "read_tokenizer"]
 
 _NEAR_BIAS = 6.0
+_SCRATCH_POSITIONS = 1024
 _SCRATCH_PREFIXES = ("scratch:", "scratch-t5:")
 _ADVICE = (
     "Point --backbone at a local folder with config.json, model.safetensors and the tokenizer files, "
@@ -109,22 +110,24 @@ def load_backbone(
 
 def load_tokenizer(
     spec: str, *, corpus_words: Iterable[Sequence[str]], cache_dir: Path | None = None
-) -> tuple[PreTrainedTokenizerBase, list[str]]:
+) -> tuple[PreTrainedTokenizerBase, int | None, list[str]]:
     """The tokenizer of a backbone without its weights, to look at a corpus before anything is trained.
 
     Returns:
-        the tokenizer and remarks for the user: where the hub cannot be reached, it is one trained on the corpus.
+        the tokenizer, the most pieces that the backbone takes (None: no limit, or not known), and remarks for the
+        user: where the hub cannot be reached, the tokenizer is one trained on the corpus.
 
     Raises:
         ConfigError: a scratch size that does not exist, or no words to train on.
         MissingBackendError: a folder without a usable tokenizer.
     """
     if spec.startswith(_SCRATCH_PREFIXES):
-        return _train_tokenizer(spec, corpus_words), []
+        return _train_tokenizer(spec, corpus_words), None if _is_t5(spec) else _SCRATCH_POSITIONS, []
     location = _locate(spec)
     options = {"cache_dir": cache_dir, "local_files_only": location is not None or not _hub_is_reachable()}
     try:
-        return read_tokenizer(str(location or spec), **options), []
+        config = read_config(str(location or spec), **options)
+        return read_tokenizer(str(location or spec), **options), getattr(config, "max_position_embeddings", None), []
     except MissingBackendError:
         if location is not None:
             raise
@@ -133,7 +136,7 @@ def load_tokenizer(
         f"backbone: the tokenizer of {spec} is not on this machine and the hub gave none; pieces are counted "
         f"with one trained on this corpus ({stand_in})."
     )
-    return _train_tokenizer(stand_in, corpus_words), [remark]
+    return _train_tokenizer(stand_in, corpus_words), None, [remark]
 
 
 def read_config(where: str, **options: object) -> PreTrainedConfig:
@@ -276,7 +279,7 @@ def _bart_config(shape: ScratchShape, tokenizer: PreTrainedTokenizerBase) -> Bar
         decoder_attention_heads=shape.heads,
         encoder_ffn_dim=4 * shape.width,
         decoder_ffn_dim=4 * shape.width,
-        max_position_embeddings=1024,
+        max_position_embeddings=_SCRATCH_POSITIONS,
         init_std=0.02,
         bos_token_id=tokenizer.bos_token_id,
         pad_token_id=tokenizer.pad_token_id,

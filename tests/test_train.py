@@ -238,6 +238,15 @@ def test_check_data_describes_every_split(
     assert not (workplace / "runs").exists()
 
 
+def test_sentences_too_long_for_the_backbone_are_found(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = write_corpus(workplace / "own", FLAT | {"train": FLAT["train"] + "on O\n" * 1100})
+    arguments = ["--dataset_name", "own", "--kind", "flat", "--data_root", corpus, "--check_data", *SMALL]
+    assert run(*arguments) == 2
+    assert "pieces and 3 decoder inputs. Expected at most 1,024 pieces" in capsys.readouterr().err
+    assert run(*arguments, "data.on_too_long=split") == 0
+    assert "1 sentences too long for the backbone, split between entities" in capsys.readouterr().out
+
+
 def test_targets_beyond_the_length_limit_are_told(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     corpus = write_corpus(workplace / "own", FLAT)
     settings = ["generation.max_len=3", "generation.max_len_ratio=0", *SMALL]

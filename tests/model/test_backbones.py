@@ -266,7 +266,8 @@ def test_code_in_a_folder_is_not_run(folder: Path, tmp_path: Path) -> None:
 
 def test_tokenizer_alone(folder: Path, sentences) -> None:
     (folder / "model.safetensors").unlink()
-    tokenizer, remarks = load_tokenizer(str(folder), corpus_words=sentences)
+    tokenizer, max_pieces, remarks = load_tokenizer(str(folder), corpus_words=sentences)
+    assert max_pieces == 1024
     assert tokenizer.is_fast
     assert remarks == []
     shutil.rmtree(folder)
@@ -276,7 +277,7 @@ def test_tokenizer_alone(folder: Path, sentences) -> None:
 
 def test_tokenizer_of_an_unreachable_hub_entry_is_replaced_and_said(monkeypatch, sentences, tmp_path: Path) -> None:
     monkeypatch.setattr(sources.huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    tokenizer, remarks = load_tokenizer("nobody/no-such-bart", corpus_words=sentences, cache_dir=tmp_path)
+    tokenizer, _, remarks = load_tokenizer("nobody/no-such-bart", corpus_words=sentences, cache_dir=tmp_path)
     assert tokenizer("")["input_ids"] == [0, 2]
     assert len(remarks) == 1
     assert "nobody/no-such-bart" in remarks[0]

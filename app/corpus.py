@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from config import Kind, Recipe, corpus_folder
-from data.bundle import LoadedCorpus, SplitRules, load_bundle, to_bundle
+from data.bundle import LoadedCorpus, SplitRules, load_bundle
 from data.demo import write_demo
 from data.labels import LabelSet
 from data.loaders import LoaderOptions
@@ -54,12 +54,8 @@ def check_corpus(recipe: Recipe, corpus: LoadedCorpus) -> tuple[LoadedCorpus, La
     _check_labels(recipe, corpus.examples)
     if not recipe.is_reference:
         _check_kind(recipe, corpus.examples)
-    limit = recipe.data.limit
-    if limit is not None:
-        examples = {split: rows[:limit] for split, rows in corpus.examples.items()}
-        cut = [split for split in examples if len(examples[split]) < len(corpus.examples[split])]
-        notes = [f"{split}: the first {limit} of {len(corpus.examples[split])} sentences." for split in cut]
-        corpus = LoadedCorpus(to_bundle(examples), examples, corpus.reports, corpus.notes + notes, corpus.select_on)
+    if recipe.data.limit is not None:
+        corpus = corpus.limited(recipe.data.limit)
     return corpus, labels, corpus_statistics(corpus.examples)
 
 

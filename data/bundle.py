@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import ge
 from pathlib import Path
 
@@ -42,6 +42,13 @@ class LoadedCorpus:
     notes: list[str] = field(default_factory=list)
     select_on: str = "dev"
 
+    def limited(self, limit: int) -> LoadedCorpus:
+        """The first ``limit`` sentences of every split."""
+        sizes = {name: len(rows) for name, rows in self.examples.items()}
+        cut = [f"{name}: the first {limit} of {size}." for name, size in sizes.items() if size > limit]
+        examples = {name: rows[:limit] for name, rows in self.examples.items()}
+        return replace(self, bundle=to_bundle(examples), examples=examples, notes=self.notes + cut)
+
 
 def load_bundle(
     root: Path | str | None,
@@ -49,7 +56,6 @@ def load_bundle(
     options: LoaderOptions = LoaderOptions(),  # noqa: B008
     rules: SplitRules = SplitRules(),  # noqa: B008
     *,
-    limit: int | None = None,
     files: Mapping[str, Path | str] | None = None,
 ) -> LoadedCorpus:
     """Read the train, dev and test files of a corpus.
@@ -59,17 +65,14 @@ def load_bundle(
         loader_name: a key of ``LOADERS``.
         options: of the loader.
         rules: how the setting rearranges the splits.
-        limit: keep the first sentences of every split, after the rules.
         files: split -> file, any of them.
 
     Raises:
-        ConfigError: no such loader, or a limit below 1.
+        ConfigError: no such loader.
         DataFormatError: a folder or file is missing, a file cannot be read, or a split is empty.
     """
     if loader_name not in LOADERS:
         raise ConfigError(f"data.loader: unknown loader {loader_name!r}. Expected one of {', '.join(LOADERS)}.")
-    if limit is not None and limit < 1:
-        raise ConfigError(f"data.limit: {limit}. Expected a number of sentences from 1.")
     if files is None:
         required = ("train", "test") if rules.dev_every else ("train", "dev", "test")
         files = find_split_files(Path(root or "."), loader_name, required)
@@ -79,9 +82,6 @@ def load_bundle(
         if not splits[name]:
             raise DataFormatError(f"{path}: no sentences for {name}. Expected at least one. Check the export.")
     splits, notes = apply_rules(splits, rules)
-    if limit is not None:
-        notes += [f"{name}: the first {limit} of {len(rows)}." for name, rows in splits.items() if len(rows) > limit]
-        splits = {name: rows[:limit] for name, rows in splits.items()}
     return LoadedCorpus(to_bundle(splits), splits, reports, notes, "dev" if "dev" in splits else "test")
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 import pytest
 
@@ -36,9 +37,9 @@ def test_edge_files(parity_dir, kind):
     for name in FIELDS:
         assert found[name] == [instance[name] for instance in recorded["instances"]], name
     if kind == "nested":
-        assert recorded["messages"] == ["1 invalid entities. max sentence has 296 tokens"]
-        assert report.counts["mention whose end is before its start, dropped"] == 1
-        assert max(map(len, found["raw_words"])) == 296
+        dropped, longest = map(int, re.findall(r"\d+", " ".join(recorded["messages"])))
+        assert report.counts["mention whose end is before its start, dropped"] == dropped
+        assert max(map(len, found["raw_words"])) == longest
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -130,6 +130,7 @@ class TrainingConfig:
     evaluate_from: int = 1  # first epoch that is scored on dev; at the latest the last
     select_on: SelectOn = SelectOn.dev
     accumulate: int = 1
+    collapse_below: float = 0.0  # percent: a run under it in the second half of its epochs stops as collapsed; 0 is off
     bf16: bool = False
     device: str = "auto"  # cpu, cuda, cuda:1 ...; auto takes a GPU if there is one
     num_workers: int = 0
@@ -307,6 +308,7 @@ def _impossible(recipe: Recipe) -> Iterator[str]:
         "optim.warmup_ratio": recipe.optim.warmup_ratio,
         "optim.weight_decay": recipe.optim.weight_decay,
         "optim.clip_value": recipe.optim.clip_value,
+        "training.collapse_below": recipe.training.collapse_below,
     }
     for key, value in not_negative.items():
         if value < 0:

@@ -123,4 +123,5 @@ def _fit_config(recipe: Recipe, seed: int) -> FitConfig:
         bf16=training.bf16,
         seed=seed,
         device=training.device,
+        collapse_below=training.collapse_below,
     )

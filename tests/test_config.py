@@ -35,6 +35,7 @@ def test_published_values_name_their_source(path: Path) -> None:
         is_setting = len(value) == 2 and value[0].strip() in (
             "backbone", "lr", "weight_decay", "schedule", "warmup_ratio", "clip_value", "epochs", "evaluate_from",
             "max_len", "max_len_ratio", "num_beams", "length_penalty", "codec", "model", "batching", "labels",
+            "collapse_below",
         )  # fmt: skip
         if is_setting:
             assert "[R]" in line or "[P]" in line, line

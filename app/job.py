@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from app.check import check_text
 from app.corpus import check_corpus, open_corpus
@@ -50,7 +48,6 @@ def train_seed(recipe: Recipe, run: RunFolder, seed: int) -> None:
 
 def finish(recipe: Recipe, run: RunFolder, *, command: str) -> str:
     """Write the run's ``result.json`` and ``report.md``, and return what to print at the end."""
-    seeds = [_read_json(run.seed(seed) / "result.json") for seed in recipe.seeds]
     corpus, labels, _ = check_corpus(recipe, open_corpus(recipe))
     info = RunInfo(
         dataset=recipe.dataset,
@@ -60,7 +57,7 @@ def finish(recipe: Recipe, run: RunFolder, *, command: str) -> str:
         fingerprint=fingerprint(corpus.examples),
         command=command,
     )
-    result = run_result(info, seeds)
+    result = run_result(info, run.results())  # seeds of earlier commands too
     run.finish(result)
     write_text(run.path / "report.md", run_report(result))
     parts = [run_summary(result), *_samples(run, labels.tags), f"run folder: {run.path}"]
@@ -72,7 +69,3 @@ def _samples(run: RunFolder, labels: Sequence[str]) -> list[str]:
     if not predictions.is_file():
         return []
     return [f"test sentences ({ERROR_LEGEND}):", sample_sentences(predictions, Style.of(sys.stdout, labels))]
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))

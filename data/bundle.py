@@ -33,14 +33,12 @@ class LoadedCorpus:
         examples: the same sentences per split.
         reports: what the loader changed, per file that was read (a dev file that went into train included).
         notes: what the split rules and the limit did.
-        select_on: the split that chooses the epoch: dev, or test where there is no dev.
     """
 
     bundle: DataBundle
     examples: dict[str, list[Example]]
     reports: dict[str, LoadReport]
     notes: list[str] = field(default_factory=list)
-    select_on: str = "dev"
 
     def limited(self, limit: int) -> LoadedCorpus:
         """The first ``limit`` sentences of every split."""
@@ -82,7 +80,7 @@ def load_bundle(
         if not splits[name]:
             raise DataFormatError(f"{path}: no sentences for {name}. Expected at least one. Check the export.")
     splits, notes = apply_rules(splits, rules)
-    return LoadedCorpus(to_bundle(splits), splits, reports, notes, "dev" if "dev" in splits else "test")
+    return LoadedCorpus(to_bundle(splits), splits, reports, notes)
 
 
 def to_bundle(splits: Mapping[str, Sequence[Example]]) -> DataBundle:

@@ -150,7 +150,7 @@ def test_files_that_are_not_there(tmp_path):
 
 def test_load_bundle(tmp_path):
     loaded = load_bundle(corpus(tmp_path, {"train": 5, "dev": 3, "test": 2}), "conll")
-    assert sorted(loaded.bundle.datasets) == ["dev", "test", "train"] and loaded.select_on == "dev"
+    assert sorted(loaded.bundle.datasets) == ["dev", "test", "train"]
     assert words_of(loaded, "dev") == ["dev0", "dev1", "dev2"]
     assert loaded.bundle.get_dataset("train").get_field("entity_spans").content[1] == [[0, 1]]
     assert set(loaded.reports) == {"train", "dev", "test"} and loaded.notes == []
@@ -168,7 +168,7 @@ def test_named_files(tmp_path):
     corpus(tmp_path, {"old": 2, "new": 3})
     files = {"train": tmp_path / "old.txt", "test": str(tmp_path / "new.txt")}
     loaded = load_bundle(None, "conll", files=files)
-    assert words_of(loaded, "test") == ["new0", "new1", "new2"] and loaded.select_on == "test"
+    assert words_of(loaded, "test") == ["new0", "new1", "new2"]
 
 
 def test_empty_split_and_unknown_loader(tmp_path):
@@ -183,7 +183,7 @@ def test_train_on_dev(tmp_path):
     corpus(tmp_path, {"train": 2, "dev": 2, "test": 1})
     loaded = load_bundle(tmp_path, "conll", rules=SplitRules(train_on_dev=True))
     assert words_of(loaded, "train") == ["train0", "train1", "dev0", "dev1"]
-    assert sorted(loaded.bundle.datasets) == ["test", "train"] and loaded.select_on == "test"
+    assert sorted(loaded.bundle.datasets) == ["test", "train"]
     assert loaded.notes == ["train: train and dev together (2 + 2 sentences); test chooses the epoch."]
     assert set(loaded.reports) == {"train", "dev", "test"}
     with pytest.raises(ConfigError, match=r"data.train_on_dev: there is only train, dev"):
@@ -203,7 +203,7 @@ def test_dev_from_train(tmp_path):
     loaded = load_bundle(tmp_path, "conll", rules=SplitRules(dev_every=4, dev_size=3))
     assert words_of(loaded, "dev") == ["train0", "train4", "train8"]
     assert words_of(loaded, "train") == [f"train{i}" for i in (1, 2, 3, 5, 6, 7, 9, 10, 11, 12, 13)]
-    assert loaded.select_on == "dev" and loaded.notes == ["dev: 3 sentences taken from train, one of 4; 11 stay."]
+    assert loaded.notes == ["dev: 3 sentences taken from train, one of 4; 11 stay."]
     loaded = load_bundle(tmp_path, "conll", rules=SplitRules(dev_every=4))
     assert words_of(loaded, "dev") == ["train0", "train4", "train8", "train12"]
     corpus(tmp_path, {"dev": 2})

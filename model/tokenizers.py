@@ -24,6 +24,8 @@ _WORDS_PER_LINE = 64
 # segmentation of the same characters, and a word that merely looks like it would be read as the control piece.
 _CONTROL_SCORE = -1.0e4
 _CONTROL_CHARS = "</padsunk>"
+# Padding, end, unknown and the mark of a word's beginning.
+_N_SPECIALS = 4
 # Of a piece that only ever was a step towards longer ones.
 _UNSEEN_COUNT = 0.5
 
@@ -73,9 +75,15 @@ def train_unigram(words: Iterable[Sequence[str]], vocab_size: int) -> PreTrained
         a fast tokenizer without sentinel pieces; ``<pad> 0, </s> 1, <unk> 2``.
 
     Raises:
-        ConfigError: no word at all.
+        ConfigError: no word at all, or more different characters than ``vocab_size`` holds.
     """
     lines = [" ".join(line) for line in _lines(words)]
+    n_characters = len(set(_CONTROL_CHARS).union(chain.from_iterable(lines)))
+    if n_characters + _N_SPECIALS > vocab_size:
+        raise ConfigError(
+            f"tokenizer: the corpus has {n_characters} different characters, too many for {vocab_size} pieces. "
+            "Take a backbone whose tokenizer works on bytes (scratch:tiny, scratch:small) or a pretrained one."
+        )
     buffer = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines),

@@ -54,6 +54,21 @@ def test_unigram_has_t5s_layout(sentences) -> None:
     assert not any("extra_id" in piece for piece in tokenizer.get_vocab())
 
 
+def test_unigram_learns_words_that_are_no_part_of_others() -> None:
+    """A pointer is fed back as its word's first piece, which must tell words apart."""
+    tokenizer = train_unigram([["merkal", ",", "sontabel", "."] * 20], 400)
+    for word in ("merkal", ",", "sontabel", "."):
+        assert tokenizer.tokenize(word) == ["▁" + word]
+
+
+def test_unigram_with_as_many_characters_as_pieces() -> None:
+    corpus = [[chr(0x4E00 + i) for i in range(30)]]
+    n_characters = 30 + len(" </padsunk>")
+    assert len(train_unigram(corpus, n_characters + 4)) == n_characters + 4
+    with pytest.raises(ConfigError, match=f"{n_characters} different characters, too many for .*scratch:small"):
+        train_unigram(corpus, n_characters + 3)
+
+
 def test_words_that_look_like_control_pieces_stay_text(sentences) -> None:
     unigram, bpe = train_unigram(sentences, 400), train_byte_bpe(sentences, 400)
     for word in ("</s>", "<pad>", "<unk>"):

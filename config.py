@@ -90,6 +90,7 @@ class SelectOn(Enum):
 class DataConfig:
     root: str | None = None  # folder of the corpora; default $NER_DATA_ROOT, else ../data
     loader: str | None = None  # conll | ontonotes | nested | discontinuous; default by kind
+    word_column: int = 0  # of column files, from 0; negative counts from the end
     tag_column: int = -1
     max_words: int = 150  # longer sentences of nested files are split, as published
     on_too_long: TooLong = TooLong.error

@@ -33,10 +33,13 @@ def open_corpus(recipe: Recipe) -> LoadedCorpus:
     if recipe.dataset == "demo" and recipe.data.root is None:
         folder = _DEMO
         write_demo(folder)
-    options = LoaderOptions(
-        compat=recipe.is_reference, max_words=recipe.data.max_words, tag_column=recipe.data.tag_column
-    )
     data = recipe.data
+    options = LoaderOptions(
+        compat=recipe.is_reference,
+        max_words=data.max_words,
+        word_column=data.word_column,
+        tag_column=data.tag_column,
+    )
     rules = SplitRules(train_on_dev=data.train_on_dev, dev_every=data.dev_every, dev_size=data.dev_size)
     return load_bundle(folder, data.loader, options, rules)
 

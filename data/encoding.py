@@ -31,7 +31,7 @@ class PipeReport:
         counts: ``sentences words entities rows`` and, where they occur, ``unknown_words`` (without a piece),
             ``lookalikes`` (words that contain the text of a special piece), ``split_sentences``,
             ``dropped_sentences``, ``dropped_entities``, ``oracle_missed`` and ``oracle_wrong`` (entities).
-        places: numbers, from 0, of the first few sentences that were split or dropped.
+        places: numbers, from 1, of the first few sentences that were split or dropped.
         longest_source, longest_target: pieces and symbols of the longest row.
         oracle_f: F1 in percent of the decoded targets against all gold entities, those of dropped sentences included;
             100 where there are no entities.
@@ -51,7 +51,7 @@ class PipeReport:
         self.counts[reason] += 1
         places = self.places.setdefault(reason, [])
         if len(places) < _N_PLACES:
-            places.append(sentence_idx)
+            places.append(sentence_idx + 1)
 
     def lines(self) -> list[str]:
         """The report as text: a summary, then one line for everything unusual that was counted."""
@@ -142,7 +142,7 @@ class SplitEncoder:
     def encode(
         self, words: Sequence[Sequence[str]], entities: Sequence[Sequence[Entity]], split: str
     ) -> tuple[EncodedSplit, PipeReport]:
-        """Rows and report of a split; errors name the split and the sentence's number, from 0."""
+        """Rows and report of a split; errors name the split and the sentence's number, from 1."""
         encoded, report, oracle = EncodedSplit(), PipeReport(split), _Oracle(self.codec)
         tokenizer, encode, hold = self.word_tokenizer, self.codec.encode, self.limits.hold
         n_unknown, n_lookalikes = tokenizer.n_unknown_words, tokenizer.n_lookalikes
@@ -150,7 +150,7 @@ class SplitEncoder:
             try:
                 target = encode(gold, alignment.bounds)
             except DataFormatError as error:
-                raise DataFormatError(f"{split}, sentence {idx}: {error}") from None
+                raise DataFormatError(f"{split}, sentence {idx + 1}: {error}") from None
             if hold(len(alignment.piece_ids), len(target.symbols) - 1):
                 rows = [(0, alignment, target)]
             else:
@@ -174,7 +174,7 @@ class SplitEncoder:
         idx, alignment, target = sentence
         if self.on_too_long == "error":
             raise SequenceTooLongError(
-                f"{report.split}, sentence {idx}: {len(alignment.piece_ids)} pieces and {len(target.symbols) - 1} "
+                f"{report.split}, sentence {idx + 1}: {len(alignment.piece_ids)} pieces and {len(target.symbols) - 1} "
                 f"decoder inputs. Expected at most {self.limits}. Set data.on_too_long to split or drop, or use a "
                 "backbone with more positions."
             )

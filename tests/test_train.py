@@ -238,6 +238,15 @@ def test_check_data_describes_every_split(
     assert not (workplace / "runs").exists()
 
 
+def test_columns_in_another_order(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "B-PER\t1\tMira\nO\t2\tleft\n\n"
+    corpus = write_corpus(workplace / "own", dict.fromkeys(("train", "dev", "test"), text))
+    arguments = ["--dataset_name", "own", "--kind", "flat", "--data_root", corpus, "--check_data", *SMALL]
+    assert run(*arguments) == 2
+    assert "set data.tag_column and data.word_column" in capsys.readouterr().err
+    assert run(*arguments, "data.word_column=-1", "data.tag_column=0") == 0
+
+
 def test_sentences_too_long_for_the_backbone_are_found(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     corpus = write_corpus(workplace / "own", FLAT | {"train": FLAT["train"] + "on O\n" * 1100})
     arguments = ["--dataset_name", "own", "--kind", "flat", "--data_root", corpus, "--check_data", *SMALL]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
@@ -55,11 +54,6 @@ class Decoded:
     symbol_spans: list[tuple[int, int]] = field(default_factory=list)
     rejected: list[Reject] = field(default_factory=list)
     closed: bool = False
-
-    @property
-    def rejected_counts(self) -> Counter[str]:
-        """Rejects by reason."""
-        return Counter(reject.reason for reject in self.rejected)
 
 
 class PointerCodec:

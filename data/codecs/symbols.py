@@ -58,10 +58,6 @@ class PointerVocab:
         """Symbol that points at a source piece position, counted from the first piece, specials included."""
         return self.shift + position
 
-    def position_of(self, symbol: int) -> int:
-        """Source piece position that a pointer symbol points at."""
-        return symbol - self.shift
-
     def kind(self, symbol: int) -> Literal["bos", "eos", "label", "pointer"]:
         """What ``symbol`` stands for."""
         if symbol >= self.shift:

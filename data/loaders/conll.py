@@ -87,7 +87,8 @@ def _check_row(where: str, fields: list[str], n_columns: int, options: LoaderOpt
     if n_found < max(needed, 2):
         raise DataFormatError(
             f"{where}: {n_found} column{'s' * (n_found > 1)} in {_shown(fields)}. Expected a word and a tag separated "
-            "by space or tab; an empty line ends a sentence. If the tag is in another column, set data.tag_column."
+            "by space or tab; an empty line ends a sentence. If they are in other columns, set data.word_column and "
+            "data.tag_column."
         )
     # A word with a blank inside would lose its second half, a missing column would shift the others.
     if n_found != n_columns and not options.compat:
@@ -136,8 +137,8 @@ def _tag_problem(tag: str) -> str:
     if re.fullmatch(r"o|[biesmlu](-.*)?", tag):
         return "is in lower case. Expected O, B-type or I-type. Write the O, B and I in upper case."
     return (
-        "is not a BIO tag. Expected O, B-type or I-type in the last column. If the tag is in another column, set "
-        "data.tag_column; do remove comment lines."
+        "is not a BIO tag. Expected O, B-type or I-type in the last column. For other columns set data.tag_column "
+        "and data.word_column; do remove comment lines."
     )
 
 

@@ -144,7 +144,6 @@ def test_readings(name: str, compat: bool) -> None:
     decoded = PointerCodec(VOCAB, unit, compat=compat).decode([BOS, *symbols, EOS, 6, 2], BOUNDS)
     assert decoded.entities == entities
     assert decoded.rejected == [Reject(*reject) for reject in rejects]
-    assert sum(decoded.rejected_counts.values()) == len(rejects)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +198,7 @@ def test_vocabulary() -> None:
     kinds = [VOCAB.kind(symbol) for symbol in (0, 1, 2, 4, 5, 9)]
     assert kinds == ["bos", "eos", "label", "label", "pointer", "pointer"]
     assert (VOCAB.shift, VOCAB.label_id("SIGN"), VOCAB.label_of(4)) == (5, 4, "SIGN")
-    assert VOCAB.position_of(VOCAB.pointer_id(9)) == 9
+    assert VOCAB.pointer_id(9) == 14
     with pytest.raises(DataFormatError, match=r"label 'XYZ' is not in the label set. Expected one of \['DRUG'"):
         PointerCodec(VOCAB, "word").encode([entity("XYZ", 0, 1)], BOUNDS)
     with pytest.raises(ConfigError, match=r"a tag occurs twice in \['A', 'A'\]"):

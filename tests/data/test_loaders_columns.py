@@ -73,7 +73,7 @@ def test_tag_and_word_column(load_text):
     text = "1\tMira\tB-PER\t-\n2\tleft\tO\t-\n"
     examples, _ = load_text(text, tag_column=2, word_column=1)
     assert examples[0].words == ("Mira", "left") and spans(examples) == [[("PER", 0, 1)]]
-    with pytest.raises(DataFormatError, match=r"broken.txt:1: 4 columns .* set data.tag_column"):
+    with pytest.raises(DataFormatError, match=r"broken.txt:1: 4 columns .* set data.word_column and data.tag_column"):
         load_text(text, tag_column=6)
 
 

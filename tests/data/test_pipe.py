@@ -113,7 +113,7 @@ def test_unknown_words_and_lookalikes_are_counted_per_split() -> None:
 
 
 def test_too_long_is_an_error_that_names_the_sentence() -> None:
-    match = r"train, sentence 0: 30 pieces and 14 decoder inputs. Expected at most 20 pieces. Set data.on_too_long"
+    match = r"train, sentence 1: 30 pieces and 14 decoder inputs. Expected at most 20 pieces. Set data.on_too_long"
     with pytest.raises(SequenceTooLongError, match=match):
         make_pipe(max_pieces=20).process(to_bundle({"train": TRAIN}))
     with pytest.raises(SequenceTooLongError, match=r"Expected at most 5 decoder inputs"):
@@ -127,9 +127,9 @@ def test_drop() -> None:
     assert [len(words) for words in processed["raw_words"]] == [5, 3]
     report = pipe.reports["train"]
     assert (report.counts["dropped_sentences"], report.counts["dropped_entities"]) == (1, 3)
-    assert report.places == {"dropped_sentences": [0]}
+    assert report.places == {"dropped_sentences": [1]}
     assert report.oracle_f == pytest.approx(100 * 2 * 3 / (2 * 3 + 3))
-    assert "train: dropped_sentences 1 (first at sentences 0)" in report.lines()
+    assert "train: dropped_sentences 1 (first at sentences 1)" in report.lines()
 
 
 def test_nothing_left() -> None:
@@ -204,7 +204,7 @@ def test_a_bundle_made_by_hand() -> None:
 
 def test_errors_name_the_place() -> None:
     unknown = [TRAIN[2], example("the hip aches", entity("DRUG", 0, 1))]
-    with pytest.raises(DataFormatError, match=r"dev, sentence 1: label 'DRUG' is not in the label set"):
+    with pytest.raises(DataFormatError, match=r"dev, sentence 2: label 'DRUG' is not in the label set"):
         make_pipe().process(to_bundle({"dev": unknown}))
     with pytest.raises(ConfigError, match=r"data.on_too_long: 'cut'. Expected one of \['error', 'split', 'drop'\]"):
         PipeConfig(on_too_long="cut")

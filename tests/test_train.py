@@ -63,11 +63,13 @@ def test_demo_run_leaves_everything_behind(workplace: Path, capsys: pytest.Captu
         "batching.size=8",
     ]
     assert run(*arguments, "--seeds", "3") == 0
-    shown = capsys.readouterr().out
+    shown, messages = capsys.readouterr()
     assert "all entities" in shown
     assert "unseen" in shown
     assert "run folder: runs/demo/short" in shown
     folder = workplace / "runs" / "demo" / "short"
+    for log in (messages, (folder / "seed-3" / "train.log").read_text(encoding="utf-8")):
+        assert log.count("oracle F1") == 3, "every split is described before it is trained on"
     result = json.loads((folder / "result.json").read_text())
     assert set(result) == {
         "dataset", "formulation", "backbone", "seeds", "mean", "std", "n_ok", "n_collapsed", "reported", "fingerprint",

@@ -18,7 +18,7 @@ from fastNLP import logger as fastnlp_logger
 __all__ = ["console_log", "run_log"]
 
 # Information from these; only warnings from the libraries.
-_OURS = ("__main__", "data", "evaluation", "model", "patches", "predict", "train", "training")
+_OURS = ("__main__", "app", "data", "evaluation", "formulations", "model", "patches", "predict", "train", "training")
 
 
 class _TerminalHandler(logging.StreamHandler):

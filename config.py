@@ -86,6 +86,13 @@ class SelectOn(Enum):
     test = "test"
 
 
+class OnCollapse(Enum):
+    """What follows a collapse."""
+
+    stop = "stop"
+    restart = "restart"
+
+
 @dataclass(frozen=True)
 class DataConfig:
     root: str | None = None  # folder of the corpora; default $NER_DATA_ROOT, else ../data
@@ -131,7 +138,11 @@ class TrainingConfig:
     evaluate_from: int = 1  # first epoch that is scored on dev; at the latest the last
     select_on: SelectOn = SelectOn.dev
     accumulate: int = 1
-    collapse_below: float = 0.0  # percent: a run under it in the second half of its epochs stops as collapsed; 0 is off
+    collapse_below: float = 0.0  # percent: a run whose F1 is under it stops as collapsed; 0 is off
+    collapse_from: int | None = None  # first epoch that is judged; default the second half, epoch 5 at the earliest
+    on_collapse: OnCollapse = OnCollapse.stop  # restart: again, with another data order and a lower learning rate
+    restarts: int = 2  # times at most
+    restart_lr_factor: float = 0.5  # of the attempt before
     bf16: bool = False
     device: str = "auto"  # cpu, cuda, cuda:1 ...; auto takes a GPU if there is one
     num_workers: int = 0

@@ -10,15 +10,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["recover_folder", "replace_file", "replace_folder", "replace_link", "write_json", "write_text"]
+__all__ = [
+    "clear_leftovers",
+    "recover_folder",
+    "replace_file",
+    "replace_folder",
+    "replace_link",
+    "write_json",
+    "write_text",
+]
 
 
 @contextlib.contextmanager
-def replace_file(path: Path) -> Iterator[BinaryIO]:
+def replace_file(path: Path, *, keep_old_as: Path | None = None) -> Iterator[BinaryIO]:
     """Open a binary file that takes the place of ``path`` when the block ends well, and vanishes when it does not.
 
     Missing parent folders are made. The content is on the disk before the name is, so that a power cut leaves either
-    the old file or the new one.
+    the old file or the new one. ``keep_old_as`` is a second name that the old file gets, in the same folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -27,9 +35,24 @@ def replace_file(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if keep_old_as is not None and path.exists():
+            _name_as_well(path, keep_old_as)
         os.replace(temporary, path)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):  # torch hides a full disk behind "unexpected pos"
+            raise error.__context__ from None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what killed writers left in ``folder``; only for one who knows that nobody else is writing there."""
+    for path in folder.glob(".*.tmp"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -81,6 +104,18 @@ def replace_link(link: Path, target: Path) -> None:
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(os.path.relpath(target, link.parent))
     os.replace(temporary, link)
+
+
+def _name_as_well(path: Path, second: Path) -> None:
+    """Give a file a second name in one step; where there are no hard links, ``path`` has no file for an instant."""
+    temporary = second.with_name(f".{second.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:
+        os.replace(path, second)
+    else:
+        os.replace(temporary, second)
 
 
 def _old_name(path: Path) -> Path:

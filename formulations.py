@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ from data.codecs.pointer import EOS, PointerCodec, PointerVocab
 from data.labels import LabelSet
 from data.pipe import PipeConfig, PipeReport, PointerPipe
 from errors import ConfigError
-from model.checkpoint import save_model
+from model.checkpoint import load_model, save_model
 from model.generation import AnyPiece, GenerationConfig, Hypotheses, PointerConstraint, search
 from model.pointer import PointerConfig, PointerModel
 from model.sources import load_backbone, load_tokenizer
@@ -54,6 +55,9 @@ class Formulation(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write the portable model folder."""
+
+    def load_task(self, folder: Path, *, constrained: bool) -> nn.Module:
+        """A task with the weights of such a folder, whose output is held to the formulation's grammar or not."""
 
 
 class PointerFormulation:
@@ -108,6 +112,11 @@ class PointerFormulation:
     def save(self, folder: Path) -> None:
         """Write the model folder with labels and recipe."""
         save_model(folder, self.model, self.labels, recipe_yaml(self.recipe))
+
+    def load_task(self, folder: Path, *, constrained: bool) -> PointerTask:
+        """The saved model, and its search with or without the constraint."""
+        generation = replace(generation_config(self.recipe), constrained=constrained)
+        return PointerTask(load_model(folder).model, self.codec, generation)
 
 
 class PointerTask(nn.Module):

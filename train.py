@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import hashlib
-import logging
+import errno
 import shlex
-import subprocess
+import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from config import RECIPES, Kind, Recipe, load_recipe, recipe_path, recipe_yaml
 from errors import ConfigError, NerError
-
-logger = logging.getLogger("train")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -36,6 +32,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--data_root", help="folder of the corpora, or of train/dev/test themselves (default ../data)")
     parser.add_argument("--backbone", help="hub id, local folder, scratch:tiny|small|base or scratch-t5:tiny|small")
     parser.add_argument("--seeds", nargs="+", metavar="N", help="one run each, averaged")
+    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="seeds trained at once")
+    parser.add_argument("--on_collapse", choices=["stop", "restart"], help="of a seed that collapses")
     parser.add_argument("--limit", type=int, help="only the first N sentences of every split")
     parser.add_argument("--run_name", help="names the run folder; repeating a command continues its run")
     parser.add_argument("--runs_dir", type=Path, default=Path("runs"))
@@ -48,6 +46,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     numbers = [text for text in options.seeds or [] if "=" not in text]
     if not all(text.isdecimal() for text in numbers):
         parser.error(f"argument --seeds: {' '.join(numbers)}: expected numbers from 0 on")
+    if options.parallel < 1:
+        parser.error(f"argument --parallel: {options.parallel}: expected 1 or more")
     options.seeds = [int(text) for text in numbers] or None
     return options
 
@@ -66,46 +66,34 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
             )
         path = None
     flags: dict[str, Any] = {"kind": options.kind, "backbone": options.backbone, "seeds": options.seeds}
-    flags |= {"data.root": options.data_root, "data.limit": options.limit}
+    flags |= {"data.root": options.data_root, "data.limit": options.limit, "training.on_collapse": options.on_collapse}
     if path is None or not options.recipe:
         flags |= {"dataset": options.dataset_name, "formulation": options.formulation}
     overrides = [f"seeds=[{text[5:]}]" if text.startswith("seed=") else text for text in options.overrides]
     return load_recipe(path, overrides, {key: value for key, value in flags.items() if value is not None})
 
 
-def run(options: argparse.Namespace, argv: Sequence[str]) -> None:
-    """Check the data, or train every seed and report."""
+def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
+    """Check the data, or train every seed and report; returns the exit code."""
     recipe = recipe_of(options)
     from app import job  # late: the libraries take seconds, which --help and a misspelt key should not cost
 
     if options.check_data:
         print(job.check_data(recipe))
-        return
-    name = options.run_name or default_name(recipe)
-    folder = job.open_run(options.runs_dir / recipe.dataset / name, recipe)
-    if options.only_seed is not None:
-        job.train_seed(recipe, folder, options.only_seed)
-        return
-    print(recipe_yaml(recipe))
-    for seed in recipe.seeds:
-        if job.is_finished(folder, seed):
-            logger.info("seed %d is finished: %s", seed, folder.seed(seed) / "result.json")
-        elif len(recipe.seeds) == 1:
-            job.train_seed(recipe, folder, seed)
-        else:  # its own process, so that no seed inherits memory or random state from another
-            command = [sys.executable, str(Path(__file__).resolve()), *argv, "--only_seed", str(seed)]
-            code = subprocess.run(command, check=False).returncode
-            if code:
-                raise SystemExit(code)
-    print(job.finish(recipe, folder, command=shlex.join(["python", "train.py", *argv])))
+        return 0
+    if options.only_seed is not None:  # the process of one seed; the one that started it holds the run folder
+        job.train_seed(recipe, job.run_path(options.runs_dir, options.run_name, recipe), options.only_seed)
+        return 0
+    with job.open_run(options.runs_dir, options.run_name, recipe) as folder:
+        print(recipe_yaml(recipe))
+        command = [sys.executable, str(Path(__file__).resolve()), *argv]
+        n_failed = job.train_seeds(recipe, folder, command, options.parallel)
+        print(job.finish(recipe, folder, command=shlex.join(["python", "train.py", *argv])))
+    return 1 if n_failed else 0
 
 
-def default_name(recipe: Recipe) -> str:
-    """A run name that says what is special about the recipe, and differs for different recipes."""
-    backbone = recipe.backbone.rstrip("/").split("/")[-1].replace(":", "-")
-    settings = replace(recipe, seeds=[0])  # seeds may be added to a run, so they are no part of its name
-    digest = hashlib.sha256(recipe_yaml(settings).encode()).hexdigest()[:6]
-    return f"{recipe.formulation}-{backbone}-{recipe.codec.unit.value}-{digest}"
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -119,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     options = parse(argv)
     try:
-        run(options, argv)
+        return run(options, argv)
     except NerError as error:
         if options.debug:
             raise
@@ -134,11 +122,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+    except OSError as error:
+        if options.debug or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        print(
+            f"error: {error.filename or 'disk'}: {error.strerror}. Expected room for the state and the best model; "
+            "what was there before is whole. Make room and repeat the command to continue.",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print("interrupted; repeat the command to continue", file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C: end in order
     raise SystemExit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,19 @@ import yaml
 import patches  # noqa: F401  before fastNLP
 from app.check import check_text
 from app.corpus import check_corpus, open_corpus
-from config import Recipe, recipe_yaml
+from config import OnCollapse, Recipe, recipe_yaml
 from data.bundle import LoadedCorpus, examples_of
+from data.labels import LabelSet
 from evaluation.span_f1 import SpanF1, entity_surfaces
 from formulations import Formulation, formulation_of
+from training.evaluation import predict, score
 from training.fitlog_run import FitlogCallback
-from training.job import FitConfig, FitJob
+from training.job import FitConfig, FitJob, FitResult
+from training.lock import locked
 from training.logs import run_log
 from training.optim import Schedule, build_optimizer
-from training.runs import RunFolder, seed_result
+from training.results import seed_result
+from training.runs import RunFolder
 from training.samplers import LoaderConfig, build_loader
 from training.state import seed_everything
 from training.trainer import fit
@@ -29,11 +34,12 @@ from training.trainer import fit
 # isort: split
 from fastNLP.io import DataBundle
 
-__all__ = ["run_seed", "train_bundle"]
+__all__ = ["may_restart", "run_seed", "train_bundle"]
 
 logger = logging.getLogger(__name__)
 
 _LOGS = Path("logs")
+_ATTEMPT_STEP = 10_000  # between the seeds of the attempts; the seeds of a user lie closer together
 
 
 def train_bundle(bundle: DataBundle, recipe: Recipe, folder: Path | str) -> dict[str, Any]:
@@ -48,12 +54,15 @@ def train_bundle(bundle: DataBundle, recipe: Recipe, folder: Path | str) -> dict
         DataFormatError: names split, row and field of what the bundle should not hold.
     """
     examples = {split: examples_of(dataset, split) for split, dataset in bundle.datasets.items()}
-    run = RunFolder.open(Path(folder), recipe_yaml(recipe))
-    return run_seed(recipe, run, recipe.seeds[0], LoadedCorpus(bundle, examples, reports={}))
+    with locked(Path(folder)):
+        run = RunFolder.open(Path(folder), recipe_yaml(recipe))
+        return run_seed(recipe, run, recipe.seeds[0], LoadedCorpus(bundle, examples, reports={}))
 
 
 def run_seed(recipe: Recipe, run: RunFolder, seed: int, corpus: LoadedCorpus | None = None) -> dict[str, Any]:
     """Train and score one seed, or continue it; its result is also written to ``seed-<n>/result.json``.
+
+    A seed that collapses is begun anew where the recipe says so, with another order of the data and a lower rate.
 
     Args:
         recipe: of the run.
@@ -62,40 +71,96 @@ def run_seed(recipe: Recipe, run: RunFolder, seed: int, corpus: LoadedCorpus | N
         corpus: what to train on; by default what the recipe names.
 
     Raises:
-        NerError: what is wrong with the corpus, the recipe or the backbone.
+        NerError: what is wrong with the corpus, the recipe or the backbone, or another process trains this seed.
         KeyboardInterrupt: after the state of the last whole epoch was kept.
     """
     folder = run.seed(seed)
-    with run_log(folder / "train.log"):
+    with locked(folder), run_log(folder / "train.log"):
         logger.info("seed %d in %s", seed, folder)
         corpus, labels, statistics = check_corpus(recipe, corpus or open_corpus(recipe))
-        seed_everything(seed)
-        formulation = formulation_of(recipe)
-        instances = formulation.prepare(corpus, labels, seed)
-        logger.info("%s", check_text(recipe, corpus, statistics, formulation, instances))
-        job = _job(recipe, formulation, instances, corpus.examples, folder, seed)
-        callback = FitlogCallback(_LOGS, yaml.safe_load(recipe_yaml(recipe)) | {"seed": seed}, folder / "fitlog.txt")
-        fitted = fit(job, _fit_config(recipe, seed), [callback])
-        result = seed_result(seed, fitted)
+        attempt = _Attempt(recipe, corpus, labels, folder, seed, number=len(run.attempts(seed)))
+        logger.info("%s", check_text(recipe, corpus, statistics, attempt.formulation, attempt.instances))
+        fitted = attempt.fit()
+        while fitted.status != "ok" and may_restart(recipe, run.attempts(seed)):
+            run.add_attempt(seed, attempt.record(fitted))
+            attempt = _Attempt(recipe, corpus, labels, folder, seed, number=attempt.number + 1)
+            logger.info("seed %d again, attempt %d, learning rate %g", seed, attempt.number + 1, attempt.lr)
+            fitted = attempt.fit()
+        result = seed_result(seed, fitted) | {"attempts": run.attempts(seed), "malformed": attempt.malformed(fitted)}
         run.finish_seed(seed, result, recipe_yaml(recipe))
     return result
 
 
-def _job(
-    recipe: Recipe, formulation: Formulation, instances: dict[str, Any], examples: dict, folder: Path, seed: int
-) -> FitJob:
-    task = formulation.build_task()
-    optim = recipe.optim
-    return FitJob(
-        task=task,
-        loaders={split: _loader(recipe, formulation, split, rows, seed) for split, rows in instances.items()},
-        examples=examples,
-        metric=partial(SpanF1, seen_surfaces=entity_surfaces(examples["train"])),
-        optimizer=build_optimizer(task.parameter_groups(optim.weight_decay), optim.lr, compat=recipe.is_reference),
-        schedule=Schedule(optim.schedule.value, optim.warmup_ratio, compat=recipe.is_reference),
-        folder=folder,
-        save=formulation.save,
-    )
+def may_restart(recipe: Recipe, attempts: list[dict[str, Any]]) -> bool:
+    """Whether a seed that has collapsed once more than ``attempts`` says is begun anew."""
+    return recipe.training.on_collapse is OnCollapse.restart and len(attempts) < recipe.training.restarts
+
+
+@dataclass
+class _Attempt:
+    """One training of a seed, from random weights or from those of the hub to a result."""
+
+    recipe: Recipe
+    corpus: LoadedCorpus
+    labels: LabelSet
+    folder: Path
+    seed: int
+    number: int  # from 0
+
+    def __post_init__(self) -> None:
+        # Weights keep the seed, the order of the data and the dropout do not.
+        self.order_seed = self.seed + _ATTEMPT_STEP * self.number
+        self.lr = self.recipe.optim.lr * self.recipe.training.restart_lr_factor**self.number
+        seed_everything(self.order_seed)
+        self.formulation = formulation_of(self.recipe)
+        self.instances = self.formulation.prepare(self.corpus, self.labels, self.seed)
+
+    def fit(self) -> FitResult:
+        """Train, or continue the training."""
+        self.job = self._job()
+        settings = yaml.safe_load(recipe_yaml(self.recipe)) | {"seed": self.seed, "attempt": self.number}
+        memory = self.folder / (f"fitlog-{self.number}.txt" if self.number else "fitlog.txt")
+        config = _fit_config(self.recipe, self.order_seed, self.number)
+        return fit(self.job, config, [FitlogCallback(_LOGS, settings, memory)])
+
+    def record(self, fitted: FitResult) -> dict[str, Any]:
+        """What is kept of an attempt that collapsed."""
+        best = max((epoch.get("dev_f", 0.0) for epoch in fitted.history), default=0.0)
+        about = {"attempt": self.number + 1, "status": fitted.status, "reason": fitted.reason}
+        return about | {"epoch": fitted.epochs, "lr": self.lr, "best_dev_f": best}
+
+    def malformed(self, fitted: FitResult) -> dict[str, Any]:
+        """What the best model writes on test with the constraint and without: how many entities, rejects by reason."""
+        if "test" not in fitted.scores:
+            return {}
+        trained_as = bool(self.recipe.generation.constrained)
+        task = self.formulation.load_task(self.folder / "best", constrained=not trained_as).to(fitted.device)
+        examples, loader = self.corpus.examples["test"], self.job.loaders["test"]
+        title = f"test {'un' * trained_as}constrained"
+        predictions = predict(task, loader, len(examples), title=title, bf16=self.recipe.training.bf16)
+        others = score(self.job.metric(), examples, predictions)
+        counts = {trained_as: fitted.scores["test"], not trained_as: others}
+        return {
+            name: {key: counts[held][key] for key in ("f", "predicted", "rejected")}
+            for name, held in (("constrained", True), ("unconstrained", False))
+        }
+
+    def _job(self) -> FitJob:
+        recipe, optim, examples = self.recipe, self.recipe.optim, self.corpus.examples
+        task = self.formulation.build_task()
+        return FitJob(
+            task=task,
+            loaders={
+                split: _loader(recipe, self.formulation, split, rows, self.order_seed)
+                for split, rows in self.instances.items()
+            },
+            examples=examples,
+            metric=partial(SpanF1, seen_surfaces=entity_surfaces(examples["train"])),
+            optimizer=build_optimizer(task.parameter_groups(optim.weight_decay), self.lr, compat=recipe.is_reference),
+            schedule=Schedule(optim.schedule.value, optim.warmup_ratio, compat=recipe.is_reference),
+            folder=self.folder,
+            save=self.formulation.save,
+        )
 
 
 def _loader(recipe: Recipe, formulation: Formulation, split: str, rows: Any, seed: int) -> torch.utils.data.DataLoader:
@@ -112,7 +177,7 @@ def _loader(recipe: Recipe, formulation: Formulation, split: str, rows: Any, see
     return build_loader(rows, [row["src_seq_len"] for row in rows], formulation.collate, config)
 
 
-def _fit_config(recipe: Recipe, seed: int) -> FitConfig:
+def _fit_config(recipe: Recipe, seed: int, attempt: int) -> FitConfig:
     training = recipe.training
     return FitConfig(
         epochs=training.epochs,
@@ -124,4 +189,6 @@ def _fit_config(recipe: Recipe, seed: int) -> FitConfig:
         seed=seed,
         device=training.device,
         collapse_below=training.collapse_below,
+        collapse_from=training.collapse_from,
+        attempt=attempt,
     )

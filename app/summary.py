@@ -12,7 +12,7 @@ from data.schema import Entity, Segment
 from evaluation.report import score_table
 from evaluation.terminal import Style, render_sentence
 
-__all__ = ["run_report", "run_summary", "sample_sentences"]
+__all__ = ["run_summary", "sample_sentences"]
 
 _N_SAMPLES = 5
 _SHOWN = (("dev_f", "dev F1"), ("test_f", "test F1"), ("test_strict_f", "test strict F1"), ("test_em", "test exact"))
@@ -28,13 +28,6 @@ def run_summary(result: Mapping[str, Any]) -> str:
     return "\n\n".join([*parts, _seeds(result), *_reported(result["reported"])])
 
 
-def run_report(result: Mapping[str, Any]) -> str:
-    """The same as Markdown, for ``report.md``."""
-    title = f"# {result['dataset']}, {result['formulation']}, {result['backbone']}"
-    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    return f"{title}\n\n```\n{result['command']}\n```\n\n```\n{run_summary(result)}\n```\n\n{versions}\n"
-
-
 def sample_sentences(predictions: Path, style: Style) -> str:
     """A few sentences of a ``predictions.<split>.jsonl`` with their entities marked, of every structure if possible."""
     rows = list(_pick(predictions))
@@ -46,9 +39,21 @@ def _seeds(result: Mapping[str, Any]) -> str:
     mean, std = result["mean"], result["std"]
     n_ok, n_collapsed = result["n_ok"], result["n_collapsed"]
     scores = [f"{title} {mean[key]:.2f} ± {std[key]:.2f}" for key, title in _SHOWN if key in mean]
-    left_out = f"; {n_collapsed} collapsed and left out" if n_collapsed else ""
+    lost = {"collapsed": n_collapsed, "failed": result["n_failed"]}
+    left_out = "".join(f"; {count} {what} and left out" for what, count in lost.items() if count)
     seeds = f"{n_ok} seed{'s' * (n_ok != 1)}"
-    return f"mean ± standard deviation over {seeds}{left_out}: {', '.join(scores) or 'no scores'}"
+    lines = [f"mean ± standard deviation over {seeds}{left_out}: {', '.join(scores) or 'no scores'}"]
+    ranges = [
+        f"{title} {result['min'][key]:.2f} to {result['max'][key]:.2f}, 95 % interval of the mean "
+        f"{result['ci95'][key][0]:.2f} to {result['ci95'][key][1]:.2f}"
+        for key, title in _SHOWN
+        if key in result["ci95"]
+    ]
+    if n_collapsed and mean:
+        with_them = result["mean_with_collapsed"]
+        scores = [f"{title} {with_them[key]:.2f}" for key, title in _SHOWN if key in with_them]
+        ranges.append(f"with those that collapsed: {', '.join(scores)}")
+    return "\n".join([*lines, *(f"  {text}" for text in ranges)])
 
 
 def _reported(reported: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -54,7 +56,7 @@ def save_model(folder: Path, model: PointerModel, labels: LabelSet, recipe_text:
     model.backbone.save(folder)
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(tensors, folder / _WEIGHTS, metadata={"format": "pt"})
+    _write_weights(folder / _WEIGHTS, tensors)
     about = {
         "format": FORMAT,
         "formulation": "pointer",
@@ -105,6 +107,15 @@ def load_model(folder: Path, *, attention: str = "sdpa") -> SavedModel:
             f"{folder}: damaged model folder ({reason}). Expected what training wrote. Copy the whole folder again."
         ) from None
     return SavedModel(model.eval(), labels, (folder / _RECIPE).read_text(encoding="utf-8"))
+
+
+def _write_weights(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        if number := re.search(r"os error (\d+)", str(error)):  # such as a full disk
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
+        raise
 
 
 def _read_about(path: Path) -> dict:

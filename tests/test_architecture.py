@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("data", "model", "evaluation", "training", "patches", "benchmarks")
+PACKAGES = ("app", "data", "model", "evaluation", "training", "patches", "benchmarks")
 ROOT_MODULES = sorted(path.stem for path in ROOT.glob("*.py"))
 SOURCES = sorted([*ROOT.glob("*.py"), *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))])
 OURS = {*PACKAGES, *ROOT_MODULES}
@@ -21,9 +21,10 @@ RULES: dict[str, tuple[set[str], set[str] | None]] = {
     "data.codecs": ({"data.schema", "data.codecs", "errors"}, set()),
     "data.loaders": ({"data.schema", "data.labels", "data.loaders", "errors"}, set()),
     "data": ({"data", "errors", "files", "patches"}, None),
+    "data.prepare": ({"data", "errors", "files", "patches", "evaluation.report"}, None),
     "model.generation": ({"model.generation", "errors"}, {"torch"}),
     "model": ({"model", "data.schema", "data.labels", "data.alignment", "data.codecs", "errors"}, None),
-    "evaluation": ({"evaluation", "data.schema"}, {"rich", "wcwidth"}),
+    "evaluation": ({"evaluation", "data.schema"}, {"rich", "wcwidth", "numpy", "scipy", "matplotlib"}),
     "training": ({"training", "patches", "errors", "files", "data.schema"}, None),
     "patches": ({"patches"}, None),
     "config": ({"errors"}, None),

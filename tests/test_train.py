@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import train
+from app.job import default_name
 from app.seed import train_bundle
 from config import load_recipe
 from data.bundle import examples_of, to_bundle
@@ -72,8 +73,8 @@ def test_demo_run_leaves_everything_behind(workplace: Path, capsys: pytest.Captu
         assert log.count("oracle F1") == 3, "every split is described before it is trained on"
     result = json.loads((folder / "result.json").read_text())
     assert set(result) == {
-        "dataset", "formulation", "backbone", "seeds", "mean", "std", "n_ok", "n_collapsed", "reported", "fingerprint",
-        "command", "versions",
+        "dataset", "formulation", "backbone", "seeds", "mean", "std", "min", "max", "ci95", "mean_with_collapsed",
+        "n_ok", "n_collapsed", "n_failed", "reported", "fingerprint", "command", "versions",
     }  # fmt: skip
     (seed,) = result["seeds"]
     assert {
@@ -342,7 +343,7 @@ def test_usage_errors_leave_with_code_2(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_run_names_differ_by_recipe_but_not_by_seed() -> None:
     def name(*arguments: str) -> str:
-        return train.default_name(train.recipe_of(train.parse(arguments)))
+        return default_name(train.recipe_of(train.parse(arguments)))
 
     assert name() == name("--seeds", "4", "5") == name("seed=7")
     assert name("--seeds", "4", "5", "optim.lr=0.1") == name("optim.lr=0.1", "--seeds", "3")

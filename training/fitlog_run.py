@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
+import math
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,6 +26,9 @@ from fastNLP import Callback
 __all__ = ["FitlogCallback"]
 
 logger = logging.getLogger(__name__)
+
+_NAME_SECONDS = 0.3
+_CURVES = ("loss.log", "metric.log", "best_metric.log")
 
 
 class FitlogCallback(Callback):
@@ -42,17 +48,16 @@ class FitlogCallback(Callback):
     def on_train_begin(self, trainer: Any) -> None:
         if trainer.driver.global_rank != 0:
             return
-        record = self._remembered()
+        record = self._remembered() or self._new()
+        _rewind(record, trainer.cur_epoch_idx)
+        (record / "meta.log").touch()  # without it fitlog would take the folder for one of records
         with _quiet():
-            self.log_root.mkdir(parents=True, exist_ok=True)
-            fitlog.set_log_dir(str(record or self.log_root), new_log=True)
-            fitlog.create_log_folder()
-            fitlog.add_progress(total_steps=trainer.total_steps)
-            if record is None:
+            fitlog.set_log_dir(str(record), new_log=True)
+            if not _has_lines(record / "progress.log"):
+                fitlog.add_progress(total_steps=trainer.total_steps)
+            if not _has_lines(record / "hyper.log"):
                 fitlog.add_hyper(_plain(self.settings))
-        if self.memory is not None and record is None:
-            write_text(self.memory, fitlog.get_log_folder() + "\n")
-        logger.info("fitlog record %s", self.log_root / fitlog.get_log_folder())
+        logger.info("fitlog record %s", record)
 
     def on_train_epoch_end(self, trainer: Any) -> None:
         if trainer.driver.global_rank == 0:
@@ -80,7 +85,43 @@ class FitlogCallback(Callback):
         if self.memory is None or not self.memory.exists():
             return None
         record = self.log_root / self.memory.read_text(encoding="utf-8").strip()
-        return record if (record / "meta.log").exists() else None
+        return record if record.is_dir() else None
+
+    def _new(self) -> Path:
+        """A new record. Its name is remembered before it exists, so that a killed run leaves none that is forgotten."""
+        self.log_root.mkdir(parents=True, exist_ok=True)
+        while True:
+            record = self.log_root / time.strftime("log_%Y%m%d_%H%M%S")  # the names that fitlog's page looks for
+            if self.memory is not None:
+                write_text(self.memory, record.name + "\n")
+            try:
+                record.mkdir()
+            except FileExistsError:  # of another process
+                time.sleep(_NAME_SECONDS)
+            else:
+                return record
+
+
+def _rewind(record: Path, epochs: int) -> None:
+    """Take out what was recorded after the last of the whole epochs that the run goes on from, half lines included."""
+    for name in _CURVES:
+        path = record / name
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            write_text(path, "".join(line for line in lines if _epoch_of(line) <= epochs))
+
+
+def _has_lines(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+def _epoch_of(line: str) -> float:
+    """The epoch of a line such as ``Step:12 {"loss": {...}, "epoch": 3}``; infinity for what cannot be read."""
+    try:
+        content = json.loads(line[line.index("{") :])
+        return content.get("epoch") or content["metric"]["epoch"]
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 @contextlib.contextmanager

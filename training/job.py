@@ -32,9 +32,10 @@ class FitConfig:
         bf16: run the steps under ``torch.autocast`` in bfloat16; the weights stay in float32.
         seed: of everything random.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; ``auto`` takes a GPU if there is one.
-        collapse_below: a run whose F1 on the selecting split is under this many percent in the second half of its
-            epochs, epoch 5 at the earliest, has collapsed and stops; so has one whose loss is not finite. 0 never stops
-            for the F1.
+        collapse_below: a run whose F1 on the selecting split is under this many percent has collapsed and stops; so has
+            one whose loss is not finite. 0 never stops for the F1.
+        collapse_from: first epoch whose F1 is judged; None: the second half of the epochs, 5 at the earliest.
+        attempt: how often the seed was begun anew after a collapse.
     """
 
     epochs: int
@@ -46,6 +47,8 @@ class FitConfig:
     seed: int = 1
     device: str = "auto"
     collapse_below: float = 4.0
+    collapse_from: int | None = None
+    attempt: int = 0
 
 
 @dataclass
@@ -85,7 +88,9 @@ class FitResult:
         train_seconds: in training steps, evaluations not counted.
         device: where it was trained.
         scores: of the best epoch, by split.
-        history: ``{"epoch", "loss", "seconds", "<split>_f"...}`` per epoch.
+        history: ``{"epoch", "loss", "seconds", "grad_norm", "grad_norm_max"}`` per epoch, and of the splits that were
+            evaluated ``<split>_f`` and what :func:`training.collapse.health` gives; ``alarms`` if there were any.
+        reason: why it collapsed.
     """
 
     status: str
@@ -96,6 +101,7 @@ class FitResult:
     device: str = "cpu"
     scores: dict[str, dict[str, Any]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
+    reason: str = ""
 
     @property
     def steps_per_second(self) -> float:

@@ -1,4 +1,4 @@
-"""The folder that a run leaves behind, and the result of its seeds.
+"""The folder that a run leaves behind.
 
     runs/<dataset>/<run name>/  recipe.yaml  result.json  best -> seed-<n>/best
         seed-<n>/               recipe.yaml  result.json  train.log  last/  best/  predictions.<split>.jsonl
@@ -6,31 +6,29 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
-import resource
-import statistics
-import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from errors import ConfigError
 from files import replace_link, write_json, write_text
-from training.job import FitResult
 
-__all__ = ["RunFolder", "RunInfo", "peak_memory_mb", "run_result", "seed_result", "versions"]
+__all__ = ["RunFolder", "fixed_settings"]
 
-#: Settings that may change between two commands with the same run name: they choose seeds or speed, not scores.
-FREE_KEYS = ("seeds", "data.cache", "training.num_workers", "batching.eval_size")
-#: Of the scores of a split, those that are averaged over seeds.
-SCORES = ("f", "pre", "rec", "em", "strict_f", "strict_pre", "strict_rec")
-_PACKAGES = ("torch", "transformers", "tokenizers", "fastNLP", "fitlog", "numpy")
+#: Settings that may change between two commands with the same run name: they choose seeds or speed, not scores, or
+#: what becomes of a seed that has collapsed.
+FREE_KEYS = (
+    "seeds",
+    "data.cache",
+    "training.num_workers",
+    "training.on_collapse",
+    "training.restarts",
+    "batching.eval_size",
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +68,20 @@ class RunFolder:
         """The folder of one seed."""
         return self.path / f"seed-{seed}"
 
+    def attempts(self, seed: int) -> list[dict[str, Any]]:
+        """The attempts of a seed that collapsed and were followed by another one."""
+        path = self.seed(seed) / "attempts.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+
+    def add_attempt(self, seed: int, attempt: Mapping[str, Any]) -> None:
+        """Note a collapsed attempt; from then on its state and model are those of an earlier one."""
+        write_json(self.seed(seed) / "attempts.json", [*self.attempts(seed), dict(attempt)])
+
+    def result(self, seed: int) -> dict[str, Any] | None:
+        """The result of a seed, None if it has none yet."""
+        path = self.seed(seed) / "result.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
     def finish_seed(self, seed: int, result: Mapping[str, Any], recipe: str) -> None:
         """Write ``result.json`` and ``recipe.yaml`` of one seed, the recipe into its model folder as well."""
         folder = self.seed(seed)
@@ -95,83 +107,10 @@ class RunFolder:
             replace_link(self.path / "best", self.seed(best["seed"]) / "best")
 
 
-@dataclass(frozen=True)
-class RunInfo:
-    """What a run's ``result.json`` says beside the scores."""
-
-    dataset: str
-    formulation: str
-    backbone: str
-    reported: Mapping[str, Any]
-    fingerprint: Mapping[str, Any]
-    command: str
-
-
-def seed_result(seed: int, fit: FitResult, device: str | None = None) -> dict[str, Any]:
-    """The ``result.json`` of a seed that was trained in this process, on ``device`` if that is not ``fit.device``."""
-    return {
-        "seed": seed,
-        "status": fit.status,
-        "best_epoch": fit.best_epoch,
-        "epochs": fit.epochs,
-        "steps": fit.steps,
-        "steps_per_second": round(fit.steps_per_second, 3),
-        "train_seconds": round(fit.train_seconds, 2),
-        "peak_memory_mb": peak_memory_mb(device or fit.device),
-        "dev": fit.scores.get("dev", {}),
-        "test": fit.scores.get("test", {}),
-    }
-
-
-def run_result(info: RunInfo, seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The ``result.json`` of a run: means and sample standard deviations over the seeds that are ok."""
-    ok = [seed for seed in seeds if seed["status"] == "ok"]
-    columns: dict[str, list[float]] = {}
-    for seed in ok:
-        for name, value in _scores(seed):
-            columns.setdefault(name, []).append(value)
-    return {
-        "dataset": info.dataset,
-        "formulation": info.formulation,
-        "backbone": info.backbone,
-        "seeds": [dict(seed) for seed in seeds],
-        "mean": {name: round(statistics.fmean(values), 4) for name, values in columns.items()},
-        "std": {
-            name: round(statistics.stdev(values), 4) if len(values) > 1 else 0.0 for name, values in columns.items()
-        },
-        "n_ok": len(ok),
-        "n_collapsed": sum(seed["status"] == "collapsed" for seed in seeds),
-        "reported": dict(info.reported),
-        "fingerprint": dict(info.fingerprint),
-        "command": info.command,
-        "versions": versions(),
-    }
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that move numbers."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = "not installed"
-    return found
-
-
-def peak_memory_mb(device: str = "cpu") -> float:
-    """The most memory in use so far: of the GPU as torch counts it, or of this process."""
-    if torch.device(device).type == "cuda":
-        return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
-
-
-def _scores(seed: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for split in ("dev", "test"):
-        for name in SCORES:
-            if name in seed[split]:
-                yield f"{split}_{name}", seed[split][name]
+def fixed_settings(recipe: str) -> str:
+    """The settings of a recipe (YAML) that may not change within a run, as one comparable text."""
+    settings = _settings(recipe)
+    return json.dumps({name: settings[name] for name in sorted(settings.keys() - set(FREE_KEYS))}, default=str)
 
 
 def _selecting_score(seed: Mapping[str, Any]) -> float:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from typing import TYPE_CHECKING, Any
 
 import patches  # noqa: F401  before fastNLP
 from files import replace_folder
+from training.collapse import alarms, collapse_reason, health
 from training.evaluation import predict, score
 from training.job import FitConfig, FitJob
 from training.predictions import write_predictions
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from training.trainer import EntityTrainer
 
 __all__ = ["EpochEnd"]
-
-# A short run that has found nothing yet has not collapsed.
-_COLLAPSE_FROM = 5
 
 logger = logging.getLogger(__name__)
 
@@ -40,17 +37,27 @@ class EpochEnd:
         state.epoch = trainer.cur_epoch_idx
         state.train_seconds += trainer.meter.seconds
         record: dict[str, Any] = {"epoch": state.epoch, "loss": loss, "seconds": trainer.meter.seconds}
+        record |= trainer.watch.gradient_norm
         state.history.append(record)
-        if not math.isfinite(loss):
-            state.status = "collapsed"
-            logger.warning("epoch %d: the mean loss is %s; the run has collapsed", state.epoch, loss)
-        elif state.epoch >= self.config.evaluate_from:
+        if state.epoch >= self.config.evaluate_from:
             self._evaluate(trainer, record)
+        if found := list(alarms(state.history, self.config.select_on)):
+            record["alarms"] = found
+            logger.warning("epoch %d: %s", state.epoch, "; ".join(found))
         logger.info("%s", _line(record, self.config.epochs, is_best=state.best.get("epoch") == state.epoch))
-        if self.job.folder is not None:
-            save_state(self.job.folder / "last", self.job.task, self.job.optimizer, state)
+        self.save()
         if state.status != "ok":
-            raise EarlyStopException("the run has collapsed")
+            raise EarlyStopException(state.reason)
+
+    def collapse(self, reason: str) -> None:
+        """Note that the run has collapsed."""
+        self.state.status, self.state.reason = "collapsed", reason
+        logger.warning("collapsed: %s", reason)
+
+    def save(self) -> None:
+        """Write the state for a continuation."""
+        if self.job.folder is not None:
+            save_state(self.job.folder / "last", self.job.task, self.job.optimizer, self.state)
 
     def _evaluate(self, trainer: EntityTrainer, record: dict[str, Any]) -> None:
         trainer.on_evaluate_begin()
@@ -64,8 +71,11 @@ class EpochEnd:
         is_best = self._is_best(scores[selecting]["f"])
         if is_best:
             self._keep(predictions, scores)
-        self._judge(scores[selecting]["f"])
-        record |= {f"{split}_f": value["f"] for split, value in scores.items()}
+        if reason := collapse_reason(self.config, self.state.epoch, scores[selecting]["f"]):
+            self.collapse(reason)
+        for split, values in scores.items():
+            watched = {"f": values["f"], **health(values)}
+            record |= {f"{split}_{name}": value for name, value in watched.items()}
         record["evaluation_seconds"] = time.perf_counter() - begun_at
         trainer.on_evaluate_end({"epoch": self.state.epoch, "best": is_best, "scores": scores})
 
@@ -89,15 +99,6 @@ class EpochEnd:
             replace_folder(self.job.folder / "best", self.job.save)
         for split, found in predictions.items():
             write_predictions(self.job.folder / f"predictions.{split}.jsonl", self.job.examples[split], found)
-
-    def _judge(self, value: float) -> None:
-        epoch = self.state.epoch
-        if epoch >= max(_COLLAPSE_FROM, self.config.epochs / 2) and value < self.config.collapse_below:
-            self.state.status = "collapsed"
-            logger.warning(
-                "epoch %d: F1 %.2f on %s is below %.1f; the run has collapsed",
-                epoch, value, self.config.select_on, self.config.collapse_below,
-            )  # fmt: skip
 
 
 def _line(record: dict[str, Any], epochs: int, *, is_best: bool) -> str:

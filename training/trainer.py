@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 
 import patches  # noqa: F401  before fastNLP
 from errors import ConfigError
-from files import recover_folder
+from files import clear_leftovers, recover_folder
 from training.callbacks import ClipGradients, EpochMeter, LearningRate, ShowProgress
+from training.collapse import CollapseWatch
 from training.evaluation import to_device
 from training.job import FitConfig, FitJob, FitResult, check
 from training.selection import EpochEnd
@@ -56,7 +59,7 @@ def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> F
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)  # of the seed before
     trainer = EntityTrainer(job, config, callbacks, device=device)
-    state = _state(job, trainer)
+    state = _state(job, trainer, config.attempt)
     if state.epoch >= config.epochs or state.status != "ok":
         logger.info("trained before: %d epochs, status %s", state.epoch, state.status)
     else:
@@ -64,6 +67,9 @@ def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> F
         trainer.cur_epoch_idx = state.epoch
         trainer.epoch_end = EpochEnd(job, config, state)
         _run(trainer)
+        if trainer.watch.reason:
+            trainer.epoch_end.collapse(trainer.watch.reason)
+            trainer.epoch_end.save()
     return FitResult(
         status=state.status,
         best_epoch=state.best.get("epoch", 0),
@@ -73,6 +79,7 @@ def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> F
         device=str(device),
         scores=state.best.get("scores", {}),
         history=state.history,
+        reason=state.reason,
     )
 
 
@@ -87,7 +94,7 @@ class EntityTrainer(Trainer):
     """
 
     def __init__(self, job: FitJob, config: FitConfig, callbacks: Sequence[Callback], *, device: torch.device) -> None:
-        self.meter = EpochMeter()
+        self.meter, self.watch = EpochMeter(), CollapseWatch()
         self.accumulate = config.accumulate
         self.epoch_end: Callable[[EntityTrainer], None] | None = None
         self._weight: torch.Tensor | float = 0.0
@@ -100,7 +107,7 @@ class EntityTrainer(Trainer):
             driver="torch",
             device=device,
             n_epochs=config.epochs,
-            callbacks=[self.meter, ShowProgress(self.meter), rate, *clip, *callbacks],
+            callbacks=[self.meter, self.watch, ShowProgress(self.meter), rate, *clip, *callbacks],
             model_wo_auto_param_call=True,  # the steps take the batch, not its fields
             progress_bar=None,
             torch_kwargs={"set_grad_to_none": True},
@@ -175,17 +182,29 @@ class EntityTrainer(Trainer):
         self._weight = 0.0
 
 
-def _state(job: FitJob, trainer: EntityTrainer) -> RunState:
+def _state(job: FitJob, trainer: EntityTrainer, attempt: int) -> RunState:
     """The state to begin from; the Trainer exists already, so that the task is on its device when it is loaded into."""
     state = None
     if job.folder is not None:
         recover_folder(job.folder / "best")
-        state = load_state(job.folder / "last", job.task, job.optimizer, total_steps=trainer.total_steps)
+        for folder in (job.folder, job.folder / "last"):
+            clear_leftovers(folder)
+        where = {"total_steps": trainer.total_steps, "attempt": attempt}
+        state = load_state(job.folder / "last", job.task, job.optimizer, **where)
+        if state is None:
+            _forget(job.folder)
     if state is None:
-        return RunState(total_steps=trainer.total_steps)
+        return RunState(total_steps=trainer.total_steps, attempt=attempt)
     if 0 < state.epoch < trainer.n_epochs and state.status == "ok":
         logger.info("continuing after epoch %d", state.epoch)
     return state
+
+
+def _forget(folder: Path) -> None:
+    """Remove what a training left that was killed in its first epoch, or that collapsed and is begun anew."""
+    shutil.rmtree(folder / "best", ignore_errors=True)
+    for path in folder.glob("predictions.*.jsonl"):
+        path.unlink()
 
 
 def _run(trainer: EntityTrainer) -> None:

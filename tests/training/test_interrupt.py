@@ -48,5 +48,5 @@ def test_ctrl_c(tmp_path):
     assert err.rstrip().endswith("interrupted; repeating the command continues after the last whole epoch")
     assert "Traceback" not in err
     written = {path.name for path in tmp_path.rglob("*")}
-    assert written == {"last", "state.pt", "predictions.dev.jsonl", "predictions.test.jsonl"}
+    assert written == {"last", "state.pt", "previous.pt", "predictions.dev.jsonl", "predictions.test.jsonl"}
     assert torch.load(tmp_path / "last" / "state.pt", weights_only=True)["run"]["epoch"] >= 2

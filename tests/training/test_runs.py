@@ -10,7 +10,8 @@ import pytest
 from errors import ConfigError
 from files import write_text
 from training.job import FitResult
-from training.runs import RunFolder, RunInfo, peak_memory_mb, run_result, seed_result, versions
+from training.results import RunInfo, peak_memory_mb, run_result, seed_result, versions
+from training.runs import RunFolder
 
 RECIPE = "dataset: toy\noptim:\n  lr: 1.0e-05\n  schedule: linear\nseeds:\n- 1\nreported: {}\n"
 INFO = RunInfo("toy", "pointer", "scratch:tiny", {"f1": [80.0]}, {"train": {"sentences": 3}}, "python train.py")
@@ -25,7 +26,7 @@ def test_the_result_of_a_seed_has_the_keys_of_the_contract():
     result = seed_result(4, fitted())
     assert list(result) == [
         "seed", "status", "best_epoch", "epochs", "steps", "steps_per_second", "train_seconds", "peak_memory_mb",
-        "dev", "test",
+        "dev", "test", "history",
     ]  # fmt: skip
     assert result["steps_per_second"] == 4.8
     assert result["peak_memory_mb"] == pytest.approx(peak_memory_mb(), rel=0.2) and result["peak_memory_mb"] > 50
@@ -40,12 +41,16 @@ def test_collapsed_seeds_are_counted_and_not_averaged():
     ]
     result = run_result(INFO, seeds)
     assert list(result) == [
-        "dataset", "formulation", "backbone", "seeds", "mean", "std", "n_ok", "n_collapsed", "reported", "fingerprint",
-        "command", "versions",
+        "dataset", "formulation", "backbone", "seeds", "mean", "std", "min", "max", "ci95", "mean_with_collapsed",
+        "n_ok", "n_collapsed", "n_failed", "reported", "fingerprint", "command", "versions",
     ]  # fmt: skip
     assert result["mean"] == {"dev_f": 81.0, "dev_pre": 81.0, "test_f": 71.5}
     assert result["std"]["test_f"] == pytest.approx(2.1213)
-    assert (result["n_ok"], result["n_collapsed"]) == (2, 1)
+    assert result["min"]["test_f"] == 70.0 and result["max"]["test_f"] == 73.0
+    # 71.5 ± 12.706 * 2.1213 / sqrt(2), the quantile from a printed table of Student's t with one degree of freedom
+    assert result["ci95"]["test_f"] == pytest.approx([71.5 - 19.06, 71.5 + 19.06], abs=0.01)
+    assert result["mean_with_collapsed"]["test_f"] == pytest.approx((70 + 73 + 1) / 3, abs=1e-3)
+    assert (result["n_ok"], result["n_collapsed"], result["n_failed"]) == (2, 1, 0)
     assert run_result(INFO, seeds[:1])["std"]["test_f"] == 0
     assert run_result(INFO, seeds[1:2])["mean"] == {}
 

@@ -1,0 +1,199 @@
+"""Several seeds, each in a process of its own: one after another, or some at a time with one overview."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+__all__ = ["Outcome", "Place", "places", "run_all"]
+
+_LAST_LINES = 15
+_REDRAW_SECONDS = 0.5
+# For processes that were told to stop: to do so by themselves, and then to write what they must.
+_SECONDS_TO_STOP, _SECONDS_TO_WRITE = 3.0, 60.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process runs: its environment variables, and the cores it is held to (None: any)."""
+
+    environment: Mapping[str, str]
+    cores: frozenset[int] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a process ended: its exit code, negative for a signal, and what it said last (if it was listened to)."""
+
+    code: int
+    last_line: str = ""
+
+    @property
+    def reason(self) -> str:
+        """In words, for a process that failed."""
+        if self.code < 0:
+            name = signal.Signals(-self.code).name
+            return f"killed by {name}" + " (out of memory?)" * (name == "SIGKILL")
+        return f"exit code {self.code}" + f": {self.last_line}" * bool(self.last_line)
+
+
+@dataclass
+class _Child:
+    process: subprocess.Popen[str]
+    place: int
+    last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=_LAST_LINES))
+
+
+def places(n_parallel: int) -> list[Place]:
+    """A GPU for each of as many processes, in turns if there are fewer, or an equal part of the processor's cores."""
+    if torch.cuda.is_available():
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        names = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
+        return [Place({"CUDA_VISIBLE_DEVICES": names[number % len(names)]}) for number in range(n_parallel)]
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = sorted(os.sched_getaffinity(0)) if has_affinity else list(range(os.cpu_count() or 1))
+    share = max(len(cores) // n_parallel, 1)
+    parts = [[cores[(number * share + i) % len(cores)] for i in range(share)] for number in range(n_parallel)]
+    return [Place({"OMP_NUM_THREADS": str(share)}, frozenset(part) if has_affinity else None) for part in parts]
+
+
+def run_all(commands: Mapping[int, Sequence[str]], n_parallel: int = 1) -> Iterator[tuple[int, Outcome]]:
+    """Run one command per seed and give each seed with its outcome as it ends.
+
+    One at a time, a process has the terminal for itself. Several at a time are listened to: in a terminal a table shows
+    what each said last, elsewhere its lines come with the seed before them. A caller that stops listening, or Ctrl-C,
+    stops them all.
+
+    Args:
+        commands: by seed, in the order in which they begin.
+        n_parallel: how many run at once.
+    """
+    if n_parallel == 1:
+        for seed, command in commands.items():
+            with _stopping([process := subprocess.Popen(command)]):
+                code = process.wait()
+            yield seed, Outcome(code)
+        return
+    yield from _Parallel(commands, n_parallel).run()
+
+
+class _Parallel:
+    def __init__(self, commands: Mapping[int, Sequence[str]], n_parallel: int) -> None:
+        self.waiting = dict(commands)
+        self.places = places(n_parallel)
+        self.children: dict[int, _Child] = {}
+        self.shown = dict.fromkeys(commands, "waits")
+        self.messages: SimpleQueue[tuple[int, str | None]] = SimpleQueue()
+        self.console = Console(stderr=True)
+
+    def run(self) -> Iterator[tuple[int, Outcome]]:
+        processes: list[subprocess.Popen[str]] = []
+        with self._overview() as overview, _stopping(processes):
+            while self.waiting or self.children:
+                while self.waiting and len(self.children) < len(self.places):
+                    processes.append(self._start())
+                ended = self._listen()
+                if overview is not None:
+                    overview.update(self._table())
+                if ended is not None:
+                    yield ended
+
+    def _start(self) -> subprocess.Popen[str]:
+        seed = next(iter(self.waiting))
+        taken = {child.place for child in self.children.values()}
+        number = next(number for number in range(len(self.places)) if number not in taken)
+        place = self.places[number]
+        process = subprocess.Popen(
+            self.waiting.pop(seed),
+            env=os.environ | place.environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+        if place.cores is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(process.pid, place.cores)
+        self.children[seed] = _Child(process, number)
+        self.shown[seed] = "starts"
+        Thread(target=self._read, args=(seed, process), daemon=True).start()
+        return process
+
+    def _read(self, seed: int, process: subprocess.Popen[str]) -> None:
+        for line in process.stderr:
+            self.messages.put((seed, line.rstrip()))
+        self.messages.put((seed, None))
+
+    def _listen(self) -> tuple[int, Outcome] | None:
+        """Take in one message; the seed and its outcome if it was the last one."""
+        try:
+            seed, line = self.messages.get(timeout=_REDRAW_SECONDS)
+        except Empty:
+            return None
+        child = self.children[seed]
+        if line is None:
+            outcome = Outcome(child.process.wait(), next((line for line in reversed(child.last_lines) if line), ""))
+            del self.children[seed]
+            self.shown[seed] = "done" if outcome.code == 0 else outcome.reason
+            return seed, outcome
+        child.last_lines.append(line)
+        if line:
+            self.shown[seed] = line
+            if not self.console.is_terminal:
+                print(f"seed {seed}: {line}", file=sys.stderr, flush=True)
+        return None
+
+    @contextlib.contextmanager
+    def _overview(self) -> Iterator[Live | None]:
+        if not self.console.is_terminal:
+            yield None
+            return
+        with Live(self._table(), console=self.console) as live:
+            yield live
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False)
+        table.add_column("seed", justify="right")
+        table.add_column("last message", no_wrap=True, overflow="ellipsis")
+        for seed, text in self.shown.items():
+            table.add_row(str(seed), text)
+        return table
+
+
+@contextlib.contextmanager
+def _stopping(processes: list[Any]) -> Iterator[None]:
+    """Whatever ends the block ends the processes, too: they are asked first, and given time to write what they must."""
+    try:
+        yield
+    finally:
+        # Ctrl-C in a terminal reaches them without our doing; a second signal would disturb them.
+        _wait(processes, _SECONDS_TO_STOP)
+        for process in processes:
+            if process.poll() is None:
+                process.terminate()
+        _wait(processes, _SECONDS_TO_WRITE)
+        for process in processes:
+            if process.poll() is None:
+                process.kill()
+
+
+def _wait(processes: list[Any], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(deadline - time.monotonic(), 0.01))

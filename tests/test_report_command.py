@@ -1,0 +1,287 @@
+"""``report.py`` on run folders as training leaves them: reports, the table of many runs, the comparison of two."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import report
+from app.prediction_files import load_result, read_predictions
+from app.results_table import find_runs
+from app.run_report import write_run_report
+from data.schema import Entity, Example
+from errors import DataFormatError
+from evaluation.span_f1 import SpanF1, entity_surfaces
+from training.predictions import Prediction, write_predictions
+
+REPORTED = {"word": [92.61, 93.87, 93.24], "span": [92.31, 93.45, 92.88], "single_runs_f1": [93.18, 93.36]}
+VERSIONS = {"python": "3.11", "numpy": "2"}
+
+
+def examples(n: int = 60) -> list[Example]:
+    """Invented sentences with flat, nested and discontinuous entities."""
+    rng, rows = random.Random(11), []
+    for _ in range(n):
+        words = tuple(rng.choice(["plum", "fig", "pie", "and", "α_tart", "or"]) for _ in range(rng.randrange(6, 30)))
+        spans = [[0, 2], [0, 1], [2, 3, 4, 5]][: rng.randrange(4)]
+        rows.append(Example(words, tuple(Entity.from_flat(rng.choice(["FRUIT_%", "DISH"]), span) for span in spans)))
+    return rows
+
+
+def noisy(example: Example, rng: random.Random, quality: float) -> list[Entity]:
+    """The gold entities with some of the mistakes that models make."""
+    found = []
+    for entity in example.entities:
+        if rng.random() < quality:
+            found.append(entity)
+        elif rng.random() < 0.5:
+            label = "DISH" if len(entity.segments) == 1 else entity.label
+            found.append(Entity(label, entity.segments[:1]))
+    return found + [Entity.from_flat("DISH", [5, 6])] * (rng.random() < 0.2)
+
+
+def make_seed(run: Path, seed: int, rows: list[Example], *, quality: float = 0.6, status: str = "ok") -> dict[str, Any]:
+    """Judge and write the predictions of one seed with the code of training."""
+    rng, metric = random.Random(seed), SpanF1(seen_surfaces=entity_surfaces(rows[::2]))
+    found = [noisy(example, rng, quality) for example in rows]
+    for example, predicted in zip(rows, found, strict=True):
+        metric.update(example.entities, predicted, words=example.words)
+    predictions = [Prediction(idx, predicted, [-0.5] * len(predicted)) for idx, predicted in enumerate(found)]
+    write_predictions(run / f"seed-{seed}" / "predictions.test.jsonl", rows, predictions)
+    scores = metric.compute().to_dict()
+    return {
+        "seed": seed, "status": status, "best_epoch": 2, "epochs": 3, "train_seconds": 60.0,
+        "dev": {}, "test": scores,
+    }  # fmt: skip
+
+
+def make_run(
+    folder: Path, seeds: list[dict[str, Any]], *, unit: str = "word", reported: dict | None = None
+) -> dict[str, Any]:
+    """Write a run's ``recipe.yaml`` and ``result.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "recipe.yaml").write_text(f"codec: {{unit: {unit}}}\ngeneration: {{constrained: true}}\n", "utf-8")
+    result = {
+        "dataset": folder.parent.name, "formulation": "pointer", "backbone": "scratch:tiny", "seeds": seeds,
+        "mean": {}, "std": {}, "n_ok": 0, "n_collapsed": 0, "reported": reported or {}, "fingerprint": {},
+        "command": "python train.py --dataset_name fruit", "versions": VERSIONS,
+    }  # fmt: skip
+    (folder / "result.json").write_text(json.dumps(result), "utf-8")
+    return result
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run of three seeds, one of them collapsed, with all that training may write."""
+    folder, rows = tmp_path / "runs" / "fruit" / "word", examples()
+    seeds = [make_seed(folder, seed, rows) for seed in (1, 2)]
+    seeds.append(make_seed(folder, 3, rows, quality=0.02, status="collapsed"))
+    history = [{"epoch": n, "loss": 1 / n, "seconds": 1.0, "test_f": 20.0 * n} for n in (1, 2, 3)]
+    counts = {"f": 70.0, "predicted": 95, "rejected": {"unaligned": 3, "order": 1, "empty": 1, "odd": 0}}
+    for seed in seeds[:2]:
+        seed["history"] = history
+        seed["malformed"] = {"constrained": {"f": 71.0, "predicted": 90, "rejected": {}}, "unconstrained": counts}
+    seeds[1]["attempts"] = [{"status": "collapsed", "reason": "F1 0.00 on dev", "epoch": 5}]
+    make_run(folder, seeds, reported=REPORTED)
+    return folder
+
+
+def table_rows(markdown: str, title: str) -> dict[str, list[str]]:
+    """The cells of a table by its first column."""
+    lines = markdown.split(f"## {title}\n\n")[1].split("\n\n")[0].splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+    return {row[0].strip(): row[1:] for row in cells}
+
+
+def test_the_report_of_a_run(run: Path) -> None:
+    result = load_result(run)
+    data = write_run_report(run, result)
+    names = {"report.md", "report.tex", "report.json", "curves.png", "positions.png"}
+    assert names <= {path.name for path in run.iterdir()}
+    assert json.loads((run / "report.json").read_text("utf-8")) == data
+    assert (data["n_ok"], data["n_collapsed"], data["n_collapsed_tries"]) == (2, 1, 1)
+    scores = [seed["test"]["f"] for seed in result["seeds"]]
+    assert data["scores"]["test"]["f"]["mean"] == pytest.approx(sum(scores[:2]) / 2, abs=1e-4)
+    assert data["scores_with_collapsed"]["test"]["f"]["mean"] == pytest.approx(sum(scores) / 3, abs=1e-4)
+    assert data["notes"] == ["Not ok, and so not in the means: seed 3 (collapsed)."]
+    errors = {row["kind"]: row["count"]["mean"] for row in data["errors"]}
+    counts = [seed["test"]["counts"] for seed in result["seeds"][:2]]
+    assert sum(errors.values()) - errors["spurious"] == sum(count["fn"] for count in counts) / 2
+    assert sum(errors.values()) - errors["missed"] == sum(count["fp"] for count in counts) / 2
+    assert errors["fragment missing"] > 0
+    subsets = {row["group"]: row for row in data["subsets"]}
+    assert subsets["seen"]["support"] + subsets["unseen"]["support"] == result["seeds"][0]["test"]["support"]
+    shares = {kind: row["rate"]["mean"] for kind, row in data["malformed"]["unconstrained"]["reasons"].items()}
+    assert shares == {
+        "not at word borders": 3.0, "words out of order": 1.0, "incomplete: no words, or no label": 1.0, "odd": 0.0,
+        "all": 5.0,
+    }  # fmt: skip
+    assert data["malformed"]["constrained"]["reasons"]["all"]["count"] == 0
+
+
+def test_what_the_report_shows(run: Path) -> None:
+    write_run_report(run, load_result(run))
+    markdown = (run / "report.md").read_text("utf-8")
+    assert table_rows(markdown, "Seeds")["3"][0] == "collapsed"
+    published = table_rows(markdown, "Beside the published scores")
+    assert published["word"][3:6] == ["92.61", "93.87", "93.24"] and published["span"][0] == "-"
+    assert "Also reported: single_runs_f1: 93.18, 93.36." in markdown
+    assert r"FRUIT\_%" in markdown and "![Loss and F1 per epoch](curves.png)" in markdown
+    assert "-FRUIT_%" in markdown and "**fragment missing**" in markdown
+    latex = (run / "report.tex").read_text("utf-8")
+    assert r"FRUIT\_\%" in latex and r"\nonlatin{α}{03B1}\_tart" in latex
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == latex.count(r"\toprule")
+
+
+def test_a_run_of_an_older_version(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "fruit" / "old"
+    seed = make_seed(folder, 1, examples())
+    del seed["test"]["subsets"]["unseen"]
+    result = make_run(folder, [seed])
+    (folder / "curves.png").write_bytes(b"of another version")
+    data = write_run_report(folder, result)
+    assert any("No learning curve" in note for note in data["notes"])
+    assert not (folder / "curves.png").exists()
+    assert data["malformed"]["unconstrained"] is None and data["malformed"]["constrained"]["written"] > 0
+    assert data["scores"]["test"]["f"]["std"] is None
+    (folder / "seed-1" / "predictions.test.jsonl").unlink()
+    data = write_run_report(folder, result)
+    assert data["notes"][0] == "Seed 1 has no predictions.test.jsonl: not in the breakdowns."
+    assert data["errors"] == [] and "Kinds of errors" not in (folder / "report.md").read_text("utf-8")
+
+
+def test_runs_without_a_good_seed_or_without_scores(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "fruit" / "bad"
+    collapsed = make_seed(folder, 1, examples(), quality=0.0, status="collapsed")
+    failed = {"seed": 2, "status": "failed", "dev": {}, "test": {}}
+    data = write_run_report(folder, make_run(folder, [collapsed, failed]))
+    assert data["scores"]["test"] == {} and data["scores_with_collapsed"]["test"]["f"]["n"] == 1
+    assert "No seed is ok: all tables below the scores show the seeds that are not." in data["notes"]
+    assert "Without scores on test: seed 2." in data["notes"]
+    assert write_run_report(folder, make_run(folder, []))["n_ok"] == 0
+
+
+def test_the_seen_subset_is_what_the_metric_would_count(run: Path) -> None:
+    data = write_run_report(run, load_result(run) | {"seeds": load_result(run)["seeds"][:1]})
+    rows = examples()
+    seen = entity_surfaces(rows[::2])
+    gold = predicted = right = 0
+    for sentence in read_predictions(run / "seed-1" / "predictions.test.jsonl"):
+        of_gold, of_predicted = (
+            {entity for entity in side if entity.surface_key(sentence.words) in seen}
+            for side in (sentence.gold, sentence.predicted)
+        )
+        gold, predicted, right = gold + len(of_gold), predicted + len(of_predicted), right + len(of_gold & of_predicted)
+    row = next(row for row in data["subsets"] if row["group"] == "seen")
+    assert (row["support"], row["predicted"]) == (gold, predicted)
+    assert row["f"]["mean"] == pytest.approx(200 * right / (gold + predicted), abs=0.006)
+
+
+def test_the_table_of_all_runs(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    other = run.with_name("span")
+    make_run(other, [make_seed(other, 1, examples())], unit="span", reported=REPORTED)
+    (run.with_name("begun")).mkdir()
+    (run.with_name("begun") / "recipe.yaml").write_text("dataset: fruit\n", "utf-8")
+    assert report.main([str(tmp_path / "runs"), "--out", str(tmp_path / "reports")]) == 0
+    printed = capsys.readouterr().out
+    assert f"{run.with_name('begun').resolve()}: not finished, left out" in printed
+    rows = json.loads((tmp_path / "reports" / "results.json").read_text("utf-8"))["runs"]
+    assert [row["target"] for row in rows] == ["span", "word"]
+    assert [(row["n_ok"], row["n_collapsed"]) for row in rows] == [(1, 0), (2, 1)]
+    assert rows[0]["published"] == {"pre": 92.31, "rec": 93.45, "f": 92.88}
+    assert rows[1]["delta_f"] == pytest.approx(rows[1]["scores"]["f"]["mean"] - 93.24, abs=0.006)
+    markdown = (tmp_path / "reports" / "results.md").read_text("utf-8")
+    assert "ok and collapsed" in markdown and "1 (+1 try)" in markdown and markdown.strip() in printed
+    assert r"\toprule" in (tmp_path / "reports" / "results.tex").read_text("utf-8")
+    assert (other / "report.md").is_file()
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_runs_are_found_below_any_folder(run: Path, depth: int) -> None:
+    (run / "seed-1" / "recipe.yaml").write_text("{}", "utf-8")
+    (run / "best").symlink_to(run / "seed-1")
+    folder = [run, run.parent, run.parent.parent][depth]
+    assert find_runs([folder, run]) == ([run.resolve()], [])
+
+
+def test_comparison(run: Path, capsys: pytest.CaptureFixture) -> None:
+    better = run.with_name("better")
+    make_run(better, [make_seed(better, seed, examples(), quality=0.98) for seed in (1, 2, 3, 4)])
+    assert report.main(["--compare", str(run), str(better), "--resamples", "500"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    pairs = [load_result(better)["seeds"][n]["test"]["f"] - load_result(run)["seeds"][n]["test"]["f"] for n in (0, 1)]
+    found = re.fullmatch(r"60 sentences, 2 seed pairs: seed 1 (\S+), seed 2 (\S+)", lines[2])
+    assert list(map(float, found.groups())) == pytest.approx(pairs, abs=0.021)  # result.json is rounded, this is not
+    assert float(lines[4].removeprefix("delta F1 (B - A)")) == pytest.approx(sum(pairs) / 2, abs=0.021)
+    assert any(line.startswith("p, randomisation        0.00") or "< 0.002" in line for line in lines)
+    assert f"{run}: left out: seed 3 collapsed" in lines
+    assert f"{better}: left out: seed 3 ok, seed 4 ok" in lines
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows[:-1], "ends after 59 sentences, .* does not. Expected the same sentences"),
+        (
+            lambda rows: [Example(("other", *rows[0].words[1:]), rows[0].entities), *rows[1:]],
+            ":1: words '.* differ from 'other",
+        ),
+        (lambda rows: [*rows[:-1], Example(rows[-1].words, ())], ":60: gold .* differ from"),
+    ],
+)
+def test_runs_on_other_sentences_are_not_compared(run: Path, change: Any, message: str, capsys: Any) -> None:
+    rows = examples()
+    rows[-1] = Example(rows[-1].words, (Entity.from_flat("DISH", [0, 1]),))
+    for name, of_run in (("a", rows), ("b", change(rows))):
+        make_run(run.with_name(name), [make_seed(run.with_name(name), 1, of_run)])
+    assert report.main(["--compare", str(run.with_name("a")), str(run.with_name("b"))]) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_errors_of_use(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert report.main([str(tmp_path / "nowhere")]) == 2
+    assert "nowhere: no such folder. Expected a run folder" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert report.main([str(tmp_path / "empty")]) == 2
+    assert "holds no run" in capsys.readouterr().err
+    alone = run.with_name("alone")
+    make_run(alone, [make_seed(alone, 7, examples())])
+    assert report.main(["--compare", str(run), str(alone)]) == 2
+    assert "no seed in common that is ok" in capsys.readouterr().err
+    (alone / "result.json").unlink()
+    assert report.main([str(alone), "--out", str(tmp_path / "out")]) == 2
+    assert "not finished, no result.json" in capsys.readouterr().err
+    for wrong in ([], [str(run), "--compare", str(run), str(run)], [str(run), "--resamples", "0"]):
+        with pytest.raises(SystemExit, match="2"):
+            report.main(wrong)
+
+
+@pytest.mark.parametrize(
+    "line", ["{", "[]", '{"raw_words": []}', '{"raw_words": [], "gold": [{"type": 1}], "pred": []}']
+)
+def test_a_broken_line_is_named(run: Path, line: str) -> None:
+    path = run / "seed-1" / "predictions.test.jsonl"
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+    with pytest.raises(
+        DataFormatError, match=r"predictions.test.jsonl:61: no judged sentence .*Expected an object with"
+    ):
+        list(read_predictions(path))
+
+
+def test_a_broken_result_is_named(tmp_path: Path) -> None:
+    for content, message in (("{", "no JSON"), ("[]", "no list of seeds"), ('{"seeds": 3}', "no list of seeds")):
+        (tmp_path / "result.json").write_text(content, "utf-8")
+        with pytest.raises(DataFormatError, match=message):
+            load_result(tmp_path)
+
+
+def test_the_file_of_another_run_is_noted(run: Path) -> None:
+    make_seed(run, 1, examples(), quality=0.3)
+    data = write_run_report(run, load_result(run))
+    assert any(note.startswith("Seed 1: the file of predictions gives F1") for note in data["notes"])

@@ -7,6 +7,7 @@ from typing import Any
 
 from config import Recipe
 from data.bundle import LoadedCorpus
+from data.fingerprints import compare
 from data.pipe import PipeReport
 from data.statistics import SplitStatistics, corpus_notes
 from evaluation.report import split_table
@@ -32,7 +33,8 @@ def check_text(
 ) -> str:
     """The tables of all splits and the notes below them; ``rows`` is what ``formulation`` made of the corpus."""
     parts = [_table(split, corpus, statistics[split], formulation.reports[split]) for split in corpus.examples]
-    notes = [*corpus.notes, *corpus_notes(statistics), *_limit_notes(recipe, rows), *formulation.notes]
+    verdict = compare(recipe.dataset, statistics) if recipe.data.limit is None else []
+    notes = [*verdict, *corpus.notes, *corpus_notes(statistics), *_limit_notes(recipe, rows), *formulation.notes]
     title = f"{recipe.dataset}: {recipe.kind.value}, target type {recipe.codec.unit.value}, {recipe.backbone}"
     return "\n\n".join([title, *parts, *(["\n".join(f"note: {note}" for note in notes)] if notes else [])])
 

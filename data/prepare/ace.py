@@ -1,0 +1,139 @@
+"""ACE 2004 and ACE 2005 (LDC2005T09, LDC2006T06): ``.sgm`` texts and ``.apf.xml`` stand-off annotation.
+
+The entities are the full extents of the entity mentions, with the type of their entity; values, times, relations and
+events are no part of the task. The text is what stands inside of ``<TEXT>``; sentences do not reach over its tags.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+from data.prepare.request import Request, Tally, progress, read_raw
+from data.prepare.splitting import assign, need_lists, plain_name
+from data.prepare.text import Mention, best_reading, build_examples, sentence_words
+from data.schema import Example
+from errors import DataFormatError
+
+__all__ = ["ace", "read_ace_document"]
+
+_TAG = re.compile(r"<[^<>]*>")
+_ESCAPE = re.compile(r"&(?:amp|lt|gt|quot|apos|#\d+);")
+_FILLER = "\x1f"  # white space that no text has: keeps the length of an escaped character
+_ANNOTATION = ".apf.xml"
+_STAGES = ("timex2norm", "adj")  # ACE 2005 has every document in several stages of annotation
+
+
+def ace(request: Request, tally: Tally) -> dict[str, list[Example]]:
+    """Every document that the lists name.
+
+    Raises:
+        ConfigError: no lists of documents.
+        DataFormatError: a document is missing or cannot be read.
+    """
+    lists = need_lists(request.splits, "ACE")
+    files = _files(request.raw, tally)
+    splits = assign(dict.fromkeys(files), lists, tally, request.raw)
+    result: dict[str, list[Example]] = {}
+    for split, names in splits.items():
+        result[split] = []
+        for number, name in enumerate(progress(names, f"{split} documents")):
+            text, parts, mentions = read_ace_document(files[name], tally)
+            sentences = sentence_words(text, parts, lines=bool(request.lines))
+            first, last = (parts[0][0], parts[-1][1]) if parts else (0, 0)
+            inside = []
+            for mention in mentions:
+                if first <= mention.fragments[0][0] and mention.fragments[0][1] <= last:
+                    inside.append(mention)
+                else:
+                    tally.add("annotation outside of <TEXT> (headline, date, slug), left out", mention.place)
+            result[split] += build_examples(text, sentences, inside, number, tally, across=request.across)
+    return result
+
+
+def read_ace_document(path: Path, tally: Tally) -> tuple[str, list[tuple[int, int]], list[Mention]]:
+    """The text without tags, the stretches of it inside ``<TEXT>``, and the entity mentions of an ``.apf.xml`` file.
+
+    Raises:
+        DataFormatError: there is no text file, the XML cannot be read, or an offset is no number.
+    """
+    source = path.with_name(path.name.removesuffix(_ANNOTATION) + ".sgm")
+    raw = read_raw(source)
+    mentions = list(_mentions(path))
+    # Offsets count an escaped character as it is written or as one, a CRLF as two or as one: the mentions tell.
+    readings = [raw, *([raw.replace("\r\n", "\n")] if "\r" in raw else [])]
+    ways = [_pad, _unescape] if "&" in raw else [_unescape]
+    marked = [_strip_tags(reading, way) for way in ways for reading in readings]
+    text = best_reading([text for text, _ in marked], mentions, tally)
+    return text, next(parts for other, parts in marked if other is text), mentions
+
+
+def _files(root: Path, tally: Tally) -> dict[str, Path]:
+    """Document -> annotation; of several stages of annotation the last."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(root.rglob("*" + _ANNOTATION)):
+        if {"Arabic", "Chinese"} & set(path.relative_to(root).parts):
+            continue
+        found.setdefault(plain_name(path.name), []).append(path)
+    if not found:
+        raise DataFormatError(
+            f"{root}: no *{_ANNOTATION} file below it. Expected the LDC release with data/English/... Set --raw."
+        )
+    result = {}
+    for name, paths in found.items():
+        ranked = sorted(paths, key=lambda path: [stage not in path.parts for stage in _STAGES])
+        result[name] = ranked[0]
+        if len(paths) > 1:
+            tally.add(f"document in several stages of annotation, {ranked[0].parent.name} taken", name)
+    return result
+
+
+def _mentions(path: Path) -> Iterator[Mention]:
+    try:
+        tree = ElementTree.parse(path)
+    except (ElementTree.ParseError, OSError) as error:
+        raise DataFormatError(f"{path}: cannot be read ({error}). Expected an APF annotation in XML.") from None
+    for entity in tree.iter("entity"):
+        label = entity.get("TYPE", "")
+        for mention in entity.iter("entity_mention"):
+            extent = mention.find("extent/charseq")
+            name = mention.get("ID", "?")
+            start, end = (extent.get("START", ""), extent.get("END", "")) if extent is not None else ("", "")
+            if not (label and start.isdecimal() and end.isdecimal()):
+                raise DataFormatError(
+                    f"{path}: mention {name} has type {label!r} and extent {start!r}..{end!r}. Expected a TYPE and an "
+                    "<extent> with a <charseq START=... END=...>. Mend the file."
+                )
+            place = f"{path.name}:{name}"
+            yield Mention(label, ((int(start), int(end) + 1),), place, "".join(extent.itertext()))
+
+
+def _strip_tags(raw: str, unescape: Callable[[re.Match[str]], str]) -> tuple[str, list[tuple[int, int]]]:
+    """The text between the tags, its escapes undone, and where it has the stretches inside ``<TEXT>``."""
+    pieces: list[str] = []
+    parts: list[tuple[int, int]] = []
+    at = length = 0
+    inside = False
+    for match in _TAG.finditer(raw):
+        piece = _ESCAPE.sub(unescape, raw[at : match.start()])  # after the tags: &lt; begins none
+        pieces.append(piece)
+        if inside and piece.strip():
+            parts.append((length, length + len(piece)))
+        length += len(piece)
+        at = match.end()
+        name = match.group().strip("<>/ ").split(" ")[0].upper()
+        if name == "TEXT":
+            inside = not match.group().startswith("</")
+    pieces.append(_ESCAPE.sub(unescape, raw[at:]))
+    return "".join(pieces), parts
+
+
+def _pad(match: re.Match[str]) -> str:
+    return _unescape(match) + _FILLER * (len(match.group()) - 1)
+
+
+def _unescape(match: re.Match[str]) -> str:
+    return html.unescape(match.group())

@@ -1,0 +1,120 @@
+"""What every kind of source shares: the request, the tally of what happened, reading a raw file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from data.loaders import LoadReport
+from errors import DataFormatError
+
+__all__ = ["SPLITS", "HubColumns", "Request", "Tally", "progress", "read_raw"]
+
+SPLITS = ("train", "dev", "test")
+N_PLACES = 5  # how many places are named per reason
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class HubColumns:
+    """Where a Hugging Face dataset keeps what we need.
+
+    Args:
+        config: the dataset's configuration, if it has several.
+        words: column of words.
+        tags: column of BIO tags of these words.
+        text: column of raw text, instead of words.
+        spans: column of spans, instead of tags: of words if there are words, of characters if there is text.
+        inclusive: the spans end at their last word or character, not behind it.
+        splits: our split -> the dataset's.
+    """
+
+    config: str | None = None
+    words: str | None = None
+    tags: str | None = None
+    text: str | None = None
+    spans: str | None = None
+    inclusive: bool = False
+    splits: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    Args:
+        raw: the distributor's folder; of a Hugging Face dataset also its name.
+        splits: file or folder with the documents of every split.
+        labels: keep only these; None keeps what the source does by default, an empty tuple all.
+        across: ``drop`` annotations that reach over a sentence end, or ``join`` the sentences.
+        lines: every line end of a raw text ends a sentence; None leaves it to the source.
+        new_testament: OntoNotes: keep the pivot text.
+        hub: columns of a Hugging Face dataset.
+    """
+
+    raw: Path
+    splits: Path | None = None
+    labels: tuple[str, ...] | None = None
+    across: str = "drop"
+    lines: bool | None = None
+    new_testament: bool = False
+    hub: HubColumns = HubColumns()
+
+
+class Tally:
+    """What was changed, repaired or left out, counted by reason, with the first places of each."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.places: dict[str, list[str]] = {}
+
+    def add(self, reason: str, place: str, count: int = 1) -> None:
+        """Count ``reason``; ``place`` is a file and what helps to find it there."""
+        self.counts[reason] += count
+        places = self.places.setdefault(reason, [])
+        if len(places) < N_PLACES and place not in places:
+            places.append(place)
+
+    def add_report(self, report: LoadReport) -> None:
+        """Take over what a loader counted."""
+        for reason, count in report.counts.items():
+            self.add(reason, report.places[reason][0], count)
+            for place in report.places[reason][1:]:
+                self.add(reason, place, 0)
+
+    def lines(self) -> list[str]:
+        """One line of text per reason, the most frequent first."""
+        texts = []
+        for reason, count in self.counts.most_common():
+            places = self.places[reason]
+            more = ", ..." if len(places) == N_PLACES < count else ""
+            texts.append(f"{count:,} x {reason} ({', '.join(places)}{more})")
+        return texts
+
+
+def read_raw(path: Path) -> str:
+    """The text of a UTF-8 file with its line ends as they are, since offsets count them.
+
+    Raises:
+        DataFormatError: the file cannot be opened or is not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataFormatError(f"{path}: cannot be read ({error.strerror}). Expected a text file.") from None
+    except UnicodeDecodeError as error:
+        raise DataFormatError(
+            f"{path}: byte 0x{error.object[error.start]:02x} at offset {error.start} is not UTF-8. Expected UTF-8. "
+            "Convert the file, e.g. with iconv -f latin1 -t utf-8."
+        ) from None
+
+
+def progress(items: Iterable[_Item], unit: str) -> Iterable[_Item]:
+    """The items, with a bar on standard error where that is a terminal."""
+    return tqdm(items, unit=f" {unit}", disable=None, leave=False)

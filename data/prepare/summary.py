@@ -1,0 +1,105 @@
+"""The last step of a preparation: write the splits, read them back with our loaders, and describe them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.fingerprints import compare
+from data.loaders import LoaderOptions
+from data.prepare.request import SPLITS, Tally
+from data.prepare.writing import FORMATS, write_split
+from data.schema import Example
+from data.splits import SplitRules
+from data.statistics import corpus_notes, corpus_statistics
+from errors import DataFormatError
+from evaluation.report import split_table
+from files import write_json
+
+if TYPE_CHECKING:
+    from data.bundle import LoadedCorpus
+
+__all__ = ["write_and_describe"]
+
+_DEV_EVERY, _DEV_SHARE = 4, 10  # genia's published run: every 4th training sentence, until dev has a tenth of them
+
+
+def write_and_describe(
+    folder: Path, dataset: str, loader: str, splits: Mapping[str, Sequence[Example]], tally: Tally, start: float
+) -> str:
+    """Write the splits and a ``prepare.json`` with what was counted; returns what to print.
+
+    Args:
+        folder: where the files go.
+        dataset: name of the recipe whose published counts are compared.
+        loader: of the format.
+        splits: the examples; where dev is missing, it is taken from train as ``genia``'s recipe does.
+        tally: what was counted so far.
+        start: when the preparation began (``time.perf_counter``).
+
+    Raises:
+        DataFormatError: a split is empty, cannot be written, or does not read back as it was.
+    """
+    for split, examples in splits.items():
+        if not examples:
+            raise DataFormatError(f"{split}: no sentences came out. Expected at least one. Check --raw and --splits.")
+    _check_folder(folder, [split + FORMATS[loader] for split in splits])
+    files = {split: write_split(folder, split, loader, examples, tally) for split, examples in splits.items()}
+    seconds = max(time.perf_counter() - start, 1e-9)
+    corpus = _read_back(loader, files, splits)
+    statistics = corpus_statistics(corpus.examples)
+    verdict = compare(dataset, statistics)
+    names = {split: path.name for split, path in files.items()}
+    record = {"dataset": dataset, "loader": loader, "files": names, "counted": dict(tally.counts)}
+    write_json(folder / "prepare.json", record | {"places": tally.places, "verdict": verdict})
+    reports = {split: corpus.reports[split].lines() if split in corpus.reports else [] for split in statistics}
+    parts = [split_table(split, stats.to_dict(), changes=reports[split]) for split, stats in statistics.items()]
+    parts.append("\n  ".join(["counted while preparing:", *(tally.lines() or ["nothing"])]))
+    notes = [f"note: {note}" for note in corpus.notes + corpus_notes(statistics)]
+    n_sentences = sum(map(len, splits.values()))
+    speed = f"{n_sentences:,} sentences in {seconds:.1f} s ({n_sentences / seconds:,.0f} a second) -> {folder}"
+    return "\n\n".join([*parts, "\n".join([*notes, *verdict, speed])])
+
+
+def _check_folder(folder: Path, names: Sequence[str]) -> None:
+    """A file that stays beside the new ones would be read as a split of this corpus."""
+    if not folder.is_dir():
+        return
+    others = sorted(path.name for path in folder.iterdir() if path.stem in SPLITS and path.name not in names)
+    if others:
+        raise DataFormatError(
+            f"{folder}: {', '.join(others)} of an earlier preparation. Expected an empty folder, or the files that "
+            f"will be written ({', '.join(names)}). Choose another --out, or remove them."
+        )
+
+
+def _read_back(loader: str, files: Mapping[str, Path], splits: Mapping[str, Sequence[Example]]) -> LoadedCorpus:
+    """The corpus as training will read it; before that, a check that nothing was lost."""
+    from data.bundle import load_bundle  # late: fastNLP takes seconds, which --help should not cost
+
+    whole = load_bundle(None, loader, LoaderOptions(max_words=None), files=files)
+    _check_read_back(whole.examples, splits)
+    rules = SplitRules()
+    if "dev" not in splits:
+        rules = SplitRules(dev_every=_DEV_EVERY, dev_size=max(1, len(splits["train"]) // _DEV_SHARE))
+    return load_bundle(None, loader, LoaderOptions(), rules, files=files)
+
+
+def _check_read_back(found: Mapping[str, Sequence[Example]], written: Mapping[str, Sequence[Example]]) -> None:
+    """The files hold as many sentences, words and entities as went into them, in the same places."""
+    for split, examples in written.items():
+        rows = found[split]
+        if len(rows) != len(examples):
+            raise DataFormatError(
+                f"{split}: {len(examples)} sentences were written but {len(rows)} read back. Expected the same. A "
+                "sentence may consist of the word -DOCSTART- or the like: mend the source."
+            )
+        for number, (row, example) in enumerate(zip(rows, examples, strict=True), 1):
+            same = [entity.segments for entity in row.entities] == [entity.segments for entity in example.entities]
+            if len(row.words) != len(example.words) or not same:
+                raise DataFormatError(
+                    f"{split}, sentence {number}: {' '.join(example.words)[:60]!r} reads back with other words or "
+                    "entities. Expected the same. Mend the source, or report it."
+                )

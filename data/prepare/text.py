@@ -1,0 +1,206 @@
+"""Raw text with character annotations -> sentences of words with entities: one rule-based way for every source.
+
+Words: a run of letters and digits; numbers keep their inner points and commas (``3.5``), abbreviations their points
+(``U.S.``), a clitic stands alone (``'s``, ``n't``); a run of the same sign is one word (``...``);
+every other sign is a word. Sentences end behind ``. ! ?`` and closing signs if white space and something that can begin
+a sentence follow, not behind common abbreviations and initials; at empty lines; and, if asked, at every line end. No
+annotation decides where words and sentences end, since new text has none; ``across="join"`` is the exception.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from data.prepare.request import Tally
+from data.schema import Entity, Example, Segment, merge_segments, sort_entities
+
+__all__ = ["Mention", "best_reading", "build_examples", "sentence_words", "words_in"]
+
+Span = tuple[int, int]
+
+_WORD = re.compile(
+    r"""
+      (?:[^\W\d_]\.){2,}                # U.S., e.g.
+    | \d+(?:[.,]\d+)*                   # 3.5, 1,000
+      (?:[^\W\d_][^\W_]*)?              # 5mg, 20th
+    | [^\W\d_]+(?=n['’]t\b) | n['’]t\b   # ca|n't
+    | ['’](?:s|m|d|re|ve|ll)\b          # it|'s
+    | [^\W_]+                           # letters and digits
+    | ([^\w\s]|_)\1*                    # signs; equal ones together
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+# A run of signs is taken whole (possessive), so that a failed look-ahead costs no second try from inside of it.
+_END = re.compile(r"""(?<![.!?])[.!?]++["'”’)\]}»]*+(?=\s+["'“‘(\[{«]*+[^\W_a-zß-öø-ÿ])""")
+_BREAK = re.compile(r"\n[^\S\n]*(?:\n|$)|\r\n?[^\S\n]*\r")
+_LINE = re.compile(r"[\r\n]")
+_ABBREVIATIONS = frozenset(
+    [
+        "mr", "mrs", "ms", "dr", "prof", "gen", "gov", "sen", "rep", "lt", "col", "sgt", "capt", "maj",
+        "cmdr", "adm", "rev", "hon", "st", "mt", "jr", "sr", "vs", "fig", "figs", "eq", "ref", "refs", "al",
+        "cf", "eg", "ie", "approx", "dept", "est", "inc", "ltd", "co", "corp", "jan", "feb", "mar", "apr",
+        "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "a.m", "p.m", "e.g", "i.e", "u.s",
+    ]
+)
+_LONGEST = max(map(len, _ABBREVIATIONS)) + 4  # with opening signs before it
+
+
+class Mention(NamedTuple):
+    """An annotation on characters.
+
+    Args:
+        label: its type.
+        fragments: ``(start, end)`` of every part, ends exclusive.
+        place: where it stands, for the tally.
+        text: what the annotation says it covers; empty if it does not say.
+    """
+
+    label: str
+    fragments: tuple[Span, ...]
+    place: str
+    text: str = ""
+
+
+def words_in(text: str, start: int = 0, end: int | None = None) -> list[Span]:
+    """Where the words of a text are.
+
+    >>> text = "Didn't the U.S. team's 3.5 mg/day..."
+    >>> [text[start:end] for start, end in words_in(text)]
+    ['Did', "n't", 'the', 'U.S.', 'team', "'s", '3.5', 'mg', '/', 'day', '...']
+    """
+    return [match.span() for match in _WORD.finditer(text, start, len(text) if end is None else end)]
+
+
+def sentence_words(text: str, parts: Iterable[Span] | None = None, *, lines: bool = False) -> list[list[Span]]:
+    """The words of every sentence.
+
+    Args:
+        text: all of it.
+        parts: the stretches to read; sentences never reach over their ends. None: the whole text.
+        lines: every line end ends a sentence as well.
+    """
+    sentences = []
+    for first, last in [(0, len(text))] if parts is None else parts:
+        cuts = {match.end() for match in (_LINE if lines else _BREAK).finditer(text, first, last)}
+        cuts |= {match.end() for match in _END.finditer(text, first, last) if not _is_abbreviation(match)}
+        start = first
+        for cut in [*sorted(cuts), last]:
+            words = words_in(text, start, cut)
+            start = cut
+            if words:
+                sentences.append(words)
+    return sentences
+
+
+def build_examples(
+    text: str,
+    sentences: Sequence[Sequence[Span]],
+    mentions: Iterable[Mention],
+    document: int,
+    tally: Tally,
+    *,
+    across: str = "drop",
+) -> list[Example]:
+    """Examples of a document: annotations on characters become entities on words.
+
+    Offsets inside words are widened to whole words; fragments that overlap or touch are united; duplicates are counted
+    once; what holds no word, or lies in several sentences (``across="drop"``), is dropped. All of it is counted.
+
+    Args:
+        text: the document.
+        sentences: the words of every sentence, ascending; text between them is no part of the data.
+        mentions: its annotations.
+        document: its number.
+        tally: where changes are counted.
+        across: ``drop`` annotations that reach over a sentence end, or ``join`` these sentences.
+    """
+    words = [span for sentence in sentences for span in sentence]
+    firsts = [0]  # of every sentence its first word, and one past the last word of all
+    for sentence in sentences:
+        firsts.append(firsts[-1] + len(sentence))
+    found = [(mention, _segments(mention, words, tally)) for mention in mentions]
+    if across == "join":
+        firsts = _joined(firsts, found, tally)
+    entities: list[dict[Entity, None]] = [{} for _ in firsts[1:]]
+    for mention, segments in found:
+        if not segments:
+            continue
+        row = bisect_right(firsts, segments[0].start) - 1
+        if segments[-1].end > firsts[row + 1]:
+            tally.add("annotation that reaches over a sentence end, dropped", mention.place)
+            continue
+        base = firsts[row]
+        entity = Entity(mention.label, tuple(Segment(start - base, end - base) for start, end in segments))
+        if entity in entities[row]:
+            tally.add("annotation that is there twice, counted once", mention.place)
+        entities[row][entity] = None
+    surfaces = [text[start:end] for start, end in words]
+    bounds = zip(firsts[:-1], firsts[1:], entities, strict=True)
+    return [Example(tuple(surfaces[a:b]), sort_entities(row), document) for a, b, row in bounds]
+
+
+def best_reading(readings: Sequence[str], mentions: Sequence[Mention], tally: Tally) -> str:
+    """The reading of a text in which most annotations cover what they say; those that do not are counted.
+
+    Distributors count line ends and escaped characters in more than one way; the annotations tell which one it was.
+    """
+    wrong = [[mention for mention in mentions if not _covers(text, mention)] for text in readings]
+    best = min(range(len(readings)), key=lambda index: len(wrong[index]))
+    for mention in wrong[best]:
+        tally.add("annotation whose text is not that at its offsets, offsets taken", mention.place)
+    return readings[best]
+
+
+def _covers(text: str, mention: Mention) -> bool:
+    covered = "".join(text[start:end] for start, end in mention.fragments)
+    return not mention.text or "".join(covered.split()) == "".join(mention.text.split())
+
+
+def _segments(mention: Mention, words: Sequence[Span], tally: Tally) -> tuple[Segment, ...]:
+    """The words that a mention covers; empty if it cannot be used."""
+    segments = []
+    fragments = sorted(mention.fragments)
+    if any(right[0] < left[1] for left, right in pairwise(fragments)):
+        tally.add("annotation with overlapping fragments, united", mention.place)
+    widened = False
+    for start, end in fragments:
+        first = bisect_right(words, start, key=lambda word: word[1])
+        last = bisect_left(words, end, key=lambda word: word[0])
+        if first >= last:
+            tally.add("annotation with a fragment that holds no word, dropped", mention.place)
+            return ()
+        widened |= words[first][0] < start or words[last - 1][1] > end
+        segments.append(Segment(first, last))
+    if widened:
+        tally.add("annotation that begins or ends inside a word, widened to the word", mention.place)
+    merged = merge_segments(segments)
+    if len(merged) < len(segments):
+        tally.add("annotation with fragments that touch as words, united", mention.place)
+    return merged
+
+
+def _joined(firsts: list[int], found: Sequence[tuple[Mention, tuple[Segment, ...]]], tally: Tally) -> list[int]:
+    """The first words of the sentences, without those that an annotation reaches over."""
+    crossed: set[int] = set()
+    for mention, segments in found:
+        if segments:
+            low, high = bisect_right(firsts, segments[0].start), bisect_left(firsts, segments[-1].end)
+            if low < high:
+                crossed.update(firsts[low:high])
+                tally.add("annotation that reaches over a sentence end, sentences joined", mention.place)
+    return [first for first in firsts if first not in crossed]
+
+
+def _is_abbreviation(match: re.Match[str]) -> bool:
+    """Whether the point belongs to the word before it: ``Dr. Lee``, ``J. Lee``, ``No. 5``."""
+    if match.group() != ".":
+        return False
+    before = match.string[max(0, match.start() - _LONGEST) : match.start()].split(" ")[-1].split("\n")[-1]
+    word = before.lstrip("\"'“‘([{«")
+    follows = match.string[match.end() : match.end() + 2].strip()
+    is_number = word.casefold() == "no" and follows.isdecimal()
+    return is_number or word.casefold() in _ABBREVIATIONS or (len(word) == 1 and word.isupper())

@@ -1,0 +1,126 @@
+"""Examples -> the three file formats of docs/own_data.md."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby, pairwise
+from pathlib import Path
+
+from data.prepare.request import Tally
+from data.schema import Entity, Example
+from errors import DataFormatError
+from files import replace_file
+
+__all__ = ["FORMATS", "write_split"]
+
+_BLANK = re.compile(r"[ \t\r\n\0]")
+_BAD_LABEL = re.compile(r"[\s|,;]|^[0-9]+$|[,;|/+&][BI]-")
+DOCSTART = "-DOCSTART-"
+
+#: Loader -> file ending.
+FORMATS = {"conll": ".txt", "nested": ".jsonlines", "discontinuous": ".txt"}
+
+
+def write_split(folder: Path, split: str, loader: str, examples: Sequence[Example], tally: Tally) -> Path:
+    """Write a split for a loader and return its file.
+
+    White space inside words, which columns and three-line records cannot hold, becomes ``_``; so does a word that is
+    empty. Signs in labels that would not read back become ``_`` as well. Both are counted.
+
+    Args:
+        folder: where the file goes; it is replaced in one step.
+        split: its name, and that of the file.
+        loader: a key of ``FORMATS``.
+        examples: the sentences, in order; those of a document together.
+        tally: where changes are counted.
+
+    Raises:
+        DataFormatError: entities that the format cannot hold, or text that UTF-8 cannot hold.
+    """
+    path = folder / (split + FORMATS[loader])
+    numbered = enumerate(examples, 1)
+    clean = [_clean(example, f"{split}, sentence {number}", loader, tally) for number, example in numbered]
+    with replace_file(path) as file:
+        for text in _WRITERS[loader](clean, path):
+            try:
+                file.write(text.encode("utf-8"))
+            except UnicodeEncodeError as error:
+                raise DataFormatError(
+                    f"{path}: {text[max(0, error.start - 20) : error.end]!r} holds half of a surrogate pair. Expected "
+                    "text that UTF-8 can hold. Mend the source."
+                ) from None
+    return path
+
+
+def _clean(example: Example, place: str, loader: str, tally: Tally) -> Example:
+    words, entities = example.words, example.entities
+    if "" in words or (loader != "nested" and any(_BLANK.search(word) for word in words)):
+        tally.add("word that is empty or has white space inside, written with '_'", place)
+        words = tuple((word if loader == "nested" else _BLANK.sub("_", word)) or "_" for word in words)
+    if any(_BAD_LABEL.search(entity.label) for entity in entities):
+        tally.add("label with signs that do not read back, written with '_'", place)
+        entities = tuple(Entity(_plain_label(entity.label), entity.segments) for entity in entities)
+    return replace(example, words=words, entities=entities)
+
+
+def _plain_label(label: str) -> str:
+    plain = re.sub(r"[\s|,;/+&]+", "_", label)
+    return f"_{plain}" if plain.isdigit() else plain
+
+
+def _columns(examples: Sequence[Example], path: Path) -> Iterator[str]:
+    """``word TAG`` lines; ``-DOCSTART-`` before every document."""
+    document = None
+    for number, example in enumerate(examples, 1):
+        if example.document is not None and example.document != document:
+            document = example.document
+            yield f"{DOCSTART} O\n\n"
+        tags = ["O"] * len(example.words)
+        for left, right in pairwise(example.entities):
+            if right.start < left.end:
+                _refuse(path, number, "nested or overlapping", "nested")
+        for entity in example.entities:
+            if entity.is_discontinuous:
+                _refuse(path, number, "discontinuous", "discontinuous")
+            tags[entity.start] = f"B-{entity.label}"
+            tags[entity.start + 1 : entity.end] = [f"I-{entity.label}"] * (entity.end - entity.start - 1)
+        yield "".join(f"{word} {tag}\n" for word, tag in zip(example.words, tags, strict=True)) + "\n"
+
+
+def _json_documents(examples: Sequence[Example], path: Path) -> Iterator[str]:
+    """One JSON object a document; sentences without one are a document each."""
+    numbered = enumerate(examples, 1)
+    for _, rows in groupby(numbered, key=lambda pair: pair[0] if pair[1].document is None else (pair[1].document,)):
+        sentences, ners = [], []
+        for number, example in rows:
+            if any(entity.is_discontinuous for entity in example.entities):
+                _refuse(path, number, "discontinuous", "discontinuous")
+            sentences.append(example.words)
+            ners.append([[entity.start, entity.end - 1, entity.label] for entity in example.entities])
+        yield json.dumps({"ners": ners, "sentences": sentences}, ensure_ascii=False) + "\n"
+
+
+def _records(examples: Sequence[Example], _: Path) -> Iterator[str]:
+    """Three lines a sentence: words, mentions, nothing."""
+    for example in examples:
+        mentions = (
+            f"{','.join(f'{start},{end - 1}' for start, end in entity.segments)} {entity.label}"
+            for entity in example.entities
+        )
+        yield f"{' '.join(example.words)}\n{'|'.join(mentions)}\n\n"
+
+
+_WRITERS: dict[str, Callable[[Sequence[Example], Path], Iterable[str]]] = {
+    "conll": _columns,
+    "nested": _json_documents,
+    "discontinuous": _records,
+}
+
+
+def _refuse(path: Path, number: int, what: str, loader: str) -> None:
+    raise DataFormatError(
+        f"{path}: sentence {number} has {what} entities. Expected what this format holds. Write the format {loader!r}."
+    )

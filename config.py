@@ -143,6 +143,7 @@ class TrainingConfig:
     on_collapse: OnCollapse = OnCollapse.stop  # restart: again, with another data order and a lower learning rate
     restarts: int = 2  # times at most
     restart_lr_factor: float = 0.5  # of the attempt before
+    track: list[str] = field(default_factory=list)  # further records: tensorboard, wandb, codecarbon
     bf16: bool = False
     device: str = "auto"  # cpu, cuda, cuda:1 ...; auto takes a GPU if there is one
     num_workers: int = 0

@@ -34,6 +34,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", metavar="N", help="one run each, averaged")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="seeds trained at once")
     parser.add_argument("--on_collapse", choices=["stop", "restart"], help="of a seed that collapses")
+    parser.add_argument("--track", nargs="+", choices=["tensorboard", "wandb", "codecarbon"], help="further records")
     parser.add_argument("--limit", type=int, help="only the first N sentences of every split")
     parser.add_argument("--run_name", help="names the run folder; repeating a command continues its run")
     parser.add_argument("--runs_dir", type=Path, default=Path("runs"))
@@ -66,7 +67,8 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
             )
         path = None
     flags: dict[str, Any] = {"kind": options.kind, "backbone": options.backbone, "seeds": options.seeds}
-    flags |= {"data.root": options.data_root, "data.limit": options.limit, "training.on_collapse": options.on_collapse}
+    flags |= {"data.root": options.data_root, "data.limit": options.limit}
+    flags |= {"training.on_collapse": options.on_collapse, "training.track": options.track}
     if path is None or not options.recipe:
         flags |= {"dataset": options.dataset_name, "formulation": options.formulation}
     overrides = [f"seeds=[{text[5:]}]" if text.startswith("seed=") else text for text in options.overrides]

@@ -29,6 +29,7 @@ from training.results import seed_result
 from training.runs import RunFolder
 from training.samplers import LoaderConfig, build_loader
 from training.state import seed_everything
+from training.trackers import build_trackers, read_emissions
 from training.trainer import fit
 
 # isort: split
@@ -87,6 +88,8 @@ def run_seed(recipe: Recipe, run: RunFolder, seed: int, corpus: LoadedCorpus | N
             logger.info("seed %d again, attempt %d, learning rate %g", seed, attempt.number + 1, attempt.lr)
             fitted = attempt.fit()
         result = seed_result(seed, fitted) | {"attempts": run.attempts(seed), "malformed": attempt.malformed(fitted)}
+        if emissions := read_emissions(folder):
+            result["emissions"] = emissions
         run.finish_seed(seed, result, recipe_yaml(recipe))
     return result
 
@@ -121,7 +124,8 @@ class _Attempt:
         settings = yaml.safe_load(recipe_yaml(self.recipe)) | {"seed": self.seed, "attempt": self.number}
         memory = self.folder / (f"fitlog-{self.number}.txt" if self.number else "fitlog.txt")
         config = _fit_config(self.recipe, self.order_seed, self.number)
-        return fit(self.job, config, [FitlogCallback(_LOGS, settings, memory)])
+        trackers = build_trackers(self.recipe.training.track, self.folder, settings)
+        return fit(self.job, config, [FitlogCallback(_LOGS, settings, memory), *trackers])
 
     def record(self, fitted: FitResult) -> dict[str, Any]:
         """What is kept of an attempt that collapsed."""

@@ -27,6 +27,7 @@ FREE_KEYS = (
     "training.num_workers",
     "training.on_collapse",
     "training.restarts",
+    "training.track",
     "batching.eval_size",
 )
 

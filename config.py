@@ -110,9 +110,25 @@ class DataConfig:
     cache: bool = True
 
 
+class Order(Enum):
+    """In which order the entities of a sentence are written."""
+
+    position = "position"
+    shuffled = "shuffled"
+
+
+class LabelWords(Enum):
+    """What initialises a label's embedding."""
+
+    words = "words"
+    tags = "tags"
+
+
 @dataclass(frozen=True)
 class CodecConfig:
     unit: Unit = Unit.word
+    order: Order = Order.position  # shuffled: one that looks random, to see what the order is good for
+    label_words: LabelWords = LabelWords.words  # those under `labels`, or the tags as they are
 
 
 @dataclass(frozen=True)
@@ -331,6 +347,8 @@ def _impossible(recipe: Recipe) -> Iterator[str]:
             yield f"model.{key} is {share}. Expected a share from 0 to below 1."
     if not recipe.seeds or len(set(recipe.seeds)) != len(recipe.seeds) or min(recipe.seeds, default=0) < 0:
         yield f"seeds is {recipe.seeds}. Expected one or more different numbers from 0 on."
+    if recipe.codec.order is Order.shuffled and recipe.is_reference:
+        yield "codec.order is shuffled with compat: reference, which keeps the order of the file. Expected one of them."
     if (recipe.data.dev_every is None) != (recipe.data.dev_size is None):
         yield "data.dev_every and data.dev_size belong together. Expected both or neither."
 

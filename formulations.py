@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import patches  # noqa: F401  before fastNLP
-from config import Recipe, recipe_yaml
+from config import Order, Recipe, recipe_yaml
 from data.alignment import WordTokenizer
 from data.batching import collate_pointer
 from data.bundle import LoadedCorpus
@@ -79,7 +79,8 @@ class PointerFormulation:
             tokenizer, max_pieces = self.backbone.tokenizer, self.backbone.max_positions
         asked = [limit for limit in (max_pieces, recipe.data.max_pieces) if limit is not None]
         self.word_tokenizer = WordTokenizer(tokenizer, compat=recipe.is_reference, label_words=labels.words)
-        self.codec = PointerCodec(PointerVocab(labels.tags), recipe.codec.unit.value, compat=recipe.is_reference)
+        vocab, codec = PointerVocab(labels.tags), recipe.codec
+        self.codec = PointerCodec(vocab, codec.unit.value, compat=recipe.is_reference, order=codec.order.value)
         config = PipeConfig(
             on_too_long=recipe.data.on_too_long.value,
             max_pieces=min(asked, default=None),
@@ -131,6 +132,7 @@ class PointerTask(nn.Module):
     def __init__(self, model: PointerModel, codec: PointerCodec, generation: GenerationConfig) -> None:
         super().__init__()
         self.model, self.codec, self.generation = model, codec, generation
+        self.is_ordered = codec.order == "position"  # else another order of the same entities is as good
         n_labels = len(codec.vocab.labels)
         self.constraint: AnyPiece | PointerConstraint = AnyPiece(n_labels)
         if generation.constrained:
@@ -174,7 +176,7 @@ class PointerTask(nn.Module):
             entities=decoded.entities,
             scores=[math.exp(score) for score in scores],
             rejected=[(reject.reason, reject.key) for reject in decoded.rejected],
-            exact=None if gold is None else _until_end(symbols) == _until_end(gold),
+            exact=_until_end(symbols) == _until_end(gold) if gold is not None and self.is_ordered else None,
         )
 
 
@@ -188,6 +190,7 @@ def generation_config(recipe: Recipe) -> GenerationConfig:
         length_penalty=settings.length_penalty,
         repetition_penalty=settings.repetition_penalty,
         constrained=bool(settings.constrained),
+        ordered=recipe.codec.order is Order.position,
         structure=recipe.kind.value,
         compat=recipe.is_reference,
     )

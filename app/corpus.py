@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from config import Kind, Recipe, corpus_folder
+from config import Kind, LabelWords, Recipe, corpus_folder
 from data.bundle import LoadedCorpus, SplitRules, load_bundle
 from data.demo import write_demo
 from data.labels import LabelSet
@@ -64,7 +64,10 @@ def check_corpus(recipe: Recipe, corpus: LoadedCorpus) -> tuple[LoadedCorpus, La
 
 def label_set(recipe: Recipe, corpus: LoadedCorpus) -> LabelSet:
     """The labels of all splits, sorted; in compat mode as the reference numbers them."""
-    labels = LabelSet.collect(corpus.examples.values(), recipe.labels, first_seen_order=recipe.is_reference)
+    words = recipe.labels
+    if recipe.codec.label_words is LabelWords.tags:
+        words = {tag: tag.lower() for tag in recipe.labels}  # the mapping still fixes the order in compat mode
+    labels = LabelSet.collect(corpus.examples.values(), words, first_seen_order=recipe.is_reference)
     if not len(labels):
         raise DataFormatError(
             f"{recipe.dataset}: no entity in any split. Expected at least one label to learn. "

@@ -126,9 +126,10 @@ class PointerPipe:
 
     def _settings(self) -> dict[str, Any]:
         """Everything besides the data that decides about an encoded split."""
+        codec = self.codec
         return {
             "tokenizer": self.word_tokenizer.fingerprint,
-            "codec": [CODEC_VERSION, self.codec.unit, list(self.codec.vocab.labels), self.codec.compat],
+            "codec": [CODEC_VERSION, codec.unit, list(codec.vocab.labels), codec.compat, codec.order],
             "limits": [self.config.on_too_long, self.config.max_pieces, self.config.max_symbols],
         }
 

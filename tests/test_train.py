@@ -145,6 +145,34 @@ def test_every_target_type_trains_on_both_backbones(workplace: Path, unit: str, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "codec.order=shuffled",
+        "codec.label_words=tags",
+        "model.decoder_type=none",
+        "model.decoder_type=avg_score",
+        "model.encoder_mlp=false",
+        "generation.num_beams=4",
+        "generation.constrained=false",
+    ],
+)
+def test_every_ablation_of_the_paper_is_one_key(workplace: Path, setting: str) -> None:
+    corpus = write_corpus(workplace / "d", dict.fromkeys(("train", "dev", "test"), THREE_LINES * 4))
+    arguments = ["--dataset_name", "d", "--kind", "discontinuous", "--data_root", corpus, "--run_name", "r", *SMALL]
+    recipe = workplace / "recipe.yaml"
+    recipe.write_text("{dataset: d, kind: discontinuous, labels: {ADR: adverse reaction}, training: {epochs: 1}}\n")
+    assert run("--recipe", recipe, *arguments, setting) == 0
+    result = json.loads((workplace / "runs" / "d" / "r" / "result.json").read_text())
+    assert result["seeds"][0]["test"]["support"] == 8
+    labels = load_model(workplace / "runs" / "d" / "r" / "best").labels
+    assert labels.words == (("adr",) if "tags" in setting else ("adverse reaction",))
+    malformed = result["seeds"][0]["malformed"]
+    assert malformed["constrained"]["rejected"] == {}
+    assert set(malformed["unconstrained"]) == {"f", "predicted", "rejected"}
+
+
+@pytest.mark.slow
 def test_compat_mode_runs_from_the_command_line(workplace: Path) -> None:
     corpus = write_corpus(workplace / "n", dict.fromkeys(("train", "dev", "test"), NESTED), "jsonlines")
     arguments = [

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from typing import Literal, NamedTuple
+from zlib import crc32
 
 from data.codecs.symbols import BOS, EOS, PointerVocab
 from data.schema import Entity, Segment
@@ -14,6 +15,7 @@ from errors import ConfigError
 __all__ = ["BOS", "EOS", "Decoded", "PointerCodec", "PointerVocab", "Reject", "Target"]
 
 Unit = Literal["word", "span", "bpe", "span_bpe"]
+Order = Literal["position", "shuffled"]
 #: Goes into cache names: raise it whenever the same input gets another target.
 CODEC_VERSION = 2
 
@@ -71,6 +73,8 @@ class PointerCodec:
         unit: what a pointer points at.
         compat: the reference's target (order and duplicates as given) and its reading: without EOS the last symbol is
             lost, and segments that touch or overlap stay an entity with these segments.
+        order: ``position``, the canonical order, or ``shuffled``, one that looks random but is always the same: what
+            the order is good for (not in compat mode, which keeps that of the file).
 
     >>> codec = PointerCodec(PointerVocab(("LOC",)), "word")
     >>> target = codec.encode([Entity.from_flat("LOC", [0, 1, 2, 3])], bounds=[1, 3, 4, 6])
@@ -78,13 +82,14 @@ class PointerCodec:
     ([0, 4, 7, 2, 1], [0, 1, 2, 3])
     """
 
-    def __init__(self, vocab: PointerVocab, unit: Unit, *, compat: bool = False) -> None:
+    def __init__(self, vocab: PointerVocab, unit: Unit, *, compat: bool = False, order: Order = "position") -> None:
         writers = {"word": _write_words, "span": _write_ends, "bpe": _write_pieces, "span_bpe": _write_end_pieces}
         if unit not in writers:
             raise ConfigError(f"codec.unit: {unit!r}. Expected one of {list(writers)}.")
         self.vocab = vocab
         self.unit = unit
         self.compat = compat
+        self.order = order
         self._write: Callable[[Entity, Sequence[int]], Iterable[int]] = writers[unit]
 
     def encode(self, entities: Sequence[Entity], bounds: Sequence[int]) -> Target:
@@ -103,6 +108,8 @@ class PointerCodec:
         groups = [[*(shift + piece for piece in write(e, bounds)), label_id(e.label)] for e in entities]
         if not self.compat and len(groups) > 1:
             keys = [(e.start, e.end, group) for e, group in zip(entities, groups, strict=True)]
+            if self.order == "shuffled":
+                keys = [(crc32(repr(group).encode()), 0, group) for group in groups]
             groups = [group for _, _, group in sorted(keys)]
         return Target([BOS, *chain.from_iterable(groups), EOS], groups)
 

@@ -100,6 +100,18 @@ def test_default_order_is_start_then_end_and_repetitions_go() -> None:
     assert decoded.entities == [entity("DRUG", 0, 1), entity("SIGN", 0, 2), entity("PART", 1, 2)]
 
 
+def test_a_shuffled_order_is_always_the_same_and_another_one() -> None:
+    sentences = [[entity("DRUG", start, start + 1), entity("SIGN", start + 1, start + 3)] for start in range(0, 3)]
+    codec = PointerCodec(VOCAB, "word", order="shuffled")
+    targets = [codec.encode(sentence, BOUNDS) for sentence in sentences]
+    assert targets == [codec.encode(sentence[::-1], BOUNDS) for sentence in sentences]
+    sorted_groups = [PointerCodec(VOCAB, "word").encode(sentence, BOUNDS).groups for sentence in sentences]
+    assert [sorted(target.groups) for target in targets] == [sorted(groups) for groups in sorted_groups]
+    assert [target.groups for target in targets] != sorted_groups
+    for target, sentence in zip(targets, sentences, strict=True):
+        assert set(codec.decode(target.symbols, BOUNDS).entities) == set(sentence)
+
+
 def test_no_entities() -> None:
     codec = PointerCodec(VOCAB, "word")
     assert codec.encode([], BOUNDS).symbols == [BOS, EOS]

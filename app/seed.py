@@ -121,7 +121,7 @@ class _Attempt:
     def fit(self) -> FitResult:
         """Train, or continue the training."""
         self.job = self._job()
-        settings = yaml.safe_load(recipe_yaml(self.recipe)) | {"seed": self.seed, "attempt": self.number}
+        settings = {"seed": self.seed, "attempt": self.number} | yaml.safe_load(recipe_yaml(self.recipe))
         memory = self.folder / (f"fitlog-{self.number}.txt" if self.number else "fitlog.txt")
         config = _fit_config(self.recipe, self.order_seed, self.number)
         trackers = build_trackers(self.recipe.training.track, self.folder, settings)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from data.schema import Entity, Segment
+from app.prediction_files import JudgedSentence, read_predictions
+from data.schema import Entity
 from evaluation.report import score_table
 from evaluation.terminal import Style, render_sentence
 
 __all__ = ["run_summary", "sample_sentences"]
 
-_N_SAMPLES = 5
+_LONGEST_SAMPLE = 40  # words
 _SHOWN = (("dev_f", "dev F1"), ("test_f", "test F1"), ("test_strict_f", "test strict F1"), ("test_em", "test exact"))
 
 
@@ -30,8 +30,7 @@ def run_summary(result: Mapping[str, Any]) -> str:
 
 def sample_sentences(predictions: Path, style: Style) -> str:
     """A few sentences of a ``predictions.<split>.jsonl`` with their entities marked, of every structure if possible."""
-    rows = list(_pick(predictions))
-    drawn = [render_sentence(words, found, style, gold=gold) for words, found, gold in rows]
+    drawn = [render_sentence(row.words, row.predicted, style, gold=row.gold) for row in _pick(predictions)]
     return "\n\n".join(drawn)
 
 
@@ -63,33 +62,22 @@ def _reported(reported: Mapping[str, Any]) -> list[str]:
     return ["reported: " + "; ".join(f"{name} {values}" for name, values in reported.items())]
 
 
-def _pick(path: Path) -> Iterator[tuple[list[str], list[Entity], list[Entity]]]:
+def _pick(path: Path) -> Iterator[JudgedSentence]:
     """Sentences that differ in what they show: discontinuous, nested, several entities, an error."""
-    with path.open(encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
     wanted = (
-        lambda row: any(len(entity["spans"]) > 1 for entity in row["gold"]),
-        lambda row: _overlaps(row["gold"]),
-        lambda row: len(row["gold"]) > 2,
-        lambda row: _keys(row["gold"]) != _keys(row["pred"]),
-        lambda row: bool(row["gold"]),
+        lambda row: any(entity.is_discontinuous for entity in row.gold),
+        lambda row: _overlaps(row.gold),
+        lambda row: len(row.gold) > 2,
+        lambda row: set(row.gold) != set(row.predicted),
+        lambda row: bool(row.gold),
     )
-    chosen: list[dict[str, Any]] = []
+    rows = [row for row in read_predictions(path) if len(row.words) <= _LONGEST_SAMPLE]
+    chosen: list[JudgedSentence] = []
     for is_wanted in wanted:
-        fresh = (row for row in rows if row not in chosen and len(row["raw_words"]) <= 40 and is_wanted(row))
-        chosen += islice(fresh, 1)
-    for row in chosen[:_N_SAMPLES]:
-        yield row["raw_words"], [_entity(item) for item in row["pred"]], [_entity(item) for item in row["gold"]]
+        chosen += islice((row for row in rows if row not in chosen and is_wanted(row)), 1)
+    yield from chosen
 
 
-def _entity(item: Mapping[str, Any]) -> Entity:
-    return Entity(item["type"], tuple(Segment(*span) for span in item["spans"]))
-
-
-def _keys(items: list[dict[str, Any]]) -> set[Entity]:
-    return {_entity(item) for item in items}
-
-
-def _overlaps(items: list[dict[str, Any]]) -> bool:
-    words = [index for item in items for index in _entity(item).word_indices()]
+def _overlaps(entities: list[Entity]) -> bool:
+    words = [index for entity in entities for index in entity.word_indices()]
     return len(set(words)) < len(words)

@@ -1,4 +1,4 @@
-"""Several seeds, each in a process of its own: one after another, or some at a time with one overview."""
+"""Seeds or experiments, each in a process of its own: one after another, or some at a time with one overview."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import torch
 from rich.console import Console
@@ -21,6 +22,8 @@ from rich.live import Live
 from rich.table import Table
 
 __all__ = ["Outcome", "Place", "places", "run_all"]
+
+Key = TypeVar("Key", int, str)
 
 _LAST_LINES = 15
 _REDRAW_SECONDS = 0.5
@@ -72,36 +75,50 @@ def places(n_parallel: int) -> list[Place]:
     return [Place({"OMP_NUM_THREADS": str(share)}, frozenset(part) if has_affinity else None) for part in parts]
 
 
-def run_all(commands: Mapping[int, Sequence[str]], n_parallel: int = 1) -> Iterator[tuple[int, Outcome]]:
-    """Run one command per seed and give each seed with its outcome as it ends.
+def run_all(
+    commands: Mapping[Key, Sequence[str]],
+    n_parallel: int = 1,
+    *,
+    what: str = "seed",
+    outputs: Mapping[Key, Path] | None = None,
+) -> Iterator[tuple[Key, Outcome]]:
+    """Run one command per seed or experiment and give each with its outcome as it ends.
 
     One at a time, a process has the terminal for itself. Several at a time are listened to: in a terminal a table shows
-    what each said last, elsewhere its lines come with the seed before them. A caller that stops listening, or Ctrl-C,
+    what each said last, elsewhere its lines come with its name before them. A caller that stops listening, or Ctrl-C,
     stops them all.
 
     Args:
-        commands: by seed, in the order in which they begin.
+        commands: by number or name, in the order in which they begin.
         n_parallel: how many run at once.
+        what: what a command is, in messages.
+        outputs: files for all that the processes write, replaced at their start; they are then listened to even if
+            they run one at a time.
     """
-    if n_parallel == 1:
-        for seed, command in commands.items():
+    if n_parallel == 1 and outputs is None:
+        for key, command in commands.items():
             with _stopping([process := subprocess.Popen(command)]):
                 code = process.wait()
-            yield seed, Outcome(code)
+            yield key, Outcome(code)
         return
-    yield from _Parallel(commands, n_parallel).run()
+    yield from _Parallel(commands, n_parallel, what, outputs or {}).run()
 
 
-class _Parallel:
-    def __init__(self, commands: Mapping[int, Sequence[str]], n_parallel: int) -> None:
+class _Parallel(Generic[Key]):
+    def __init__(
+        self, commands: Mapping[Key, Sequence[str]], n_parallel: int, what: str, outputs: Mapping[Key, Path]
+    ) -> None:
         self.waiting = dict(commands)
-        self.places = places(n_parallel)
-        self.children: dict[int, _Child] = {}
+        self.what = what
+        self.outputs = outputs
+        # One alone may have all there is, as if it had been started by hand.
+        self.places = places(n_parallel) if n_parallel > 1 else [Place({})]
+        self.children: dict[Key, _Child] = {}
         self.shown = dict.fromkeys(commands, "waits")
-        self.messages: SimpleQueue[tuple[int, str | None]] = SimpleQueue()
+        self.messages: SimpleQueue[tuple[Key, str | None]] = SimpleQueue()
         self.console = Console(stderr=True)
 
-    def run(self) -> Iterator[tuple[int, Outcome]]:
+    def run(self) -> Iterator[tuple[Key, Outcome]]:
         processes: list[subprocess.Popen[str]] = []
         with self._overview() as overview, _stopping(processes):
             while self.waiting or self.children:
@@ -114,13 +131,15 @@ class _Parallel:
                     yield ended
 
     def _start(self) -> subprocess.Popen[str]:
-        seed = next(iter(self.waiting))
+        key = next(iter(self.waiting))
         taken = {child.place for child in self.children.values()}
         number = next(number for number in range(len(self.places)) if number not in taken)
         place = self.places[number]
+        output = _open(self.outputs[key]) if key in self.outputs else None
         process = subprocess.Popen(
-            self.waiting.pop(seed),
+            self.waiting.pop(key),
             env=os.environ | place.environment,
+            stdout=output,
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
@@ -129,33 +148,37 @@ class _Parallel:
         if place.cores is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.sched_setaffinity(process.pid, place.cores)
-        self.children[seed] = _Child(process, number)
-        self.shown[seed] = "starts"
-        Thread(target=self._read, args=(seed, process), daemon=True).start()
+        self.children[key] = _Child(process, number)
+        self.shown[key] = "starts"
+        Thread(target=self._read, args=(key, process, output), daemon=True).start()
         return process
 
-    def _read(self, seed: int, process: subprocess.Popen[str]) -> None:
-        for line in process.stderr:
-            self.messages.put((seed, line.rstrip()))
-        self.messages.put((seed, None))
+    def _read(self, key: Key, process: subprocess.Popen[str], output: BinaryIO | None) -> None:
+        with output or contextlib.nullcontext():
+            for line in process.stderr:
+                if output is not None:
+                    with contextlib.suppress(OSError):  # a full disk; the process must still be listened to
+                        output.write(line.encode())
+                self.messages.put((key, line.rstrip()))
+        self.messages.put((key, None))
 
-    def _listen(self) -> tuple[int, Outcome] | None:
-        """Take in one message; the seed and its outcome if it was the last one."""
+    def _listen(self) -> tuple[Key, Outcome] | None:
+        """Take in one message; the key and its outcome if it was the last one."""
         try:
-            seed, line = self.messages.get(timeout=_REDRAW_SECONDS)
+            key, line = self.messages.get(timeout=_REDRAW_SECONDS)
         except Empty:
             return None
-        child = self.children[seed]
+        child = self.children[key]
         if line is None:
             outcome = Outcome(child.process.wait(), next((line for line in reversed(child.last_lines) if line), ""))
-            del self.children[seed]
-            self.shown[seed] = "done" if outcome.code == 0 else outcome.reason
-            return seed, outcome
+            del self.children[key]
+            self.shown[key] = "done" if outcome.code == 0 else outcome.reason
+            return key, outcome
         child.last_lines.append(line)
         if line:
-            self.shown[seed] = line
+            self.shown[key] = line
             if not self.console.is_terminal:
-                print(f"seed {seed}: {line}", file=sys.stderr, flush=True)
+                print(f"{self.what} {key}: {line}", file=sys.stderr, flush=True)
         return None
 
     @contextlib.contextmanager
@@ -168,11 +191,21 @@ class _Parallel:
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False)
-        table.add_column("seed", justify="right")
+        table.add_column(self.what, justify="right")
         table.add_column("last message", no_wrap=True, overflow="ellipsis")
-        for seed, text in self.shown.items():
-            table.add_row(str(seed), text)
+        fits = len(self.shown) < self.console.height - 2
+        for key in self.shown if fits else self.children:
+            table.add_row(str(key), self.shown[key])
+        if not fits:
+            n_ended = len(self.shown) - len(self.waiting) - len(self.children)
+            table.add_row("", f"{n_ended} ended, {len(self.waiting)} wait")
         return table
+
+
+def _open(path: Path) -> BinaryIO:
+    """Unbuffered, so that what the process writes and what is written for it come in the right order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("wb", buffering=0)
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ def locked(folder: Path) -> Iterator[None]:
     except Timeout:
         raise ConfigError(
             f"{folder}: in use by {_read(holder) or 'another process'}. Expected one process at a time on a run. "
-            "Wait for it or stop it, or choose another --run_name."
+            "Wait for it or stop it, or choose another name (--run_name)."
         ) from None
     try:
         if before := _read(holder):

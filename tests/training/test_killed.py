@@ -170,7 +170,7 @@ def test_a_second_process_is_refused_and_a_stale_lock_is_not(tmp_path, caplog) -
     holder.start()
     while not (tmp_path / "held").exists():
         time.sleep(0.01)
-    in_use = rf"run: in use by process {holder.pid} on .* choose another --run_name"
+    in_use = rf"run: in use by process {holder.pid} on .* choose another name"
     with pytest.raises(ConfigError, match=in_use), locked(folder):
         raise AssertionError("both hold it")
     os.kill(holder.pid, signal.SIGKILL)

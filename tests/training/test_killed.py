@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from fastNLP import Callback
 
 from errors import ConfigError
-from tests.training.toy import Losses, ToyTask, toy_job
+from tests.training.toy import ToyTask, toy_job
 from training.fitlog_run import FitlogCallback
 from training.job import FitConfig
 from training.lock import locked
@@ -39,16 +40,31 @@ def train(folder: Path, stop: tuple[str, int] | None = None, room: int | None = 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
     seed_everything(99)
-    losses = Losses([])
-    task = losses.record(ToyTask())
+    task = ToyTask()
     job = toy_job(task, folder=folder / "seed-1", save=lambda path: torch.save(task.state_dict(), path / "weights.pt"))
     record = FitlogCallback(folder / "logs", {"lr": 0.05}, folder / "seed-1" / "fitlog.txt")
     with locked(folder / "seed-1"):
-        result = fit(job, FitConfig(epochs=EPOCHS, device="cpu"), [record])
+        result = fit(job, FitConfig(epochs=EPOCHS, device="cpu"), [record, EveryStep(folder / "steps.txt")])
     history = [{name: value for name, value in row.items() if "seconds" not in name} for row in result.history]
-    end = {"history": history, "scores": result.scores, "best": result.best_epoch, "last": losses.values[-1]}
+    end = {"history": history, "scores": result.scores, "best": result.best_epoch}
     torch.save(task.state_dict(), folder / "end.pt")
     (folder / "end.json").write_text(json.dumps(end))
+
+
+class EveryStep(Callback):
+    """Writes number, loss and learning rate of every step, also of those that are repeated later."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path, self.loss = path, 0.0
+
+    def on_before_backward(self, trainer, outputs) -> None:
+        self.loss = outputs["loss"].item()
+
+    def on_after_optimizers_step(self, trainer, optimizers) -> None:
+        rate = trainer.driver.optimizers[0].param_groups[0]["lr"]
+        with self.path.open("a") as file:
+            file.write(f"{trainer.optimizer_step} {self.loss!r} {rate!r}\n")
 
 
 def die_at(name: str, number: int) -> None:
@@ -87,9 +103,10 @@ def outcome(folder: Path) -> dict:
         {name: value.tolist() for name, value in torch.load(path, weights_only=True).items()}
         for path in (folder / "end.pt", folder / "seed-1" / "best" / "weights.pt")
     ]
+    steps = sorted(set((folder / "steps.txt").read_text().splitlines()))
     files = {path.name for path in (folder / "seed-1").rglob("*")}
     return {"end": json.loads((folder / "end.json").read_text()), "curves": curves, "predictions": predictions} | {
-        "weights": weights, "files": files,
+        "weights": weights, "files": files, "steps": steps,
     }  # fmt: skip
 
 
@@ -101,6 +118,7 @@ def whole(tmp_path_factory) -> tuple[dict, float]:
     begun_at = time.monotonic()
     assert run(folder / "second") == 0
     assert outcome(folder / "first") == outcome(folder / "second")
+    assert len(outcome(folder / "second")["steps"]) == 6 * EPOCHS
     return outcome(folder / "second"), time.monotonic() - begun_at
 
 

@@ -3,26 +3,38 @@
 import re
 import shlex
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import report
+import sweep
 import train
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def shown_commands() -> list[tuple[str, str]]:
-    """(page, command) of every line that calls train.py."""
+def shown_commands(program: str) -> list[tuple[str, str]]:
+    """(page, command) of every line that calls a program."""
     lines = [(page.name, line.strip()) for page in PAGES for line in page.read_text(encoding="utf-8").splitlines()]
-    return [(page, re.split(r"\s{3,}", line)[0]) for page, line in lines if re.match(r"(\S*/)?python train\.py", line)]
+    called = re.compile(rf"(\S*/)?python {re.escape(program)}\b")
+    return [(page, re.split(r"\s{3,}", line)[0]) for page, line in lines if called.match(line)]
 
 
 def test_commands_are_found() -> None:
-    assert len(shown_commands()) >= 9
+    assert len(shown_commands("train.py")) >= 9
+    assert len(shown_commands("report.py")) >= 4
+    assert len(shown_commands("sweep.py")) >= 4
 
 
-@pytest.mark.parametrize(("page", "command"), shown_commands())
+@pytest.mark.parametrize("program", [report, sweep])
+def test_commands_of_other_programs_are_understood(program: ModuleType) -> None:
+    for _, command in shown_commands(f"{program.__name__}.py"):
+        program.parse(shlex.split(command)[2:])
+
+
+@pytest.mark.parametrize(("page", "command"), shown_commands("train.py"))
 def test_every_shown_command_is_understood(page: str, command: str) -> None:
     """The command line parses and its recipe resolves; what the commands do is tested in test_train.py."""
     _, _, *arguments = shlex.split(command)

@@ -98,6 +98,9 @@ class PointerModel(nn.Module):
         self.register_buffer("score_rows", torch.tensor(frame + list(scored)))
         self.head_dropout = nn.Dropout(self.config.dropout)
         self.encoder_mlp = self._build_mlp() if self.config.has_mlp else None
+        if self.encoder_mlp is None and initialise and backbone.is_fresh and backbone.output_scale == 1.0:
+            # Two normalised states of an untrained network meet: as in attention, their product is divided by sqrt(H).
+            backbone.output_scale = backbone.hidden_size**-0.5
 
     def _add_label_rows(self, words: Sequence[str], token_ids: Sequence[int] | None) -> list[int]:
         backbone, tokenizer = self.backbone, self.backbone.tokenizer

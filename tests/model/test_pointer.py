@@ -326,3 +326,14 @@ def test_word_dropout_hides_whole_words_in_training_only(make_model, make_batch)
     tensors = batch.src_tokens, batch.src_seq_len, batch.tgt_tokens, None, first
     assert not torch.equal(model.train()(*tensors)["logits"], model(*tensors)["logits"])
     assert torch.equal(model.eval()(*tensors)["logits"], model(*tensors)["logits"])
+
+
+@SPECS
+@pytest.mark.parametrize("decoder_type", DECODER_TYPES)
+@pytest.mark.parametrize("encoder_mlp", [True, False])
+def test_an_untrained_model_guesses(spec: str, decoder_type: str, encoder_mlp: bool, make_model, make_batch) -> None:
+    model = make_model(spec, PointerConfig(decoder_type=decoder_type, encoder_mlp=encoder_mlp, dropout=0.0))
+    batch = make_batch(model, 8)
+    output = model(*batch)
+    n_legal = (output["logits"][:, 0] > LOWEST).sum(1).float().log().mean().item()
+    assert abs(output["loss"].item() - n_legal) < 2.0

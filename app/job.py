@@ -98,13 +98,14 @@ def train_seed(recipe: Recipe, path: Path, seed: int) -> None:
 
 def _run_processes(recipe: Recipe, run: RunFolder, commands: Mapping[int, Sequence[str]], n_parallel: int) -> int:
     n_failed = 0
-    for seed, outcome in run_all(commands, min(n_parallel, len(commands) or 1)):
-        if outcome.code in (_USAGE, _INTERRUPTED):
-            raise SystemExit(outcome.code)  # the process has said why
-        if outcome.code:
-            n_failed += 1
-            logger.error("seed %d failed: %s", seed, outcome.reason)
-            run.finish_seed(seed, failed_result(seed, outcome.reason), recipe_yaml(recipe))
+    with contextlib.closing(run_all(commands, min(n_parallel, len(commands) or 1))) as ended:
+        for seed, outcome in ended:
+            if outcome.code in (_USAGE, _INTERRUPTED):
+                raise SystemExit(outcome.code)  # the process has said why
+            if outcome.code:
+                n_failed += 1
+                logger.error("seed %d failed: %s", seed, outcome.reason)
+                run.finish_seed(seed, failed_result(seed, outcome.reason), recipe_yaml(recipe))
     return n_failed
 
 

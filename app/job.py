@@ -81,7 +81,7 @@ def train_seeds(recipe: Recipe, run: RunFolder, command: Sequence[str], n_parall
         for seed in recipe.seeds:
             if seed not in waiting:
                 logger.info("seed %d is finished: %s", seed, run.seed(seed) / "result.json")
-        if len(recipe.seeds) > 1:
+        if len(recipe.seeds) > 1 and waiting:
             check_corpus(recipe, open_corpus(recipe))  # rather one error here than one from every process
             commands = {seed: [*command, "--only_seed", str(seed)] for seed in waiting}
             return _run_processes(recipe, run, commands, n_parallel)
@@ -98,7 +98,7 @@ def train_seed(recipe: Recipe, path: Path, seed: int) -> None:
 
 def _run_processes(recipe: Recipe, run: RunFolder, commands: Mapping[int, Sequence[str]], n_parallel: int) -> int:
     n_failed = 0
-    with contextlib.closing(run_all(commands, min(n_parallel, len(commands) or 1))) as ended:
+    with contextlib.closing(run_all(commands, min(n_parallel, len(commands)))) as ended:
         for seed, outcome in ended:
             if outcome.code in (_USAGE, _INTERRUPTED):
                 raise SystemExit(outcome.code)  # the process has said why

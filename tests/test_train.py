@@ -15,6 +15,7 @@ from config import load_recipe
 from data.bundle import examples_of, to_bundle
 from data.loaders import LOADERS, LoaderOptions
 from errors import DataFormatError
+from formulations import generation_config
 from model.checkpoint import load_model
 
 # isort: split
@@ -167,6 +168,8 @@ def test_every_ablation_of_the_paper_is_one_key(workplace: Path, setting: str) -
     assert result["seeds"][0]["test"]["support"] == 8
     labels = load_model(workplace / "runs" / "d" / "r" / "best").labels
     assert labels.words == (("adr",) if "tags" in setting else ("adverse reaction",))
+    search = generation_config(load_recipe(workplace / "runs" / "d" / "r" / "recipe.yaml"))
+    assert search.ordered == ("shuffled" not in setting), "the constraint would forbid a shuffled order"
     malformed = result["seeds"][0]["malformed"]
     assert malformed["constrained"]["rejected"] == {}
     assert set(malformed["unconstrained"]) == {"f", "predicted", "rejected"}

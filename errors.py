@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["ConfigError", "DataFormatError", "MissingBackendError", "NerError", "SequenceTooLongError"]
+import sys
+from collections.abc import Callable
+
+__all__ = ["ConfigError", "DataFormatError", "MissingBackendError", "NerError", "SequenceTooLongError", "exit_code"]
 
 
 class NerError(Exception):
-    """Base of every error that a user can cause and mend; ``train.py`` prints it without a traceback."""
+    """Base of every error that a user can cause and mend; commands print it without a traceback."""
 
 
 class DataFormatError(NerError):
@@ -23,3 +26,26 @@ class SequenceTooLongError(NerError):
 
 class MissingBackendError(NerError):
     """A backbone, a tokenizer or a device is not available on this machine."""
+
+
+def exit_code(work: Callable[[], int], *, debug: bool, interrupted: str) -> int:
+    """Run a command and tell its errors in one line on standard error.
+
+    Args:
+        work: returns the exit code of a command that comes to its end.
+        debug: let errors pass, with their traceback.
+        interrupted: what is said after Ctrl-C.
+
+    Returns:
+        that of ``work``; 2 for an error of usage or data, 130 for Ctrl-C.
+    """
+    try:
+        return work()
+    except NerError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return 130

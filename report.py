@@ -16,7 +16,7 @@ from app.comparison import compare_runs, comparison_text
 from app.prediction_files import load_result
 from app.results_table import find_runs, results_rows, results_table, write_results
 from app.run_report import write_run_report
-from errors import ConfigError, NerError
+from errors import ConfigError, exit_code
 from evaluation.tables import markdown_table
 
 _RESAMPLES = 10_000
@@ -75,18 +75,16 @@ def compare(first: Path, second: Path, n_resamples: int) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code: 0 done, 2 usage or data error."""
+    """Run a command line; returns the exit code: 0 done, 2 usage or data error, 130 interrupted."""
     options = parse(sys.argv[1:] if argv is None else list(argv))
-    try:
-        if options.compare:
-            compare(*options.compare, options.resamples)
-        else:
-            report(options.runs, options.out)
-    except NerError as error:
-        if options.debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: _run(options), debug=options.debug, interrupted="interrupted")
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.compare:
+        compare(*options.compare, options.resamples)
+    else:
+        report(options.runs, options.out)
     return 0
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import train
 from app.sweep_file import read_sweep
 from app.sweep_plan import Plan, plan_sweep, shown
-from errors import NerError
+from errors import exit_code
 
 _TRAIN = Path(__file__).resolve().with_name("train.py")
 
@@ -78,10 +78,6 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line.
 
@@ -89,18 +85,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         the exit code: 0 done, 1 an experiment failed, 2 an error of usage or of the sweep file, 130 interrupted.
     """
     options = parse(sys.argv[1:] if argv is None else list(argv))
-    try:
-        return run(options)
-    except NerError as error:
-        if options.debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; sweep.md shows what is there; repeat the command to continue", file=sys.stderr)
-        return 130
+    told = "interrupted; sweep.md shows what is there; repeat the command to continue"
+    return exit_code(lambda: run(options), debug=options.debug, interrupted=told)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C: end in order
+    signal.signal(signal.SIGTERM, train.interrupt)  # as Ctrl-C: end in order
     raise SystemExit(main())

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from config import RECIPES, Kind, Recipe, load_recipe, recipe_path, recipe_yaml
-from errors import ConfigError, NerError
+from errors import ConfigError, exit_code
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -94,7 +94,8 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     return 1 if n_failed else 0
 
 
-def _interrupt(*_: object) -> None:
+def interrupt(*_: object) -> None:
+    """A signal handler: end as after Ctrl-C."""
     raise KeyboardInterrupt
 
 
@@ -108,13 +109,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code: 0 done, 2 usage or data error, 130 interrupted, 1 anything else."""
     argv = sys.argv[1:] if argv is None else list(argv)
     options = parse(argv)
+    told = "interrupted; repeat the command to continue"
+    return exit_code(lambda: _run_and_tell(options, argv), debug=options.debug, interrupted=told)
+
+
+def _run_and_tell(options: argparse.Namespace, argv: Sequence[str]) -> int:
+    """What only training can run out of: memory and disk."""
     try:
         return run(options, argv)
-    except NerError as error:
-        if options.debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except (MemoryError, RuntimeError) as error:
         if options.debug or not is_out_of_memory(error):
             raise
@@ -133,11 +135,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    except KeyboardInterrupt:
-        print("interrupted; repeat the command to continue", file=sys.stderr)
-        return 130
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C: end in order
+    signal.signal(signal.SIGTERM, interrupt)  # as Ctrl-C: end in order
     raise SystemExit(main())

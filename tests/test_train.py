@@ -14,7 +14,7 @@ from app.seed import train_bundle
 from config import load_recipe
 from data.bundle import examples_of, to_bundle
 from data.loaders import LOADERS, LoaderOptions
-from errors import DataFormatError
+from errors import DataFormatError, NerError
 from formulations import generation_config
 from model.checkpoint import load_model
 
@@ -361,7 +361,7 @@ def test_entities_that_the_kind_cannot_hold_are_refused(workplace: Path, capsys:
 
 
 def test_debug_shows_the_traceback(workplace: Path) -> None:
-    with pytest.raises(train.NerError):
+    with pytest.raises(NerError):
         run("--dataset_name", "conll2003", "--debug")
 
 

@@ -18,7 +18,7 @@ from data.prepare.request import SPLITS, HubColumns, Request, Tally
 from data.prepare.share import share
 from data.prepare.summary import write_and_describe
 from data.schema import Example
-from errors import ConfigError, DataFormatError, NerError
+from errors import ConfigError, DataFormatError, exit_code
 
 __all__ = ["SOURCES", "Source", "main"]
 
@@ -60,16 +60,12 @@ SOURCES: dict[str, Source] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code: 0 done, 2 usage or data error, 130 interrupted."""
     options = parse(sys.argv[1:] if argv is None else argv)
-    try:
-        print(prepare(options))
-    except NerError as error:
-        if options.debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; nothing half-written is left", file=sys.stderr)
-        return 130
+    told = "interrupted; nothing half-written is left"
+    return exit_code(lambda: _run(options), debug=options.debug, interrupted=told)
+
+
+def _run(options: argparse.Namespace) -> int:
+    print(prepare(options))
     return 0
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +22,7 @@ from data.labels import LabelSet
 from data.pipe import PipeConfig, PipeReport, PointerPipe
 from errors import ConfigError
 from model.checkpoint import load_model, save_model
-from model.generation import AnyPiece, GenerationConfig, Hypotheses, PointerConstraint, search
+from model.generation import AnyPiece, GenerationConfig, Hypothesis, PointerConstraint, Started, search_all
 from model.pointer import PointerConfig, PointerModel
 from model.sources import load_backbone, load_tokenizer
 from training.predictions import Prediction
@@ -51,7 +52,7 @@ class Formulation(Protocol):
         """One batch."""
 
     def build_task(self) -> nn.Module:
-        """The module for the Trainer: ``train_step``, ``evaluate_step`` and ``parameter_groups``."""
+        """The module for the Trainer: ``train_step``, ``evaluate`` and ``parameter_groups``."""
 
     def save(self, folder: Path) -> None:
         """Write the portable model folder."""
@@ -149,35 +150,50 @@ class PointerTask(nn.Module):
         return {"loss": loss, "weight": (batch["tgt_seq_len"] - 1).sum()}
 
     @torch.no_grad()
-    def generate(self, batch: Mapping[str, Any]) -> Hypotheses:
-        """Search the symbols of every sentence of a batch."""
+    def generate(self, batches: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, list[Hypothesis]]]:
+        """Search the symbols of every sentence of many batches; see :func:`model.generation.search_all`."""
+        return search_all(self.model, map(self._started, batches), self.generation)
+
+    def evaluate(self, batches: Iterable[Mapping[str, Any]]) -> Iterator[Prediction]:
+        """Entities of every sentence, each with the probability of its symbols as score, as sentences are done."""
+        waiting: dict[int, tuple] = {}
+        for number, hypotheses in self.generate(_remembered(batches, waiting)):
+            yield self._read(hypotheses[0], *waiting.pop(number))
+
+    def _started(self, batch: Mapping[str, Any]) -> Started:
         src_tokens, src_seq_len = batch["src_tokens"], batch["src_seq_len"]
         lead, tail = self.model.backbone.lead, self.model.backbone.tail
         limits = self.generation.limits(src_seq_len)
-        begin = self.constraint.start(batch["first"], src_seq_len, lead, tail, limits)
-        return search(self.model, self.model.start(src_tokens, src_seq_len), begin, self.generation, limits)
-
-    def evaluate_step(self, batch: Mapping[str, Any]) -> dict[str, list[Prediction]]:
-        """Entities of every sentence of a batch, each with the probability of its symbols as score."""
-        found = self.generate(batch)
-        golds = batch["tgt_tokens"].tolist() if "tgt_tokens" in batch else [None] * len(found.ids)
-        logprobs = found.symbol_logprobs.double().cumsum(dim=1).tolist()
-        rows = zip(found.ids.tolist(), logprobs, golds, batch["bounds"], batch["example_idx"], strict=True)
-        return {"predictions": [self._read(*row) for row in rows]}
+        begin = self.constraint.start(batch["first"], src_seq_len, lead, tail, limits, src_tokens.shape[1])
+        return Started(self.model.start(src_tokens, src_seq_len), begin, limits)
 
     def _read(
-        self, symbols: list[int], logprobs: list[float], gold: list[int] | None, bounds: Sequence[int], example_idx: int
+        self, found: Hypothesis, bounds: Sequence[int], example_idx: int, word_offset: int, gold: list[int] | None
     ) -> Prediction:
-        decoded = self.codec.decode(symbols, bounds)
-        spans = decoded.symbol_spans
-        scores = [logprobs[end - 1] - logprobs[start - 1] for start, end in spans]
+        decoded = self.codec.decode(found.ids, bounds)
+        logprobs = list(accumulate(found.symbol_logprobs))
+        scores = [logprobs[end - 1] - logprobs[start - 1] for start, end in decoded.symbol_spans]
         return Prediction(
             example_idx=example_idx,
             entities=decoded.entities,
             scores=[math.exp(score) for score in scores],
             rejected=[(reject.reason, reject.key) for reject in decoded.rejected],
-            exact=_until_end(symbols) == _until_end(gold) if gold is not None and self.is_ordered else None,
+            exact=_until_end(found.ids) == _until_end(gold) if gold is not None and self.is_ordered else None,
+            word_offset=word_offset,
         )
+
+
+def _remembered(batches: Iterable[Mapping[str, Any]], rows: dict[int, tuple]) -> Iterator[Mapping[str, Any]]:
+    """The batches; of every sentence, ``rows`` gets what its answer has to be read with, by its number."""
+    n_before = 0
+    for batch in batches:
+        size = len(batch["bounds"])
+        golds = batch["tgt_tokens"].tolist() if "tgt_tokens" in batch else [None] * size
+        offsets = batch.get("word_offset") or [0] * size
+        columns = zip(batch["bounds"], batch["example_idx"], offsets, golds, strict=True)
+        rows.update(enumerate(columns, n_before))
+        n_before += size
+        yield batch
 
 
 def generation_config(recipe: Recipe) -> GenerationConfig:

@@ -14,9 +14,10 @@ import torch
 import transformers
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import DynamicCache, EncoderDecoderCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from errors import ConfigError, MissingBackendError, SequenceTooLongError
+from model.stepping import BartStepper, Stepper, T5Stepper
 
 __all__ = ["BACKBONES", "Backbone", "BartBackbone", "T5Backbone", "backbone_class"]
 
@@ -37,6 +38,7 @@ class Backbone(nn.Module):
 
     network_classes: ClassVar[dict[str, str]] = {}
     dropout_fields: ClassVar[tuple[str, ...]] = ()
+    stepper_class: ClassVar[type[Stepper]] = Stepper
 
     def __init__(self, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, is_fresh: bool = False) -> None:
         super().__init__()
@@ -94,26 +96,18 @@ class Backbone(nn.Module):
         """
         self._check_length("source", inputs.shape[1])
         output = self.network.encoder(
-            inputs_embeds=self._inputs(inputs), attention_mask=self.attention_mask(src_mask), return_dict=True
+            inputs_embeds=self.scaled_rows(inputs), attention_mask=self.attention_mask(src_mask), return_dict=True
         )
         return output.last_hidden_state
 
-    def decode(
-        self,
-        inputs: Tensor,
-        target_mask: Tensor | None,
-        memory: Tensor,
-        memory_mask: Tensor,
-        cache: EncoderDecoderCache | None = None,
-    ) -> Tensor:
-        """Run the causal decoder over target steps, all of them or, with a cache, those behind the cached ones.
+    def decode(self, inputs: Tensor, target_mask: Tensor | None, memory: Tensor, memory_mask: Tensor) -> Tensor:
+        """Run the causal decoder over whole targets; :attr:`stepper` runs it symbol by symbol.
 
         Args:
             inputs: (B, T) ids or (B, T, H) rows.
             target_mask: (B, T) bool, True = step that later ones may attend to; None: all.
-            memory: (B, S, H) encoder states. Once the cache holds their keys and values they are not read any more.
+            memory: (B, S, H) encoder states.
             memory_mask: (B, S) bool or the result of :meth:`attention_mask`.
-            cache: from :meth:`new_cache`; grows by T.
 
         Returns:
             (B, T, H) states of the last layer, not yet scaled.
@@ -121,22 +115,29 @@ class Backbone(nn.Module):
         Raises:
             SequenceTooLongError: more target steps than positions.
         """
-        n_cached = cache.get_seq_length() if cache is not None else 0
-        self._check_length("target", n_cached + inputs.shape[1])
-        if target_mask is None and n_cached and inputs.shape[1] == 1:
-            # A lone step may attend to all before it. Said in full, the network need not find it out from a mask of its
-            # own making, which on a GPU waits for the device at every step.
-            target_mask = self.attention_mask(inputs.new_ones((1, n_cached + 1), dtype=torch.bool))
+        self._check_length("target", inputs.shape[1])
         output = self.network.decoder(
-            inputs_embeds=self._inputs(inputs),
+            inputs_embeds=self.scaled_rows(inputs),
             attention_mask=target_mask,
             encoder_hidden_states=memory,
             encoder_attention_mask=self.attention_mask(memory_mask),
-            past_key_values=cache,
-            use_cache=cache is not None,
+            use_cache=False,
             return_dict=True,
         )
         return output.last_hidden_state
+
+    @property
+    def stepper(self) -> Stepper:
+        """What feeds the decoder symbol by symbol."""
+        return self.stepper_class(self.network.decoder)
+
+    def check_room(self, bound: int, ends: Tensor) -> None:
+        """Raise :class:`SequenceTooLongError` if one of the targets, (R,) ``ends`` symbols long, is too long.
+
+        ``bound`` is at least their maximum: as long as that fits, the device need not be asked.
+        """
+        if self.max_positions is not None and bound > self.max_positions:
+            self._check_length("target", int(ends.max()))
 
     def attention_mask(self, mask: Tensor) -> Tensor:
         """What the attention layers take for a (B, S) bool mask: made once, it serves every layer and every step.
@@ -152,10 +153,6 @@ class Backbone(nn.Module):
         dtype = self.embedding.weight.dtype
         return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)
 
-    def new_cache(self) -> EncoderDecoderCache:
-        """An empty cache for :meth:`decode`."""
-        return EncoderDecoderCache(DynamicCache(), DynamicCache())
-
     def resize(self, n_rows: int) -> None:
         """Give the shared embedding ``n_rows`` rows; new ones are drawn as the network draws its own."""
         self.network.resize_token_embeddings(n_rows, mean_resizing=False)
@@ -169,7 +166,8 @@ class Backbone(nn.Module):
         self.network.config.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
-    def _inputs(self, inputs: Tensor) -> Tensor:
+    def scaled_rows(self, inputs: Tensor) -> Tensor:
+        """What encoder and decoder read: (B, T) ids or their rows, (B, T, H), by the scale of the network."""
         rows = inputs if inputs.is_floating_point() else self.embed(inputs)
         return rows if self.embedding_scale == 1.0 else rows * self.embedding_scale
 
@@ -187,6 +185,7 @@ class BartBackbone(Backbone):
 
     network_classes: ClassVar[dict[str, str]] = {"bart": "BartModel"}
     dropout_fields: ClassVar[tuple[str, ...]] = ("dropout", "attention_dropout", "activation_dropout")
+    stepper_class = BartStepper
 
     def __init__(self, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, is_fresh: bool = False) -> None:
         super().__init__(network, tokenizer, is_fresh=is_fresh)
@@ -204,6 +203,7 @@ class T5Backbone(Backbone):
 
     network_classes: ClassVar[dict[str, str]] = {"t5": "T5Model", "mt5": "MT5Model"}
     dropout_fields: ClassVar[tuple[str, ...]] = ("dropout_rate",)
+    stepper_class = T5Stepper
 
     def __init__(self, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, is_fresh: bool = False) -> None:
         super().__init__(network, tokenizer, is_fresh=is_fresh)

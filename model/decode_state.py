@@ -1,4 +1,4 @@
-"""What a decoder carries from symbol to symbol."""
+"""What a decoder carries from symbol to symbol, for sentences that come and go."""
 
 from __future__ import annotations
 
@@ -6,65 +6,127 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import EncoderDecoderCache
+from torch.nn.functional import pad
+
+from model.generation.state import rows_of
+from model.stepping import StepCache
 
 __all__ = ["DecodeState"]
 
 
 @dataclass
 class DecodeState:
-    """R rows (sentences or beams) half-way through their targets; made by ``PointerModel.start``.
+    """G sentences half-way through their targets, K rows each (one, or beams); made by ``PointerModel.start``.
+
+    Rows are numbered sentence by sentence, the best beam first. Changed in place: of two states, that which a method
+    returns is the one to go on with. Columns past the longest sentence's are padding and may be left unread.
 
     Attributes:
-        row_table: (R, V) embedding row of each symbol.
-        columns: (R, V, H) what the decoder state is compared with, scaled.
-        legal: (R, V) bool, True = some target may hold this symbol.
-        memory: (R, S, H) encoder states; after the first step only the cache's keys and values made from it are read.
-        memory_mask: (R, 1, 1, S) for the attention layers.
-        is_finished: (R,) bool, True = the row has written EOS.
-        sentence_idx: (R,) which of the sentences given to ``start`` the row belongs to.
+        row_table: (G, V) embedding row that each symbol is fed as.
+        candidates: (G, S, H) what the decoder state is compared with at the source positions, scaled.
+        illegal: (G, V) bool, True = no target holds this symbol.
+        src_seq_len: (G,) pieces, specials included.
+        sentence_idx: (G,) number of the sentence among those given to ``start``, or what a caller put there.
+        shift: symbols before the source positions.
         cache: keys and values.
+        order: (R,) place in the cache of every row; None: the same.
     """
 
     row_table: Tensor
-    columns: Tensor
-    legal: Tensor
-    memory: Tensor
-    memory_mask: Tensor
-    is_finished: Tensor
+    candidates: Tensor
+    illegal: Tensor
+    src_seq_len: Tensor
     sentence_idx: Tensor
-    cache: EncoderDecoderCache
+    shift: int
+    cache: StepCache
+    order: Tensor | None = None
 
     @property
     def n_rows(self) -> int:
-        return len(self.sentence_idx)
+        """R."""
+        return len(self.cache.positions)
 
     @property
-    def n_steps(self) -> int:
-        """Symbols fed so far."""
-        return self.cache.get_seq_length()
+    def n_symbols(self) -> int:
+        """V of the longest sentence."""
+        return self.shift + self.cache.width
 
-    @torch.no_grad()
-    def select(self, rows: Tensor) -> DecodeState:
-        """The state of ``rows``, which may drop, repeat and reorder; this one must not be used any more.
+    @property
+    def positions(self) -> Tensor:
+        """(R,) symbols fed to each row."""
+        return self.to_rows(self.cache.positions)
 
-        Args:
-            rows: (R',) long, old row of each new one.
-        """
-        sentence_idx = self.sentence_idx[rows]
-        if torch.equal(sentence_idx, self.sentence_idx):
-            # Beams changed places within their sentences: what belongs to the sentence, by far the most, may stay.
-            self.cache.self_attention_cache.reorder_cache(rows)
-            self.is_finished = self.is_finished[rows]
-            return self
-        self.cache.reorder_cache(rows)
-        return DecodeState(
-            row_table=self.row_table[rows],
-            columns=self.columns[rows],
-            legal=self.legal[rows],
-            memory=self.memory[rows] if self.n_steps == 0 else self.memory,
-            memory_mask=self.memory_mask[rows],
-            is_finished=self.is_finished[rows],
-            sentence_idx=sentence_idx,
-            cache=self.cache,
+    def to_rows(self, values: Tensor) -> Tensor:
+        """From the order of the cache, (R, ...), to that of the rows."""
+        return values if self.order is None else values.index_select(0, self.order)
+
+    def to_cache(self, values: Tensor) -> Tensor:
+        """From the order of the rows, (R, ...), to that of the cache."""
+        return values if self.order is None else torch.empty_like(values).index_copy_(0, self.order, values)
+
+    def spread(self, n_rows: int) -> DecodeState:
+        """``n_rows`` rows per sentence in place of one; before the first symbol."""
+        self.cache.spread(n_rows)
+        return self
+
+    def select(self, sentences: Tensor) -> DecodeState:
+        """Other sentences, (G',): some left out, repeated or in another order, each with all its rows."""
+        n_beams = self.cache.rows_per_sentence
+        rows = rows_of(sentences, n_beams)
+        if self.order is not None:
+            # Of each row the beam's place within its sentence, and the sentence's new place.
+            within = self.order.index_select(0, rows) % n_beams
+            base = torch.arange(len(sentences), device=rows.device) * n_beams
+            self.order = base.repeat_interleave(n_beams) + within
+        self.row_table, self.candidates, self.illegal, self.src_seq_len, self.sentence_idx = (
+            values.index_select(0, sentences)
+            for values in (self.row_table, self.candidates, self.illegal, self.src_seq_len, self.sentence_idx)
         )
+        self.cache.select(sentences, rows, self._longest())
+        return self
+
+    def put(self, places: Tensor, other: DecodeState, picks: Tensor) -> DecodeState:
+        """Sentences ``picks`` of ``other``, to which nothing was fed, in place of those at ``places``, (N,) each."""
+        n_other = other.candidates.shape[1]
+        if n_other > self.candidates.shape[1]:
+            extra = n_other - self.candidates.shape[1]
+            self.candidates = pad(self.candidates, (0, 0, 0, extra))
+            self.row_table, self.illegal = pad(self.row_table, (0, extra)), pad(self.illegal, (0, extra), value=True)
+        self.candidates[places, :n_other] = other.candidates[picks]
+        self.row_table[places, : self.shift + n_other] = other.row_table[picks]
+        self.illegal[places] = True
+        self.illegal[places, : self.shift + n_other] = other.illegal[picks]
+        self.src_seq_len[places] = other.src_seq_len[picks]
+        self.sentence_idx[places] = other.sentence_idx[picks]
+        rows = rows_of(places, self.cache.rows_per_sentence)
+        self.cache.put(places, rows, other.cache, picks, self._longest())
+        return self
+
+    def follow(self, parents: Tensor) -> DecodeState:
+        """Beams: row k of sentence g goes on from row ``parents[g, k]`` of that sentence, (G, K).
+
+        The first that goes on from a row keeps its place in the cache; only further ones are copied, to where rows end.
+        """
+        n_sentences, n_beams = parents.shape
+        order = torch.arange(parents.numel(), device=parents.device) if self.order is None else self.order
+        base = torch.arange(n_sentences, device=parents.device).unsqueeze(1) * n_beams
+        origins = order.view_as(parents).gather(1, parents)  # places in the cache
+        is_same = parents.unsqueeze(2) == parents.unsqueeze(1)
+        is_first = ~is_same.tril(-1).any(2)
+        is_taken = torch.zeros_like(parents, dtype=torch.bool).scatter_(1, origins - base, True)
+        # The n-th that is no first one goes to the n-th place that nobody keeps.
+        free = base + is_taken.long().argsort(dim=1, stable=True)
+        number = (~is_first).cumsum(1) - 1
+        places = torch.where(is_first, origins, free.gather(1, number.clamp(min=0)))
+        copied = (~is_first).flatten().nonzero().squeeze(1)
+        if copied.numel():
+            self.cache.copy_rows(places.flatten()[copied], origins.flatten()[copied])
+        self.order = places.flatten()
+        return self
+
+    def rewind(self, n_symbols: Tensor) -> None:
+        """Take back the last symbols of every row, (R,)."""
+        self.cache.positions = self.cache.positions - self.to_cache(n_symbols)
+
+    def _longest(self) -> int:
+        return int(self.src_seq_len.max()) if len(self.src_seq_len) else 0

@@ -17,6 +17,7 @@ from errors import ConfigError
 from model.backbones import Backbone
 from model.decode_state import DecodeState
 from model.label_rows import init_label_rows, label_pieces, reference_label_ids
+from model.stepping import StepCache
 
 __all__ = ["DECODER_TYPES", "PointerConfig", "PointerModel"]
 
@@ -174,60 +175,75 @@ class PointerModel(nn.Module):
             ],
             dim=-1,
         )
-        logits = self._mask(logits.float(), legal.unsqueeze(1))
+        logits = self._mask(logits.float(), ~legal.unsqueeze(1))
         wanted = tgt_tokens[:, 1:].masked_fill(is_padding[:, 1:], _IGNORED)
         loss = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=_IGNORED)
         return {"logits": logits, "loss": loss}
 
     @torch.no_grad()
     def start(self, src_tokens: Tensor, src_seq_len: Tensor) -> DecodeState:
-        """Encode B sentences and compute everything that stays the same while they are decoded.
+        """Encode sentences and compute everything that stays the same while they are decoded.
 
         Args:
-            src_tokens: (B, S) pieces with specials.
-            src_seq_len: (B,) lengths, specials included.
+            src_tokens: (G, S) pieces with specials.
+            src_seq_len: (G,) lengths, specials included.
 
         Returns:
-            the state of B rows before their first symbol, BOS.
+            the state of G sentences before their first symbol, BOS; one row each.
         """
         src_mask = _length_mask(src_tokens, src_seq_len)
-        attention_mask = self.backbone.attention_mask(src_mask)
         source = self.backbone.embed(src_tokens)
-        memory = self.backbone.encode(source, attention_mask)
-        symbols = self.backbone.embed(self.score_rows).expand(len(src_tokens), -1, -1)
-        columns = torch.cat([symbols, self._candidates(memory, source).to(symbols.dtype)], dim=1)
+        memory = self.backbone.encode(source, src_mask)
+        keys_and_values = self.backbone.stepper.source(memory)
+        candidates = self._candidates(memory, source)
         return DecodeState(
             row_table=self._row_table(src_tokens, src_mask),
-            columns=columns * self.backbone.output_scale,
-            legal=self._legal(src_tokens, src_mask),
-            memory=memory,
-            memory_mask=attention_mask,
-            is_finished=src_tokens.new_zeros(len(src_tokens), dtype=torch.bool),
+            candidates=candidates * self.backbone.output_scale,
+            illegal=~self._legal(src_tokens, src_mask),
+            src_seq_len=src_seq_len.clone(),
             sentence_idx=torch.arange(len(src_tokens), device=src_tokens.device),
-            cache=self.backbone.new_cache(),
+            shift=self.shift,
+            cache=StepCache.start(keys_and_values, src_mask),
         )
 
     @torch.no_grad()
     def step(self, symbols: Tensor, state: DecodeState) -> Tensor:
-        """Feed one symbol per row and score the next.
+        """Feed symbols and score those that come next.
 
         Args:
-            symbols: (R,) the symbols written last, BOS at the first step.
-            state: of R rows; moves on by one step.
+            symbols: (R,) the symbols written last, BOS at the first step; or (R, Q) symbols in a row. A row that is fed
+                nothing but EOS has ended: its scores mean nothing.
+            state: of R rows; moves on by as many steps.
 
         Returns:
-            (R, 2+L+S) float32 logits; columns that no target ever holds have the lowest value.
+            (R, V) or (R, Q, V) float32 logits; columns that no target ever holds have the lowest value.
 
         Raises:
             SequenceTooLongError: the backbone has no position left.
         """
-        inputs = state.row_table.gather(1, symbols.unsqueeze(1))
-        is_end = symbols == EOS
-        inputs = inputs.masked_fill((is_end & state.is_finished).unsqueeze(1), self.backbone.pad_id)
-        state.is_finished = state.is_finished | is_end
-        hidden = self.backbone.decode(inputs, None, state.memory, state.memory_mask, state.cache)
-        logits = torch.bmm(state.columns, hidden[:, -1:].to(state.columns.dtype).transpose(1, 2)).squeeze(-1)
-        return self._mask(logits.float(), state.legal)
+        fed = state.to_cache(symbols if symbols.dim() == 2 else symbols.unsqueeze(1))
+        cache, n_new = state.cache, fed.shape[1]
+        has_ended = (fed == EOS).all(1)
+        begin = cache.positions.masked_fill(has_ended, 0)
+        self.backbone.check_room(cache.longest + n_new, begin + n_new)
+        cache.reserve(cache.longest + n_new)
+        inputs = state.row_table.gather(1, fed.reshape(len(state.row_table), -1)).view_as(fed)
+        positions = begin.unsqueeze(1) + torch.arange(n_new, device=fed.device)
+        hidden = self.backbone.stepper(self.backbone.scaled_rows(inputs), cache, positions)
+        cache.positions = (begin + n_new).masked_fill(has_ended, 0)
+        cache.longest += n_new
+        logits = self._step_logits(hidden, state)
+        logits = state.to_rows(logits.view(*fed.shape, -1))
+        return logits if symbols.dim() == 2 else logits.squeeze(1)
+
+    def _step_logits(self, hidden: Tensor, state: DecodeState) -> Tensor:
+        """(R, Q, H) decoder states -> (G, K * Q, V) logits."""
+        hidden = hidden.reshape(len(state.row_table), -1, hidden.shape[2])
+        symbols = self.backbone.embed(self.score_rows) * self.backbone.output_scale
+        candidates = state.candidates[:, : state.cache.width]
+        hidden = hidden.to(candidates.dtype)
+        logits = torch.cat((hidden @ symbols.to(hidden.dtype).T, hidden @ candidates.transpose(1, 2)), dim=2)
+        return self._mask(logits.float(), state.illegal[:, None, : state.n_symbols])
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, object]]:
         """Parameters for the optimizer: decoder and head, encoder, and those free of weight decay.
@@ -280,10 +296,10 @@ class PointerModel(nn.Module):
         legal[:, self.shift : self.shift + self.backbone.lead] = False
         return legal
 
-    def _mask(self, logits: Tensor, legal: Tensor) -> Tensor:
+    def _mask(self, logits: Tensor, illegal: Tensor) -> Tensor:
         if not self.config.compat:
-            return logits.masked_fill(~legal, torch.finfo(logits.dtype).min)
-        logits = logits.masked_fill(~legal, _COMPAT_MASKED_LOGIT)
+            return logits.masked_fill(illegal, torch.finfo(logits.dtype).min)
+        logits = logits.masked_fill(illegal, _COMPAT_MASKED_LOGIT)
         return logits.index_fill(-1, logits.new_zeros(1, dtype=torch.long), _COMPAT_BOS_LOGIT)
 
 

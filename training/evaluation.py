@@ -7,8 +7,7 @@ sentences, which are scored as one sentence), and it never autocasts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -34,12 +33,12 @@ class Metric(Protocol):
 def predict(
     task: nn.Module, loader: Iterable[Mapping[str, Any]], n_examples: int, *, title: str = "predict", bf16: bool = False
 ) -> list[Prediction]:
-    """Run ``task.evaluate_step`` over all batches, without gradients and in eval mode.
+    """Run ``task.evaluate`` over all batches, without gradients and in eval mode.
 
     Args:
-        task: its ``evaluate_step(batch)`` returns ``{"predictions": [Prediction, ...]}``, one per row of the batch.
-        loader: batches; tensors are moved to the device of the task. A field ``word_offset`` says, per row, at which
-            word of its sentence a part of a split sentence begins.
+        task: its ``evaluate(batches)`` yields a :class:`Prediction` per row of the batches, in any order; so it may
+            work on several batches at once.
+        loader: batches; tensors are moved to the device of the task.
         n_examples: sentences of the split.
         title: shown beside the progress.
         bf16: run under ``torch.autocast`` in bfloat16.
@@ -55,7 +54,7 @@ def predict(
     try:
         # Not inference_mode: what a model computes once and keeps could then not be used in training any more.
         with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            rows = list(_rows(task.evaluate_step, loader, device, progress))
+            rows = list(task.evaluate(_on_device(loader, device, progress)))
     finally:
         progress.close()
         task.train(was_training)
@@ -89,12 +88,7 @@ def to_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
     }
 
 
-def _rows(
-    evaluate_step: Callable[[Any], Mapping[str, Any]], loader: Iterable[Any], device: torch.device, progress: Progress
-) -> Iterator[Prediction]:
+def _on_device(loader: Iterable[Any], device: torch.device, progress: Progress) -> Iterator[dict[str, Any]]:
     for batch in loader:
-        predictions = evaluate_step(to_device(batch, device))["predictions"]
-        offsets = batch.get("word_offset") or [0] * len(predictions)
-        for prediction, offset in zip(predictions, offsets, strict=True):
-            yield replace(prediction, word_offset=int(offset)) if offset else prediction
+        yield to_device(batch, device)
         progress.advance()

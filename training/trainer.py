@@ -1,7 +1,7 @@
 """Training a task with the fastNLP Trainer: epochs, evaluation, best and last state, continuation.
 
 A *task* is a ``torch.nn.Module`` with ``train_step(batch) -> {"loss": scalar}`` and
-``evaluate_step(batch) -> {"predictions": [Prediction, ...]}``. It knows its formulation; nothing here does.
+``evaluate(batches)``, which yields a ``Prediction`` per sentence. It knows its formulation; nothing here does.
 ``train_step`` may add ``"weight"``, the number of symbols its mean loss is over: accumulated batches then count by it,
 and 8 batches of 1 give the gradient of 1 batch of 8. Mixed precision is entered here (``FitConfig.bf16``: both steps
 run under ``torch.autocast``), not in the task.

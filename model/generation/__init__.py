@@ -2,7 +2,15 @@
 
 from model.generation.config import GenerationConfig
 from model.generation.constraints import AnyPiece, PointerConstraint
-from model.generation.search import search
-from model.generation.state import Hypotheses, Hypothesis
+from model.generation.search import search, search_all
+from model.generation.state import Hypothesis, Started
 
-__all__ = ["AnyPiece", "GenerationConfig", "Hypotheses", "Hypothesis", "PointerConstraint", "search"]
+__all__ = [
+    "AnyPiece",
+    "GenerationConfig",
+    "Hypothesis",
+    "PointerConstraint",
+    "Started",
+    "search",
+    "search_all",
+]

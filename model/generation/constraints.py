@@ -1,7 +1,7 @@
 """Constraints of the search: which symbols may come next, for all rows of a batch at once.
 
 A constraint is started once per batch. Its state then answers ``allowed()``, moves on by ``advance(symbols)`` and
-follows the rows of a beam by ``select(rows)``; states are never changed in place.
+follows sentences and beams by the methods of :class:`model.generation.state.Movable`; ``put`` may change it in place.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from torch import Tensor
 from errors import ConfigError
 from model.generation.config import STRUCTURES, UNITS
 from model.generation.order import CLOSED, EQUAL, OPEN, OUTSIDE, Registers, RowTables, allowed_words
-from model.generation.tables import INFINITE, SourceLayout, build_tables
+from model.generation.state import rows_of
+from model.generation.tables import INFINITE, SourceLayout, build_tables, put_rows
 
 __all__ = ["BOS", "EOS", "AnyPiece", "ConstraintState", "PointerConstraint"]
 
@@ -101,12 +102,11 @@ class PointerConstraint:
         check_limits(limits)
         layout = SourceLayout(first.long(), src_seq_len.long(), lead, tail, n_positions)
         tables = build_tables(layout, pairs=self.pairs, all_pieces=self.all_pieces)
-        owner = torch.arange(limits.numel(), device=limits.device)
         zero = torch.zeros_like(limits)
         initial = dict.fromkeys(Registers._fields, zero) | {
             "room": limits - 1, "label": zero - 1, "floor": zero + EQUAL
         }  # fmt: skip
-        rows = RowTables(tables, owner, pairs=self.pairs, n_labels=self.n_labels)
+        rows = RowTables(tables, 1, pairs=self.pairs, n_labels=self.n_labels)
         return ConstraintState(self, rows, torch.stack(list(Registers(**initial))), self._history(limits))
 
     def _history(self, limits: Tensor) -> Tensor | None:
@@ -127,10 +127,34 @@ class ConstraintState:
         self.registers = registers
         self.history = history
 
-    def select(self, rows: Tensor) -> ConstraintState:
-        """Rows in another order; a row may be dropped or repeated."""
-        history = None if self.history is None else self.history.index_select(0, rows)
-        return ConstraintState(self.constraint, self.rows.select(rows), self.registers.index_select(1, rows), history)
+    def spread(self, n_rows: int) -> ConstraintState:
+        """``n_rows`` rows per sentence in place of one."""
+        rows = self.rows.with_tables(self.rows.tables, n_rows)
+        return self._at(rows.owner, rows)
+
+    def select(self, sentences: Tensor) -> ConstraintState:
+        """Other sentences."""
+        return self._at(self.rows.rows_of(sentences), self.rows.with_tables(self.rows.tables.select(sentences)))
+
+    def follow(self, parents: Tensor) -> ConstraintState:
+        """Row k of sentence g goes on from row ``parents[g, k]``, (G, K)."""
+        return self._at((self.rows.owner.view_as(parents) * self.rows.n_rows + parents).flatten(), self.rows)
+
+    def put(self, places: Tensor, other: ConstraintState, picks: Tensor) -> ConstraintState:
+        """Sentences ``picks`` of ``other``, which has not begun, in place of those at ``places``."""
+        tables = self.rows.tables.put(places, other.rows.tables, picks)
+        rows, n_rows = self.rows.rows_of(places), self.rows.n_rows
+        picks = picks.repeat_interleave(n_rows)
+        registers = self.registers.index_copy(1, rows, other.registers.index_select(1, picks))
+        history = self.history
+        if history is not None:
+            history = put_rows(history, rows, other.history.index_select(0, picks), 0)
+        return ConstraintState(self.constraint, self.rows.with_tables(tables), registers, history)
+
+    def _at(self, places: Tensor, rows: RowTables) -> ConstraintState:
+        """The rows now at ``places``."""
+        history = None if self.history is None else self.history.index_select(0, places)
+        return ConstraintState(self.constraint, rows, self.registers.index_select(1, places), history)
 
     def allowed(self) -> Tensor:
         """(R, V) bool: symbols that may come next, V = 2 + L + S. A row that has ended allows EOS only."""
@@ -263,25 +287,60 @@ class AnyPiece:
         pointers = (positions >= lead) & (positions < (src_seq_len - tail).unsqueeze(1))
         symbols = pointers.new_ones(limits.numel(), _FIRST_LABEL + self.n_labels)
         symbols[:, BOS] = False
-        return AnyPieceState(torch.cat((symbols, pointers), 1), limits - 1)
+        legal = torch.cat((symbols, pointers), 1)
+        return AnyPieceState(legal, src_seq_len + _FIRST_LABEL + self.n_labels, limits - 1)
 
 
 @dataclass(frozen=True)
 class AnyPieceState:
-    """State of :class:`AnyPiece`: the (R, V) legal symbols and the (R,) room that is left, EOS included."""
+    """State of :class:`AnyPiece`.
+
+    Attributes:
+        legal: (G, V) bool, symbols that a sentence can hold.
+        n_symbols: (G,) 2 + L + source pieces.
+        room: (R,) what is left, EOS included.
+    """
 
     legal: Tensor
+    n_symbols: Tensor
     room: Tensor
 
-    def select(self, rows: Tensor) -> AnyPieceState:
-        """Rows in another order; a row may be dropped or repeated."""
-        return AnyPieceState(self.legal.index_select(0, rows), self.room.index_select(0, rows))
+    @property
+    def n_rows(self) -> int:
+        """K."""
+        return len(self.room) // max(len(self.legal), 1)
+
+    def spread(self, n_rows: int) -> AnyPieceState:
+        """``n_rows`` rows per sentence in place of one."""
+        return AnyPieceState(self.legal, self.n_symbols, self.room.repeat_interleave(n_rows))
+
+    def select(self, sentences: Tensor) -> AnyPieceState:
+        """Other sentences."""
+        room = self.room[rows_of(sentences, self.n_rows)]
+        return self._narrow(self.legal[sentences], self.n_symbols[sentences], room)
+
+    def put(self, places: Tensor, other: AnyPieceState, picks: Tensor) -> AnyPieceState:
+        """Sentences ``picks`` of ``other``, which has not begun, in place of those at ``places``."""
+        rows = rows_of(places, self.n_rows)
+        room = self.room.index_copy(0, rows, other.room[picks.repeat_interleave(self.n_rows)])
+        n_symbols = self.n_symbols.index_copy(0, places, other.n_symbols[picks])
+        return self._narrow(put_rows(self.legal, places, other.legal[picks], False), n_symbols, room)
+
+    def follow(self, parents: Tensor) -> AnyPieceState:
+        """Row k of sentence g goes on from row ``parents[g, k]``, (G, K)."""
+        return AnyPieceState(self.legal, self.n_symbols, self.room.view_as(parents).gather(1, parents).flatten())
 
     def allowed(self) -> Tensor:
         """(R, V) bool: symbols that may come next."""
         is_eos = torch.arange(self.legal.shape[1], device=self.legal.device) == EOS
-        return self.legal & ((self.room > 1).unsqueeze(1) | is_eos)
+        legal = self.legal if self.n_rows == 1 else self.legal.repeat_interleave(self.n_rows, dim=0)
+        return legal & ((self.room > 1).unsqueeze(1) | is_eos)
 
     def advance(self, symbols: Tensor) -> AnyPieceState:
         """The state after one more symbol per row."""
-        return AnyPieceState(self.legal, torch.where(symbols == EOS, 0, self.room - 1))
+        return AnyPieceState(self.legal, self.n_symbols, torch.where(symbols == EOS, 0, self.room - 1))
+
+    @staticmethod
+    def _narrow(legal: Tensor, n_symbols: Tensor, room: Tensor) -> AnyPieceState:
+        """Without the columns that only longer sentences need."""
+        return AnyPieceState(legal[:, : int(n_symbols.max())] if len(n_symbols) else legal, n_symbols, room)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from model.generation.state import rows_of
 from model.generation.tables import INFINITE, SentenceTables, suffix_min
 
 __all__ = ["CLOSED", "EQUAL", "OPEN", "OUTSIDE", "Registers", "RowTables", "allowed_words"]
@@ -59,29 +60,35 @@ class Registers(NamedTuple):
 
 
 class RowTables:
-    """The sentence tables as the rows of a beam see them.
+    """The sentence tables as K rows per sentence see them.
 
     Args:
-        tables: tables of the batch.
-        owner: (R,) sentence of every row.
+        tables: of G sentences.
+        n_rows: K.
         pairs: entities are written as first and last words.
         n_labels: L.
     """
 
-    def __init__(self, tables: SentenceTables, owner: Tensor, *, pairs: bool, n_labels: int) -> None:
+    def __init__(self, tables: SentenceTables, n_rows: int, *, pairs: bool, n_labels: int) -> None:
         self.tables = tables
-        self.owner = owner
+        self.n_rows = n_rows
         self.pairs = pairs
         self.n_labels = n_labels
+        device = tables.cost.device
         self.width = tables.cost.shape[1]
-        self.offset = owner * self.width
-        self.columns = torch.arange(self.width, device=owner.device)
-        self.labels = torch.arange(n_labels, device=owner.device)
-        self.cost = tables.cost.index_select(0, owner)
+        self.owner = torch.arange(len(tables.cost), device=device).repeat_interleave(n_rows)
+        self.offset = self.owner * self.width
+        self.columns = torch.arange(self.width, device=device)
+        self.labels = torch.arange(n_labels, device=device)
+        self.cost = tables.cost if n_rows == 1 else tables.cost.index_select(0, self.owner)
 
-    def select(self, rows: Tensor) -> RowTables:
-        """The tables of other rows."""
-        return RowTables(self.tables, self.owner[rows], pairs=self.pairs, n_labels=self.n_labels)
+    def with_tables(self, tables: SentenceTables, n_rows: int | None = None) -> RowTables:
+        """The same for other tables or another K."""
+        return RowTables(tables, n_rows or self.n_rows, pairs=self.pairs, n_labels=self.n_labels)
+
+    def rows_of(self, sentences: Tensor) -> Tensor:
+        """Rows of sentences, (N,) -> (N * K,)."""
+        return rows_of(sentences, self.n_rows)
 
     def at(self, table: Tensor, word: Tensor) -> Tensor:
         """(R,) entries of a (B, N) table."""

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import torch
 from torch import Tensor
 
 from model.generation.beams import beam_search
 from model.generation.config import GenerationConfig
-from model.generation.constraints import BOS, EOS, check_limits
+from model.generation.constraints import EOS
+from model.generation.lanes import Lanes, Sequences, Waiting
 from model.generation.scores import log_probabilities, penalise_repetition
-from model.generation.state import ConstraintLike, Hypotheses, ModelLike, StateLike
+from model.generation.state import (
+    ConstraintLike,
+    Hypotheses,
+    Hypothesis,
+    ModelLike,
+    Movable,
+    Started,
+    as_hypotheses,
+)
 
-__all__ = ["search"]
-
-_COMPACT_BELOW = 0.75
-"""Finished rows leave the batch once the live ones are fewer than this share of it: leaving copies the caches."""
+__all__ = ["search", "search_all"]
 
 
-@torch.no_grad()
 def search(
-    model: ModelLike, state: StateLike, constraint: ConstraintLike, config: GenerationConfig, limits: Tensor
+    model: ModelLike, state: Movable, constraint: ConstraintLike, config: GenerationConfig, limits: Tensor
 ) -> Hypotheses:
-    """Write one sequence per sentence.
-
-    Every sentence is judged by its own limit, so that its answer does not depend on the others of the batch.
+    """Write one sequence for every sentence of a batch.
 
     Args:
         model: scores the next symbol.
@@ -32,57 +37,96 @@ def search(
         config: beams and penalties.
         limits: (B,) longest sequences, BOS and EOS included.
 
-    Returns:
-        the best sequence of every sentence.
+    Raises:
+        ConfigError: a limit below 2.
+    """
+    found = dict(search_all(model, [Started(state, constraint, limits)], config))
+    return Hypotheses.collect([found[number] for number in range(limits.numel())])
+
+
+@torch.no_grad()
+def search_all(
+    model: ModelLike, batches: Iterable[Started], config: GenerationConfig
+) -> Iterator[tuple[int, list[Hypothesis]]]:
+    """Write one sequence for every sentence of many batches.
+
+    As many sentences are written at once as the first batch has. One that is done leaves, and the next one that waits
+    takes its place, so that no step is spent on what is finished. Every sentence is judged by its own limit and by
+    nothing else: neither its batch nor its neighbours change its answer. Batches of sentences of like length, the
+    longest first, spare the most padding.
+
+    Args:
+        model: scores the next symbol.
+        batches: asked for one ahead.
+        config: beams and penalties.
+
+    Yields:
+        numbers of sentences, counted over all batches from 0, with their hypotheses, the best first; in the order in
+        which they are done.
 
     Raises:
         ConfigError: a limit below 2.
     """
-    check_limits(limits)
-    run = greedy_search if config.num_beams == 1 else beam_search
-    return run(model, state, constraint, config, limits)
+    run = _greedy_search if config.num_beams == 1 else beam_search
+    yield from run(model, Waiting(batches), config)
 
 
-def greedy_search(
-    model: ModelLike, state: StateLike, constraint: ConstraintLike, config: GenerationConfig, limits: Tensor
-) -> Hypotheses:
-    """The largest score at every step; see :func:`search`."""
-    n_rows, width = limits.numel(), max(int(limits.max()), 3) if limits.numel() else 1
-    ids = limits.new_full((n_rows, width), EOS)
-    ids[:, 0] = BOS
-    logprobs = torch.zeros(n_rows, width, device=limits.device)
-    rows = torch.arange(n_rows, device=limits.device)
-    is_live = torch.ones_like(rows, dtype=torch.bool)
-    symbols = ids[:, 0]
-    for step in range(1, width):
-        logits = penalised = model.step(symbols, state)
+class _Line:
+    """What greedy search keeps per place: the sequence, and the (G,) symbols written last."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self.written = Sequences(lanes.limits, 1)
+        self.symbols = self.written.ids[:, 0, 0].clone()
+
+    def clear(self, places: Tensor, limits: Tensor) -> None:
+        self.written.clear(places, limits)
+        self.symbols[places] = self.written.ids[places, 0, 0]
+
+    def keep(self, places: Tensor) -> None:
+        self.written.keep(places)
+        self.symbols = self.symbols[places]
+
+    def answers(self, lanes: Lanes, done: Tensor, shortest: int) -> Iterator[tuple[int, list[Hypothesis]]]:
+        """The finished sequences at the places ``done``."""
+        places = done.nonzero().squeeze(1)
+        ids, logprobs = self.written.ids[places], self.written.logprobs[places]
+        found = as_hypotheses(ids, logprobs, logprobs.sum(2), shortest=shortest)
+        yield from zip((lanes.numbers[place] for place in places.tolist()), found, strict=True)
+
+
+def _greedy_search(
+    model: ModelLike, waiting: Waiting, config: GenerationConfig
+) -> Iterator[tuple[int, list[Hypothesis]]]:
+    """The largest score at every step."""
+    lanes = Lanes.open(waiting, 1)
+    if lanes is None:
+        return
+    line, shortest = _Line(lanes), 3 if config.compat else 2
+    while lanes.numbers:
+        logits = penalised = model.step(line.symbols, lanes.state)
         if config.repetition_penalty != 1.0:
-            penalised = penalise_repetition(logits, ids[rows, :step], config.repetition_penalty)
-        scores = _greedy_scores(penalised, step, config.length_penalty)
-        symbols = scores.masked_fill(~constraint.allowed(), -torch.inf).argmax(1)
-        symbols = symbols.masked_fill(~is_live, EOS)
-        ids[rows, step] = symbols
-        chosen = logits.gather(1, symbols.unsqueeze(1)).squeeze(1) - logits.logsumexp(1)
-        logprobs[rows, step] = chosen.float().masked_fill(~is_live, 0.0)
-        is_live = is_live & (symbols != EOS)
-        n_live = int(is_live.sum())
-        if not n_live:
-            break
-        if n_live < _COMPACT_BELOW * rows.numel():
-            kept = is_live.nonzero().squeeze(1)
-            rows, symbols, is_live = rows[kept], symbols[kept], is_live[kept]
-            state, constraint = state.select(kept), constraint.select(kept)
-        constraint = constraint.advance(symbols)
-    return Hypotheses.collect(
-        ids.unsqueeze(1), logprobs.unsqueeze(1), logprobs.sum(1, keepdim=True), shortest=3 if config.compat else 2
-    )
+            penalised = penalise_repetition(logits, line.written.so_far(lanes.steps)[:, 0], config.repetition_penalty)
+        scores = _greedy_scores(penalised, lanes.steps, config.length_penalty)
+        best = scores.masked_fill(~lanes.constraint.allowed(), -torch.inf).argmax(1)
+        has_ended = line.symbols == EOS
+        line.symbols = best.masked_fill(has_ended, EOS)
+        logprobs = logits.gather(1, line.symbols.unsqueeze(1)).squeeze(1) - logits.logsumexp(1)
+        logprobs = logprobs.float().masked_fill(has_ended, 0.0)
+        line.written.write(lanes.steps, line.symbols.unsqueeze(1), logprobs.unsqueeze(1))
+        lanes.steps = lanes.steps + ~has_ended
+        done = line.symbols == EOS
+        lanes.constraint = lanes.constraint.advance(line.symbols)
+        if lanes.is_turn(int(done.sum())):
+            yield from line.answers(lanes, done, shortest)
+            lanes.turn(done, line)
 
 
-def _greedy_scores(logits: Tensor, written: int, length_penalty: float) -> Tensor:
-    """(R, V) what the largest is taken of, after ``written`` symbols; never -inf, which marks what is illegal."""
+def _greedy_scores(logits: Tensor, written: Tensor, length_penalty: float) -> Tensor:
+    """(R, V) what the largest is taken of, after (R,) ``written`` symbols; never -inf, which marks what is illegal."""
     scores = logits
     if length_penalty != 1.0:
         logprobs = log_probabilities(logits)
-        scores = logprobs / written**length_penalty
+        divisor = (written.double() ** length_penalty).to(logits.dtype)
+        scores = logprobs / divisor.unsqueeze(1)
         scores[:, EOS] = logprobs[:, EOS]
     return scores.clamp(min=torch.finfo(scores.dtype).min)

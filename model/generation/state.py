@@ -1,31 +1,49 @@
-"""What goes into a search and what comes out of it."""
+"""What goes into a search and what comes out of it.
+
+Everything that has a state is kept for G sentences with K rows each (one row, or K beams), sentence by sentence. Four
+methods move sentences and rows about, see :class:`Movable`; a state that was given to one of them, or returned by it,
+is only good for what was returned.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
 
-__all__ = ["ConstraintLike", "Hypotheses", "Hypothesis", "ModelLike", "StateLike"]
+__all__ = ["ConstraintLike", "Hypotheses", "Hypothesis", "ModelLike", "Movable", "Started", "rows_of"]
 
 
-class StateLike(Protocol):
-    """State of R rows; also what a model's decoding state must be."""
+class Movable(Protocol):
+    """State of G sentences with K rows each."""
 
-    def select(self, rows: Tensor) -> Self:
-        """The state of other rows: (R',) row numbers, repetitions allowed."""
+    def spread(self, n_rows: int) -> Self:
+        """``n_rows`` rows per sentence in place of one, before the first symbol."""
+
+    def select(self, sentences: Tensor) -> Self:
+        """Other sentences, (G',): some left out, repeated or in another order, each with all its rows."""
+
+    def put(self, places: Tensor, other: Self, picks: Tensor) -> Self:
+        """Sentences ``picks`` of ``other``, which has one row each and has not begun, over those at ``places``."""
+
+    def follow(self, parents: Tensor) -> Self:
+        """Row k of sentence g goes on from row ``parents[g, k]`` of that sentence, (G, K)."""
 
 
 class ModelLike(Protocol):
     """What writes a sequence."""
 
-    def step(self, symbols: Tensor, state: StateLike) -> Tensor:
-        """(R,) symbols written last -> (R, V) logits of the next; ``state`` moves on."""
+    def step(self, symbols: Tensor, state: Movable) -> Tensor:
+        """(R,) symbols written last -> (R, V) logits of the next; ``state`` moves on.
+
+        V covers the longest sentence that is there now. A row that is fed EOS has ended and may be given any logits.
+        """
 
 
-class ConstraintLike(StateLike, Protocol):
+class ConstraintLike(Movable, Protocol):
     """A started constraint."""
 
     def allowed(self) -> Tensor:
@@ -35,14 +53,30 @@ class ConstraintLike(StateLike, Protocol):
         """The state after (R,) symbols."""
 
 
+class Started(NamedTuple):
+    """Some sentences that are ready to be written.
+
+    Attributes:
+        state: of the model, before the first symbol, one row each.
+        constraint: started for the same sentences and limits.
+        limits: (G,) longest sequences, BOS and EOS included.
+    """
+
+    state: Movable
+    constraint: ConstraintLike
+    limits: Tensor
+
+
 class Hypothesis(NamedTuple):
     """One answer for one sentence.
+
+    Log-probabilities are of the model as it is: softmax over all columns, before constraint and penalties.
 
     Attributes:
         ids: symbols, BOS first, EOS last.
         symbol_logprobs: one per symbol, 0 for BOS.
         logprob: their sum.
-        score: what hypotheses are ranked by.
+        score: what beams are ranked by, see ``GenerationConfig.length_penalty``; greedy: ``logprob``.
     """
 
     ids: list[int]
@@ -53,16 +87,14 @@ class Hypothesis(NamedTuple):
 
 @dataclass(frozen=True)
 class Hypotheses:
-    """Answers of a batch, the best hypothesis of every sentence; the others are in :attr:`n_best`.
-
-    Log-probabilities are of the model as it is: softmax over all columns, before constraint and penalties.
+    """Answers of a batch as tensors, the best hypothesis of every sentence; all of them are in :attr:`n_best`.
 
     Attributes:
         ids: (B, T) symbols, BOS first, EOS last, padded with EOS.
         lengths: (B,) symbols up to and including EOS.
         logprob: (B,) log-probability of the sequence after BOS.
         symbol_logprobs: (B, T) log-probability of every symbol; 0 for BOS and padding.
-        score: (B,) what beams are ranked by, see ``GenerationConfig.length_penalty``; greedy: ``logprob``.
+        score: (B,) see :class:`Hypothesis`.
         n_best: for every sentence its hypotheses, the best first; fewer than asked for where no more are legal.
     """
 
@@ -74,36 +106,51 @@ class Hypotheses:
     n_best: list[list[Hypothesis]]
 
     @classmethod
-    def collect(cls, ids: Tensor, symbol_logprobs: Tensor, score: Tensor, *, shortest: int) -> Hypotheses:
-        """Sort out finished sequences.
-
-        Args:
-            ids: (B, N, T) the best first, padded with EOS.
-            symbol_logprobs: (B, N, T) 0 for BOS and padding.
-            score: (B, N) -inf where there is no hypothesis.
-            shortest: length that an answer has at least (3 for the reference's empty answer).
-        """
-        is_end = ids == 1
-        lengths = (is_end.shape[2] - is_end.sum(2) + 1).clamp(min=shortest)
-        width = int(lengths[:, 0].max()) if lengths.numel() else shortest
-        logprob = symbol_logprobs.sum(2)
-        n_best = _as_lists(ids, lengths, symbol_logprobs, logprob, score)
-        best = slice(None), 0
+    def collect(cls, n_best: list[list[Hypothesis]]) -> Hypotheses:
+        """Of sentences in order."""
+        best = [hypotheses[0] for hypotheses in n_best]
+        lengths = [len(hypothesis.ids) for hypothesis in best]
+        width = max(lengths, default=0)
+        logprobs = [_padded(one.symbol_logprobs, width, 0.0) for one in best]
         return cls(
-            ids[best][:, :width], lengths[best], logprob[best], symbol_logprobs[best][:, :width], score[best], n_best
+            ids=torch.tensor([_padded(one.ids, width, 1) for one in best], dtype=torch.long).view(len(best), width),
+            lengths=torch.tensor(lengths, dtype=torch.long),
+            logprob=torch.tensor([one.logprob for one in best]),
+            symbol_logprobs=torch.tensor(logprobs).view(len(best), width),
+            score=torch.tensor([one.score for one in best]),
+            n_best=n_best,
         )
 
 
-def _as_lists(
-    ids: Tensor, lengths: Tensor, symbol_logprobs: Tensor, logprob: Tensor, score: Tensor
-) -> list[list[Hypothesis]]:
-    """Hypotheses as plain numbers, one transfer per tensor."""
+def rows_of(sentences: Tensor, n_rows: int) -> Tensor:
+    """Rows of sentences that have K rows each, (N,) -> (N * K,)."""
+    if n_rows == 1:
+        return sentences
+    return (sentences.unsqueeze(1) * n_rows + torch.arange(n_rows, device=sentences.device)).flatten()
+
+
+def as_hypotheses(ids: Tensor, symbol_logprobs: Tensor, score: Tensor, *, shortest: int) -> list[list[Hypothesis]]:
+    """Finished sequences as plain numbers, one transfer per tensor.
+
+    Args:
+        ids: (G, N, T) the best first, padded with EOS.
+        symbol_logprobs: (G, N, T) 0 for BOS and padding.
+        score: (G, N) -inf where there is no hypothesis; the first is always there.
+        shortest: length that an answer has at least (3 for the reference's empty answer).
+    """
+    is_end = ids == 1
+    lengths = (is_end.shape[2] - is_end.sum(2) + 1).clamp(min=shortest)
+    logprob = symbol_logprobs.sum(2)
     columns = [tensor.tolist() for tensor in (ids, lengths, symbol_logprobs, logprob, score)]
     return [
         [
-            Hypothesis(row[:length], logprobs[:length], total, rank)
-            for row, length, logprobs, total, rank in zip(*sentence, strict=True)
-            if rank > -torch.inf
+            Hypothesis(_padded(row[:length], length, 1), _padded(logprobs[:length], length, 0.0), total, rank)
+            for number, (row, length, logprobs, total, rank) in enumerate(zip(*sentence, strict=True))
+            if number == 0 or rank > -torch.inf
         ]
         for sentence in zip(*columns, strict=True)
     ]
+
+
+def _padded(row: Sequence, width: int, value: float) -> list:
+    return [*row, *[value] * (width - len(row))]

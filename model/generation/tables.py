@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 
 from errors import ConfigError
 
-__all__ = ["INFINITE", "SentenceTables", "SourceLayout", "build_tables", "suffix_min"]
+__all__ = ["INFINITE", "SentenceTables", "SourceLayout", "build_tables", "put_rows", "suffix_min"]
 
 INFINITE = 1 << 30
 """Cost of what does not exist: more than any limit, and sums of many still fit in int64."""
@@ -41,7 +41,9 @@ class SourceLayout:
     @property
     def width(self) -> int:
         """S."""
-        return int(self.src_seq_len.max()) if self.n_positions is None else self.n_positions
+        if self.n_positions is not None:
+            return self.n_positions
+        return int(self.src_seq_len.max()) if len(self.src_seq_len) else 0
 
     def word_mask(self) -> Tensor:
         """(B, W) bool: real words. Raises :class:`ConfigError` where first pieces do not ascend."""
@@ -60,19 +62,21 @@ class SourceLayout:
 
 @dataclass(frozen=True)
 class SentenceTables:
-    """Per sentence, by word number (N = W + 3 columns).
+    """Of G sentences, by word number (N = W + 3 columns).
 
     Attributes:
-        cost: (B, N) symbols that writing the word takes.
-        prefix: (B, N) cost of all words up to and including this one.
-        cheapest: (B, N) lowest cost from this word on.
-        cheapest_pair: (B, N) lowest cost of a first and a last word, the first from this word on.
-        entry: (B, N), for pairs (2B, N): what a word costs with all that must follow it; for pairs the even rows hold
+        src_seq_len: (G,) source pieces, specials included.
+        cost: (G, N) symbols that writing the word takes.
+        prefix: (G, N) cost of all words up to and including this one.
+        cheapest: (G, N) lowest cost from this word on.
+        cheapest_pair: (G, N) lowest cost of a first and a last word, the first from this word on.
+        entry: (G, N), for pairs (2G, N): what a word costs with all that must follow it; for pairs the even rows hold
             first words and the odd rows last words.
-        word_at: (B, S), for the unit ``span`` (2B, S) likewise: word whose pointer this position is, 0 for none.
-        last_piece: (B, N) position of the word's last piece.
+        word_at: (G, S), for the unit ``span`` (2G, S) likewise: word whose pointer this position is, 0 for none.
+        last_piece: (G, N) position of the word's last piece.
     """
 
+    src_seq_len: Tensor
     cost: Tensor
     prefix: Tensor
     cheapest: Tensor
@@ -80,6 +84,57 @@ class SentenceTables:
     entry: Tensor
     word_at: Tensor
     last_piece: Tensor
+
+    def select(self, sentences: Tensor) -> SentenceTables:
+        """Of other sentences, (G',)."""
+        return self._narrow(**{name: table[self._rows(name, sentences)] for name, table in vars(self).items()})
+
+    def put(self, places: Tensor, other: SentenceTables, picks: Tensor) -> SentenceTables:
+        """With sentences ``picks`` of ``other`` in place of those at ``places``, (N,) each."""
+        tables = {}
+        for name, table in vars(self).items():
+            values = getattr(other, name)[self._rows(name, picks)]
+            tables[name] = put_rows(table, self._rows(name, places), values, _FILL[name])
+        return self._narrow(**tables)
+
+    def _rows(self, name: str, sentences: Tensor) -> Tensor:
+        """Rows of a table that belong to sentences."""
+        if len(getattr(self, name)) == len(self.src_seq_len):
+            return sentences
+        return torch.stack((2 * sentences, 2 * sentences + 1), 1).flatten()
+
+    @staticmethod
+    def _narrow(**tables: Tensor) -> SentenceTables:
+        """Without the columns that only longer sentences need."""
+        if not len(tables["src_seq_len"]):
+            return SentenceTables(**tables)
+        n_pieces = int(tables["src_seq_len"].max())
+        for name, table in tables.items():
+            # A word has at least one piece.
+            width = n_pieces if name == "word_at" else n_pieces + 3
+            if name != "src_seq_len" and table.shape[1] > width:
+                tables[name] = table[:, :width].contiguous()
+        return SentenceTables(**tables)
+
+
+_FILL = {
+    "src_seq_len": 0, "cost": INFINITE, "prefix": 4 * INFINITE, "cheapest": INFINITE, "cheapest_pair": INFINITE,
+    "entry": INFINITE, "word_at": 0, "last_piece": 0,
+}  # fmt: skip
+"""What stands in the columns behind a sentence's own."""
+
+
+def put_rows(table: Tensor, rows: Tensor, values: Tensor, fill: int) -> Tensor:
+    """``values``, (N, C') or (N,), in the ``rows``, (N,), of a table, (R, C) or (R,), which changes in place if it can.
+
+    The narrower of the two is filled up behind.
+    """
+    if table.dim() == 1:
+        return table.index_copy_(0, rows, values)
+    extra = values.shape[1] - table.shape[1]
+    if extra > 0:
+        table = pad(table, (0, extra), value=fill)
+    return table.index_copy_(0, rows, pad(values, (0, -extra), value=fill) if extra < 0 else values)
 
 
 def suffix_min(values: Tensor) -> Tensor:
@@ -107,6 +162,7 @@ def build_tables(layout: SourceLayout, *, pairs: bool, all_pieces: bool) -> Sent
     both = cost + cheapest
     starts, ends = _word_at(first, mask, width), _word_at(last, mask, width)
     return SentenceTables(
+        src_seq_len=layout.src_seq_len.clone(),
         cost=cost,
         prefix=cost.cumsum(1),
         cheapest=cheapest,

@@ -166,54 +166,6 @@ def test_head_dropout_reaches_symbol_rows_and_source_embeddings(make_model, make
 
 
 @SPECS
-def test_select_reorders_drops_and_repeats(spec: str, make_model, make_batch) -> None:
-    model = make_model(spec).eval()
-    batch = make_batch(model)
-    expected = run_steps(model, batch)
-    rows = torch.tensor([3, 1, 1])
-    state = model.start(batch.src_tokens, batch.src_seq_len)
-    model.step(batch.tgt_tokens[:, 0], state)
-    model.step(batch.tgt_tokens[:, 1], state)
-    state = state.select(rows)
-    assert state.n_rows == 3
-    assert state.n_steps == 2
-    third = model.step(batch.tgt_tokens[rows, 2], state)
-    torch.testing.assert_close(third, expected[rows, 2], rtol=1e-5, atol=1e-5)
-    state = state.select(torch.tensor([2, 0]))
-    fourth = model.step(batch.tgt_tokens[[1, 3], 3], state)
-    torch.testing.assert_close(fourth, expected[[1, 3], 3], rtol=1e-5, atol=1e-5)
-
-
-@SPECS
-def test_select_before_the_first_step_makes_beams(spec: str, make_model, make_batch) -> None:
-    model = make_model(spec).eval()
-    batch = make_batch(model)
-    expected = run_steps(model, batch)
-    rows = torch.tensor([1, 1, 3, 3])
-    state = model.start(batch.src_tokens, batch.src_seq_len).select(rows)
-    for t in range(3):
-        logits = model.step(batch.tgt_tokens[rows, t], state)
-        torch.testing.assert_close(logits, expected[rows, t], rtol=1e-5, atol=1e-5)
-
-
-def test_beams_that_change_places_keep_their_histories(make_model, make_batch) -> None:
-    model = make_model("scratch:tiny").eval()
-    batch = make_batch(model).rows(slice(1, 2))
-    state = model.start(batch.src_tokens, batch.src_seq_len).select(torch.tensor([0, 0]))
-    histories = torch.tensor([[0, 6, 7], [0, 8, 2]])
-    for t in range(2):
-        model.step(histories[:, t], state)
-    columns = state.columns
-    state = state.select(torch.tensor([1, 0]))
-    assert state.columns is columns, "what belongs to the sentence is not copied"
-    swapped = model.step(histories[[1, 0], 2], state)
-    for history, logits in zip(histories[[1, 0]], swapped, strict=True):
-        target = torch.cat([history, torch.tensor([1])]).unsqueeze(0)
-        expected = model(batch.src_tokens, batch.src_seq_len, target)["logits"][0, 2]
-        torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
-
-
-@SPECS
 def test_sentence_constants_are_computed_once(spec: str, make_model, make_batch) -> None:
     model = make_model(spec).eval()
     batch = make_batch(model)

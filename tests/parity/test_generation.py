@@ -15,7 +15,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.generation import AnyPiece, GenerationConfig, Hypotheses, search
+from model.generation import AnyPiece, GenerationConfig, search
+from model.generation.state import Hypotheses
 from model.pointer import PointerConfig, PointerModel
 from model.sources import load_backbone
 

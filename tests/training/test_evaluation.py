@@ -27,11 +27,12 @@ def test_it_is_in_eval_mode_without_gradients_and_leaves_the_mode_as_it_was(was_
     seen = []
 
     class Peek(ToyTask):
-        def evaluate_step(self, batch):
-            seen.append((self.training, torch.is_grad_enabled(), torch.is_inference_mode_enabled()))
-            if len(seen) == 3:
-                raise KeyboardInterrupt
-            return super().evaluate_step(batch)
+        def evaluate(self, batches):
+            for batch in batches:
+                seen.append((self.training, torch.is_grad_enabled(), torch.is_inference_mode_enabled()))
+                if len(seen) == 3:
+                    raise KeyboardInterrupt
+                yield from super().evaluate([batch])
 
     task = Peek().train(was_training)
     predict(task, toy_loader(EXAMPLES[:8], size=4), 8)
@@ -43,21 +44,23 @@ def test_it_is_in_eval_mode_without_gradients_and_leaves_the_mode_as_it_was(was_
 
 
 class Parts(ToyTask):
-    """Finds a fruit at the first word of every row."""
+    """Finds a fruit at the first word of every row, the last row first."""
 
-    def evaluate_step(self, batch):
-        return {"predictions": [Prediction(idx, [Entity.from_flat("fruit", [0, 1])], [0.0]) for idx in batch["idx"]]}
+    def evaluate(self, batches):
+        rows = [row for batch in batches for row in zip(batch["idx"], batch["word_offset"], strict=True)]
+        for idx, offset in reversed(rows):
+            yield Prediction(idx, [Entity.from_flat("fruit", [0, 1])], [0.0], word_offset=offset)
 
 
-def test_parts_of_a_sentence_become_one_prediction():
+def test_parts_of_a_sentence_become_one_prediction_in_any_order():
     batches = [{"idx": [0, 1], "word_offset": [0, 4]}, {"idx": [1, 2], "word_offset": [0, 0]}]
     predictions = predict(Parts(), batches, 3)
     assert [entity.start for entity in predictions[1].entities] == [0, 4]
     assert [len(prediction.entities) for prediction in predictions] == [1, 2, 1]
 
 
-def test_without_offsets_rows_are_whole_sentences_and_missing_ones_are_empty():
-    predictions = predict(Parts(), [{"idx": [2]}], 3)
+def test_sentences_without_a_row_have_an_empty_prediction():
+    predictions = predict(Parts(), [{"idx": [2], "word_offset": [0]}], 3)
     assert [len(prediction.entities) for prediction in predictions] == [0, 0, 1]
 
 

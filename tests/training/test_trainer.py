@@ -261,9 +261,10 @@ def test_bf16_is_entered_by_the_trainer_and_the_weights_stay_float32():
             kinds.add(self.head(self.embedding(batch["words"])).dtype)
             return super().train_step(batch)
 
-        def evaluate_step(self, batch):
-            kinds.add(self.head(self.embedding(batch["words"])).dtype)
-            return super().evaluate_step(batch)
+        def evaluate(self, batches):
+            for batch in batches:
+                kinds.add(self.head(self.embedding(batch["words"])).dtype)
+                yield from super().evaluate([batch])
 
     result, _, task, _ = run(make=Peek, bf16=True)
     assert kinds == {torch.bfloat16}

@@ -39,16 +39,15 @@ class ToyTask(nn.Module):
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), ignore_index=-1)
         return {"loss": loss, "weight": (batch["labels"] >= 0).sum()}
 
-    def evaluate_step(self, batch):
-        best, labels = self.head(self.embedding(batch["words"])).log_softmax(-1).max(-1)
-        rows = []
-        for example_idx, length, row, scores in zip(
-            batch["example_idx"], batch["lengths"], labels.tolist(), best.tolist(), strict=True
-        ):
-            places = [place for place in range(length) if row[place]]
-            entities = [Entity(LABELS[row[place]], (Segment(place, place + 1),)) for place in places]
-            rows.append(Prediction(example_idx, entities, [scores[place] for place in places]))
-        return {"predictions": rows}
+    def evaluate(self, batches):
+        for batch in batches:
+            best, labels = self.head(self.embedding(batch["words"])).log_softmax(-1).max(-1)
+            for example_idx, length, row, scores in zip(
+                batch["example_idx"], batch["lengths"], labels.tolist(), best.tolist(), strict=True
+            ):
+                places = [place for place in range(length) if row[place]]
+                entities = [Entity(LABELS[row[place]], (Segment(place, place + 1),)) for place in places]
+                yield Prediction(example_idx, entities, [scores[place] for place in places])
 
 
 @dataclass

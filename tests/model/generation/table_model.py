@@ -23,9 +23,27 @@ class TableState:
     sentences: list[int]
     prefixes: list[tuple[int, ...]]
 
-    def select(self, rows: Tensor) -> TableState:
-        order = rows.tolist()
-        return TableState([self.sentences[row] for row in order], [self.prefixes[row] for row in order])
+    n_rows: int = 1  # per sentence
+
+    def spread(self, n_rows: int) -> TableState:
+        return self._at([row for row in range(len(self.sentences)) for _ in range(n_rows)], n_rows)
+
+    def select(self, sentences: Tensor) -> TableState:
+        return self._at([sentence * self.n_rows + k for sentence in sentences.tolist() for k in range(self.n_rows)])
+
+    def follow(self, parents: Tensor) -> TableState:
+        return self._at([g * self.n_rows + parent for g, row in enumerate(parents.tolist()) for parent in row])
+
+    def put(self, places: Tensor, other: TableState, picks: Tensor) -> TableState:
+        for place, pick in zip(places.tolist(), picks.tolist(), strict=True):
+            rows = slice(place * self.n_rows, (place + 1) * self.n_rows)
+            self.sentences[rows] = [other.sentences[pick]] * self.n_rows
+            self.prefixes[rows] = [other.prefixes[pick]] * self.n_rows
+        return self
+
+    def _at(self, rows: list[int], n_rows: int | None = None) -> TableState:
+        picked = [self.sentences[row] for row in rows], [self.prefixes[row] for row in rows]
+        return TableState(*picked, n_rows or self.n_rows)
 
 
 class TableModel:

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from errors import ConfigError
-from model.generation import AnyPiece, GenerationConfig, Hypotheses, PointerConstraint, search
+from model.generation import AnyPiece, GenerationConfig, PointerConstraint, Started, search, search_all
+from model.generation.state import Hypotheses, Hypothesis
 from tests.model.generation.oracle import Rules, Sentence, prefix_tree
 from tests.model.generation.table_model import (
     BOS,
@@ -238,11 +240,78 @@ def test_answers_do_not_depend_on_the_batch(num_beams: int, compat: bool) -> Non
         random.Random(len(order)).shuffle(order)
 
 
+def run_all(
+    table: Table, sizes: Sequence[int], limits: Sequence[int], config: GenerationConfig
+) -> tuple[list[list[Hypothesis]], TableModel]:
+    """Search all sentences of the table in batches of these sizes; their sources are of different lengths."""
+    model, started = TableModel(table), []
+    for begin, size in zip(accumulate(sizes, initial=0), sizes, strict=False):
+        bounds = torch.tensor(limits[begin : begin + size])
+        kind = PointerConstraint("word", N_LABELS, config.structure) if config.constrained else AnyPiece(N_LABELS)
+        constraint = kind.start(torch.tensor([[1, 2]] * size), torch.full_like(bounds, 4), 1, 1, bounds)
+        started.append(Started(model.start(range(begin, begin + size)), constraint, bounds))
+    found = dict(search_all(model, started, config))
+    return [found[number] for number in range(len(limits))], model
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_answers_do_not_depend_on_batches_or_on_who_went_before(num_beams: int, constrained: bool) -> None:
+    """Sentences take the places of others; limits are short, long, and longer than all before."""
+    draw = random.Random(5)
+    limits = [draw.choice([2, 3, 5, 9, 14]) for _ in range(40)] + [30]
+    table = random_table(23, N_SYMBOLS)
+    config = GenerationConfig(
+        num_beams=num_beams,
+        n_best=min(num_beams, 2),
+        length_penalty=0.8,
+        repetition_penalty=1.2,
+        constrained=constrained,
+    )
+    alone = [run(table, [limit], config, [sentence])[0].n_best[0] for sentence, limit in enumerate(limits)]
+    for sizes in ([41], [1] * 41, [4, 16, 1, 20], [16, 8, 8, 9], [3, 0, 38]):
+        found, _ = run_all(table, sizes, limits, config)
+        for ours, theirs in zip(found, alone, strict=True):
+            assert [one.ids for one in ours] == [one.ids for one in theirs]
+            for one, other in zip(ours, theirs, strict=True):
+                assert one.symbol_logprobs == pytest.approx(other.symbol_logprobs, abs=1e-5)
+                assert (one.logprob, one.score) == pytest.approx((other.logprob, other.score), abs=1e-4)
+
+
+def test_places_do_not_stay_empty_while_somebody_waits() -> None:
+    paths = [(BOS, *[FIRST, LABEL] * (1 + number % 7 * (number % 3)), EOS) for number in range(200)]
+    limits = [len(path) for path in paths]
+    config = GenerationConfig(constrained=False)
+    found, model = run_all(path_table(*paths, peak=30.0), [20] * 10, limits, config)
+    assert [tuple(hypotheses[0].ids) for hypotheses in found] == paths
+    assert model.rows_per_step[0] == 20
+    needed = sum(len(path) - 1 for path in paths)
+    assert needed <= sum(model.rows_per_step) <= 1.06 * needed
+
+
+def test_batches_are_started_when_they_are_wanted() -> None:
+    started = []
+
+    def batches():
+        for number in range(6):
+            started.append(number)
+            bounds = torch.tensor([3, 3])
+            constraint = AnyPiece(N_LABELS).start(torch.tensor([[1, 2]] * 2), torch.tensor([4, 4]), 1, 1, bounds)
+            yield Started(model.start([0, 0]), constraint, bounds)
+
+    model = TableModel(path_table((BOS, EOS), peak=9.0))
+    answers_so_far = search_all(model, batches(), GenerationConfig())
+    next(answers_so_far)
+    assert started == [0, 1], "one ahead"
+    assert len(list(answers_so_far)) == 11
+    assert started == list(range(6))
+
+
 def test_beams_end_early_and_leave() -> None:
-    """A sentence with a sure answer costs no step more."""
+    """A sentence with a sure answer costs no step more: two beams each, then those of the second sentence."""
     paths = [(BOS, EOS), (BOS, FIRST, LABEL, EOS)]
     _, model = run(path_table(*paths, peak=20.0), [40, 40], GenerationConfig(num_beams=2))
-    assert model.rows_per_step == [2, 2, 2]
+    assert model.rows_per_step == [4, 2, 2]
 
 
 def test_batch_without_sentences() -> None:

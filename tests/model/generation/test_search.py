@@ -246,9 +246,9 @@ def run_all(
     """Search all sentences of the table in batches of these sizes; their sources are of different lengths."""
     model, started = TableModel(table), []
     for begin, size in zip(accumulate(sizes, initial=0), sizes, strict=False):
-        bounds = torch.tensor(limits[begin : begin + size])
+        bounds = torch.tensor(limits[begin : begin + size], dtype=torch.long)
         kind = PointerConstraint("word", N_LABELS, config.structure) if config.constrained else AnyPiece(N_LABELS)
-        constraint = kind.start(torch.tensor([[1, 2]] * size), torch.full_like(bounds, 4), 1, 1, bounds)
+        constraint = kind.start(torch.tensor([[1, 2]]).repeat(size, 1), torch.full_like(bounds, 4), 1, 1, bounds)
         started.append(Started(model.start(range(begin, begin + size)), constraint, bounds))
     found = dict(search_all(model, started, config))
     return [found[number] for number in range(len(limits))], model

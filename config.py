@@ -137,6 +137,7 @@ class ModelConfig:
     encoder_mlp: bool = True
     dropout: float = 0.3
     word_dropout: float = 0.0  # share of source words hidden in training; helps small corpora and random backbones
+    draft_head: bool = True  # a head that drafts answers for the decoder to verify; the model itself stays the same
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,8 @@ class GenerationSettings:
     num_beams: int = 1
     length_penalty: float = 1.0
     repetition_penalty: float = 1.0
+    draft_len: int = 6  # greedy: symbols drafted at once, where the model has a head for it; 0 drafts none
+    draft_rows: int = 8  # only while at most so many sentences are decoded at once
     constrained: bool | None = None  # default: yes, but for compat: reference
 
 

@@ -22,6 +22,7 @@ from data.labels import LabelSet
 from data.pipe import PipeConfig, PipeReport, PointerPipe
 from errors import ConfigError
 from model.checkpoint import load_model, save_model
+from model.drafts import DRAFT_UNITS
 from model.generation import AnyPiece, GenerationConfig, Hypothesis, PointerConstraint, Started, search_all
 from model.pointer import PointerConfig, PointerModel
 from model.sources import load_backbone, load_tokenizer
@@ -106,6 +107,7 @@ class PointerFormulation:
             encoder_mlp=recipe.model.encoder_mlp,
             dropout=recipe.model.dropout,
             word_dropout=recipe.model.word_dropout,
+            draft_unit=recipe.codec.unit.value if _can_draft(recipe) else None,
             compat=recipe.is_reference,
         )
         self.model = PointerModel(self.backbone, self.labels.words, shape)
@@ -164,8 +166,9 @@ class PointerTask(nn.Module):
         src_tokens, src_seq_len = batch["src_tokens"], batch["src_seq_len"]
         lead, tail = self.model.backbone.lead, self.model.backbone.tail
         limits = self.generation.limits(src_seq_len)
-        begin = self.constraint.start(batch["first"], src_seq_len, lead, tail, limits, src_tokens.shape[1])
-        return Started(self.model.start(src_tokens, src_seq_len), begin, limits)
+        first = batch["first"]
+        begin = self.constraint.start(first, src_seq_len, lead, tail, limits, src_tokens.shape[1])
+        return Started(self.model.start(src_tokens, src_seq_len, first), begin, limits)
 
     def _read(
         self, found: Hypothesis, bounds: Sequence[int], example_idx: int, word_offset: int, gold: list[int] | None
@@ -205,11 +208,17 @@ def generation_config(recipe: Recipe) -> GenerationConfig:
         num_beams=settings.num_beams,
         length_penalty=settings.length_penalty,
         repetition_penalty=settings.repetition_penalty,
+        draft_len=settings.draft_len,
+        draft_rows=settings.draft_rows,
         constrained=bool(settings.constrained),
         ordered=recipe.codec.order is Order.position,
         structure=recipe.kind.value,
         compat=recipe.is_reference,
     )
+
+
+def _can_draft(recipe: Recipe) -> bool:
+    return recipe.model.draft_head and not recipe.is_reference and recipe.codec.unit.value in DRAFT_UNITS
 
 
 FORMULATIONS: dict[str, Callable[[Recipe], Formulation]] = {"pointer": PointerFormulation}

@@ -29,7 +29,7 @@ from model.sources import read_config, read_tokenizer
 
 __all__ = ["SavedModel", "load_model", "save_model"]
 
-FORMAT = 1
+FORMAT = 2  # 1: without the head of drafts
 _WEIGHTS, _ABOUT, _LABELS, _RECIPE = "model.safetensors", "model.json", "labels.json", "recipe.yaml"
 _REQUIRED = ("config.json", _WEIGHTS, _ABOUT, _LABELS, _RECIPE)
 

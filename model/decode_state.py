@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from model.drafts import DraftTables
 from model.generation.state import rows_of
 from model.stepping import StepCache
 
@@ -29,6 +30,7 @@ class DecodeState:
         sentence_idx: (G,) number of the sentence among those given to ``start``, or what a caller put there.
         shift: symbols before the source positions.
         cache: keys and values.
+        drafts: guesses of what follows; None: the model has no head for them.
         order: (R,) place in the cache of every row; None: the same.
     """
 
@@ -39,6 +41,7 @@ class DecodeState:
     sentence_idx: Tensor
     shift: int
     cache: StepCache
+    drafts: DraftTables | None = None
     order: Tensor | None = None
 
     @property
@@ -82,6 +85,8 @@ class DecodeState:
             values.index_select(0, sentences)
             for values in (self.row_table, self.candidates, self.illegal, self.src_seq_len, self.sentence_idx)
         )
+        if self.drafts is not None:
+            self.drafts = self.drafts.select(sentences)
         self.cache.select(sentences, rows, self._longest())
         return self
 
@@ -98,6 +103,8 @@ class DecodeState:
         self.illegal[places, : self.shift + n_other] = other.illegal[picks]
         self.src_seq_len[places] = other.src_seq_len[picks]
         self.sentence_idx[places] = other.sentence_idx[picks]
+        if self.drafts is not None:
+            self.drafts.put(places, other.drafts, picks)
         rows = rows_of(places, self.cache.rows_per_sentence)
         self.cache.put(places, rows, other.cache, picks, self._longest())
         return self

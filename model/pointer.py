@@ -16,6 +16,7 @@ from data.codecs.symbols import EOS
 from errors import ConfigError
 from model.backbones import Backbone
 from model.decode_state import DecodeState
+from model.drafts import DRAFT_UNITS, DraftHead
 from model.label_rows import init_label_rows, label_pieces, reference_label_ids
 from model.stepping import StepCache
 
@@ -27,6 +28,7 @@ DECODER_TYPES = ("none", "avg_score", "avg_feature")
 _COMPAT_BOS_LOGIT = -1e24
 _COMPAT_MASKED_LOGIT = -1e32
 _IGNORED = -100
+_DRAFT_LR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class PointerConfig:
         dropout: of the head.
         word_dropout: share of source words that training replaces by the unknown piece, so that the model learns to
             find entities by their context; not published, for small corpora and random backbones.
+        draft_unit: target type that a head on the encoder guesses (:mod:`model.drafts`), one of ``word`` and ``bpe``;
+            None: no such head.
         compat: repeat the reference's label rows, scoring order and mask values.
     """
 
@@ -47,12 +51,17 @@ class PointerConfig:
     encoder_mlp: bool = True
     dropout: float = 0.3
     word_dropout: float = 0.0
+    draft_unit: str | None = None
     compat: bool = False
 
     def __post_init__(self) -> None:
         if self.decoder_type not in DECODER_TYPES:
             raise ConfigError(
                 f"model.decoder_type: unknown value {self.decoder_type!r}. Expected one of {', '.join(DECODER_TYPES)}."
+            )
+        if self.draft_unit not in (None, *DRAFT_UNITS):
+            raise ConfigError(
+                f"model.draft_unit: unknown value {self.draft_unit!r}. Expected none, {' or '.join(DRAFT_UNITS)}."
             )
         for name in ("dropout", "word_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
@@ -99,6 +108,8 @@ class PointerModel(nn.Module):
         self.register_buffer("score_rows", torch.tensor(frame + list(scored)))
         self.head_dropout = nn.Dropout(self.config.dropout)
         self.encoder_mlp = self._build_mlp() if self.config.has_mlp else None
+        unit = self.config.draft_unit
+        self.draft_head = DraftHead(backbone.hidden_size, self.n_labels, unit) if unit else None
         if self.encoder_mlp is None and initialise and backbone.is_fresh and backbone.output_scale == 1.0:
             # Two normalised states of an untrained network meet: as in attention, their product is divided by sqrt(H).
             backbone.output_scale = backbone.hidden_size**-0.5
@@ -178,15 +189,19 @@ class PointerModel(nn.Module):
         logits = self._mask(logits.float(), ~legal.unsqueeze(1))
         wanted = tgt_tokens[:, 1:].masked_fill(is_padding[:, 1:], _IGNORED)
         loss = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=_IGNORED)
+        if self.training and self.draft_head is not None:
+            drafts = self.draft_head.loss(memory, src_mask, tgt_tokens, self.shift)
+            loss = loss + (drafts - drafts.detach())  # its gradient, not its value
         return {"logits": logits, "loss": loss}
 
     @torch.no_grad()
-    def start(self, src_tokens: Tensor, src_seq_len: Tensor) -> DecodeState:
+    def start(self, src_tokens: Tensor, src_seq_len: Tensor, first: Tensor | None = None) -> DecodeState:
         """Encode sentences and compute everything that stays the same while they are decoded.
 
         Args:
             src_tokens: (G, S) pieces with specials.
             src_seq_len: (G,) lengths, specials included.
+            first: (G, W) first piece of every word, padded with 0; without it nothing can be drafted.
 
         Returns:
             the state of G sentences before their first symbol, BOS; one row each.
@@ -196,6 +211,9 @@ class PointerModel(nn.Module):
         memory = self.backbone.encode(source, src_mask)
         keys_and_values = self.backbone.stepper.source(memory)
         candidates = self._candidates(memory, source)
+        drafts = None
+        if self.draft_head is not None and first is not None:
+            drafts = self.draft_head.tables(memory, first, src_seq_len, self.backbone.tail, self.shift)
         return DecodeState(
             row_table=self._row_table(src_tokens, src_mask),
             candidates=candidates * self.backbone.output_scale,
@@ -204,6 +222,7 @@ class PointerModel(nn.Module):
             sentence_idx=torch.arange(len(src_tokens), device=src_tokens.device),
             shift=self.shift,
             cache=StepCache.start(keys_and_values, src_mask),
+            drafts=drafts,
         )
 
     @torch.no_grad()
@@ -211,8 +230,8 @@ class PointerModel(nn.Module):
         """Feed symbols and score those that come next.
 
         Args:
-            symbols: (R,) the symbols written last, BOS at the first step; or (R, Q) symbols in a row. A row that is fed
-                nothing but EOS has ended: its scores mean nothing.
+            symbols: (R,) the symbols written last, BOS at the first step; or (R, Q) symbols in a row. What is scored
+                behind an EOS means nothing; a row that is fed nothing but EOS has ended.
             state: of R rows; moves on by as many steps.
 
         Returns:
@@ -236,6 +255,14 @@ class PointerModel(nn.Module):
         logits = state.to_rows(logits.view(*fed.shape, -1))
         return logits if symbols.dim() == 2 else logits.squeeze(1)
 
+    def draft(self, written: Tensor, steps: Tensor, n_symbols: int, state: DecodeState) -> Tensor | None:
+        """Guess (G, Q) symbols, ``n_symbols`` at most, that follow the (G, T) ``written``; see :class:`DraftTables`."""
+        if self.backbone.max_positions is not None:
+            n_symbols = min(n_symbols, self.backbone.max_positions - state.cache.longest - 1)
+        if state.drafts is None or n_symbols < 1:
+            return None
+        return state.drafts.draft(written, steps, n_symbols, self.shift)
+
     def _step_logits(self, hidden: Tensor, state: DecodeState) -> Tensor:
         """(R, Q, H) decoder states -> (G, K * Q, V) logits."""
         hidden = hidden.reshape(len(state.row_table), -1, hidden.shape[2])
@@ -246,24 +273,33 @@ class PointerModel(nn.Module):
         return self._mask(logits.float(), state.illegal[:, None, : state.n_symbols])
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, object]]:
-        """Parameters for the optimizer: decoder and head, encoder, and those free of weight decay.
+        """Parameters for the optimizer: decoder and head, encoder, those free of weight decay, and the head of drafts.
 
         The shared embedding is in the encoder's group. Free are all layer norms and biases; in compat mode, as in the
         reference, only the encoder's layer norms.
         """
+        drafts = set() if self.draft_head is None else set(self.draft_head.parameters())
         norms = {parameter for norm in self.backbone.layer_norms() for parameter in norm.parameters()}
         encoder = set(self.backbone.network.encoder.parameters()) | {self.backbone.embedding.weight}
         groups: dict[str, list[nn.Parameter]] = {"decoder": [], "encoder": [], "no_decay": []}
         for name, parameter in self.named_parameters():
+            if parameter in drafts:
+                continue
             if self.config.compat:
                 is_free = parameter in norms and parameter in encoder
             else:
                 is_free = parameter in norms or name.endswith(".bias")
             groups["no_decay" if is_free else "encoder" if parameter in encoder else "decoder"].append(parameter)
-        return [
+        found = [
             {"name": name, "params": members, "weight_decay": 0.0 if name == "no_decay" else weight_decay}
             for name, members in groups.items()
         ]
+        # A layer of its own that starts from nothing: the rate that suits a pretrained network would not move it.
+        return (
+            [*found, {"name": "drafts", "params": list(drafts), "weight_decay": 0.0, "lr": _DRAFT_LR}]
+            if drafts
+            else found
+        )
 
     def _row_table(self, src_tokens: Tensor, src_mask: Tensor) -> Tensor:
         """(B, 2+L+S) embedding row that each symbol of a sentence is fed as."""

@@ -31,6 +31,9 @@ class GenerationConfig:
         structure: what the constraint lets a sentence hold: ``flat``, ``nested`` or ``discontinuous``.
         ordered: entities come in the canonical order, hence never twice.
         compat: answers as the reference implementation returns them (an empty answer is ``[0, 1, 1]``).
+        draft_len: greedy: symbols that are drafted and then verified in one pass, where the model can draft; 0 drafts
+            none. The answers are the same.
+        draft_rows: greedy: drafts are made only while so few sentences are written at once.
         n_best: hypotheses kept per sentence, at most ``num_beams``.
 
     >>> GenerationConfig(max_len=10, max_len_ratio=0.6).limits(torch.tensor([5, 9])).tolist()
@@ -46,6 +49,8 @@ class GenerationConfig:
     structure: str = "discontinuous"
     ordered: bool = True
     compat: bool = False
+    draft_len: int = 0
+    draft_rows: int = 8
     n_best: int = 1
 
     def __post_init__(self) -> None:
@@ -55,11 +60,17 @@ class GenerationConfig:
             (self.num_beams >= 1, "num_beams", "an integer of at least 1"),
             (self.repetition_penalty > 0, "repetition_penalty", "a number above 0 (1 is off)"),
             (self.structure in STRUCTURES, "structure", f"one of {', '.join(STRUCTURES)}"),
+            (self.draft_len >= 0, "draft_len", "an integer of at least 0"),
             (1 <= self.n_best <= max(self.num_beams, 1), "n_best", f"1 to num_beams ({self.num_beams})"),
         )
         wrong = [f"{name} is {getattr(self, name)!r}. Expected {what}." for good, name, what in rules if not good]
         if wrong:
             raise ConfigError("generation: " + " ".join(wrong))
+
+    @property
+    def can_draft(self) -> bool:
+        """Whether drafts can be verified: penalties by what was written before would have to be unrolled too."""
+        return self.draft_len > 0 and self.length_penalty == self.repetition_penalty == 1.0
 
     def limits(self, src_seq_len: Tensor) -> Tensor:
         """Longest sequences, BOS and EOS included.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from errors import ConfigError
 from model.generation.config import STRUCTURES, UNITS
@@ -150,6 +151,24 @@ class ConstraintState:
         if history is not None:
             history = put_rows(history, rows, other.history.index_select(0, picks), 0)
         return ConstraintState(self.constraint, self.rows.with_tables(tables), registers, history)
+
+    def unroll(self, drafts: Tensor) -> ConstraintState:
+        """State before each of K symbols in a row, of which (G, K-1) are given."""
+        n_rows = drafts.shape[1] + 1
+        state = self
+        if self.history is not None:  # the words of a draft may be more than a legal sequence holds
+            state = ConstraintState(self.constraint, self.rows, self.registers, pad(self.history, (0, n_rows)))
+        line = [state]
+        for symbols in drafts.unbind(1):
+            line.append(line[-1].advance(symbols))
+        registers = torch.stack([state.registers for state in line], 2).flatten(1)
+        history = None if self.history is None else torch.stack([state.history for state in line], 1).flatten(0, 1)
+        return ConstraintState(self.constraint, self.rows.with_tables(self.rows.tables, n_rows), registers, history)
+
+    def pick(self, rows: Tensor) -> ConstraintState:
+        """One row per sentence again, (G,) of those that it has."""
+        places = torch.arange(len(rows), device=rows.device) * self.rows.n_rows + rows
+        return self._at(places, self.rows.with_tables(self.rows.tables, 1))
 
     def _at(self, places: Tensor, rows: RowTables) -> ConstraintState:
         """The rows now at ``places``."""
@@ -329,6 +348,19 @@ class AnyPieceState:
     def follow(self, parents: Tensor) -> AnyPieceState:
         """Row k of sentence g goes on from row ``parents[g, k]``, (G, K)."""
         return AnyPieceState(self.legal, self.n_symbols, self.room.view_as(parents).gather(1, parents).flatten())
+
+    def unroll(self, drafts: Tensor) -> AnyPieceState:
+        """State before each of K symbols in a row, of which (G, K-1) are given."""
+        ended = (drafts == EOS).cumsum(1) > 0
+        room = self.room.unsqueeze(1) - torch.arange(drafts.shape[1] + 1, device=drafts.device)
+        room[:, 1:].masked_fill_(ended, 0)
+        return AnyPieceState(self.legal, self.n_symbols, room.flatten())
+
+    def pick(self, rows: Tensor) -> AnyPieceState:
+        """One row per sentence again, (G,) of those that it has."""
+        return AnyPieceState(
+            self.legal, self.n_symbols, self.room.view(len(rows), -1).gather(1, rows.unsqueeze(1))[:, 0]
+        )
 
     def allowed(self) -> Tensor:
         """(R, V) bool: symbols that may come next."""

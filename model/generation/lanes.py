@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from model.generation.constraints import BOS, EOS, check_limits
-from model.generation.state import ConstraintLike, Movable, Started
+from model.generation.state import ConstraintLike, DecoderState, Started
 
 __all__ = ["Lanes", "Part", "Sequences", "Waiting"]
 
@@ -86,7 +86,7 @@ class Lanes:
         waiting: those without a place.
     """
 
-    state: Movable
+    state: DecoderState
     constraint: ConstraintLike
     limits: Tensor
     steps: Tensor
@@ -177,6 +177,15 @@ class Sequences:
         where = steps.view(-1, 1, 1).expand(-1, symbols.shape[1], 1)
         self.ids.scatter_(2, where, symbols.unsqueeze(2))
         self.logprobs.scatter_(2, where, logprobs.unsqueeze(2))
+
+    def write_line(self, steps: Tensor, symbols: Tensor, logprobs: Tensor, is_written: Tensor) -> None:
+        """Put those of (G, Q) symbols in a row that ``is_written``, (G, Q), into the one sequence of each place."""
+        end = self.ids.shape[2] - 1
+        where = steps.unsqueeze(1) + torch.arange(symbols.shape[1], device=steps.device)
+        # The last column is nobody's: what is not written goes there, as padding.
+        where = torch.where(is_written, where, end)
+        self.ids[:, 0].scatter_(1, where, symbols.masked_fill(~is_written, EOS))
+        self.logprobs[:, 0].scatter_(1, where, logprobs.masked_fill(~is_written, 0.0))
 
     def gather(self, parents: Tensor) -> Sequences:
         """Sequences that begin as those of ``parents``, (G, C)."""

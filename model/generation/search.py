@@ -14,10 +14,10 @@ from model.generation.lanes import Lanes, Sequences, Waiting
 from model.generation.scores import log_probabilities, penalise_repetition
 from model.generation.state import (
     ConstraintLike,
+    DecoderState,
     Hypotheses,
     Hypothesis,
     ModelLike,
-    Movable,
     Started,
     as_hypotheses,
 )
@@ -26,7 +26,7 @@ __all__ = ["search", "search_all"]
 
 
 def search(
-    model: ModelLike, state: Movable, constraint: ConstraintLike, config: GenerationConfig, limits: Tensor
+    model: ModelLike, state: DecoderState, constraint: ConstraintLike, config: GenerationConfig, limits: Tensor
 ) -> Hypotheses:
     """Write one sequence for every sentence of a batch.
 
@@ -103,22 +103,53 @@ def _greedy_search(
         return
     line, shortest = _Line(lanes), 3 if config.compat else 2
     while lanes.numbers:
-        logits = penalised = model.step(line.symbols, lanes.state)
-        if config.repetition_penalty != 1.0:
-            penalised = penalise_repetition(logits, line.written.so_far(lanes.steps)[:, 0], config.repetition_penalty)
-        scores = _greedy_scores(penalised, lanes.steps, config.length_penalty)
-        best = scores.masked_fill(~lanes.constraint.allowed(), -torch.inf).argmax(1)
-        has_ended = line.symbols == EOS
-        line.symbols = best.masked_fill(has_ended, EOS)
-        logprobs = logits.gather(1, line.symbols.unsqueeze(1)).squeeze(1) - logits.logsumexp(1)
-        logprobs = logprobs.float().masked_fill(has_ended, 0.0)
-        line.written.write(lanes.steps, line.symbols.unsqueeze(1), logprobs.unsqueeze(1))
-        lanes.steps = lanes.steps + ~has_ended
+        drafts = None
+        if config.can_draft and len(lanes.numbers) <= config.draft_rows:
+            drafts = model.draft(line.written.ids[:, 0], lanes.steps, config.draft_len, lanes.state)
+        if drafts is None:
+            _step(model, lanes, line, config)
+        else:
+            _verify(model, lanes, line, drafts)
         done = line.symbols == EOS
-        lanes.constraint = lanes.constraint.advance(line.symbols)
         if lanes.is_turn(int(done.sum())):
             yield from line.answers(lanes, done, shortest)
             lanes.turn(done, line)
+
+
+def _step(model: ModelLike, lanes: Lanes, line: _Line, config: GenerationConfig) -> None:
+    """One symbol per sentence."""
+    logits = penalised = model.step(line.symbols, lanes.state)
+    if config.repetition_penalty != 1.0:
+        penalised = penalise_repetition(logits, line.written.so_far(lanes.steps)[:, 0], config.repetition_penalty)
+    scores = _greedy_scores(penalised, lanes.steps, config.length_penalty)
+    best = scores.masked_fill(~lanes.constraint.allowed(), -torch.inf).argmax(1)
+    has_ended = line.symbols == EOS
+    line.symbols = best.masked_fill(has_ended, EOS)
+    logprobs = _logprobs(logits, line.symbols).masked_fill(has_ended, 0.0)
+    line.written.write(lanes.steps, line.symbols.unsqueeze(1), logprobs.unsqueeze(1))
+    lanes.steps = lanes.steps + ~has_ended
+    lanes.constraint = lanes.constraint.advance(line.symbols)
+
+
+def _verify(model: ModelLike, lanes: Lanes, line: _Line, drafts: Tensor) -> None:
+    """All of the (G, Q) ``drafts`` up to the first that greedy search would not write, and what it writes there."""
+    n_drafts, has_ended = drafts.shape[1], line.symbols == EOS
+    drafts = drafts.masked_fill(has_ended.unsqueeze(1), EOS)
+    logits = model.step(torch.cat((line.symbols.unsqueeze(1), drafts), 1), lanes.state)
+    unrolled = lanes.constraint.unroll(drafts)
+    allowed = unrolled.allowed().view_as(logits)
+    scores = _greedy_scores(logits, lanes.steps, 1.0)
+    best = scores.masked_fill(~allowed, -torch.inf).argmax(2).masked_fill(has_ended.unsqueeze(1), EOS)
+    # Symbols that are certain: each behind symbols that were drafted right, none of them the end.
+    is_right = (best[:, :-1] == drafts) & (drafts != EOS)
+    n_right = is_right.long().cumprod(1).sum(1)
+    place = torch.arange(n_drafts + 1, device=drafts.device)
+    is_written = (place <= n_right.unsqueeze(1)) & ~has_ended.unsqueeze(1)
+    line.written.write_line(lanes.steps, best, _logprobs(logits, best), is_written)
+    lanes.steps = lanes.steps + is_written.sum(1)
+    line.symbols = best.gather(1, n_right.unsqueeze(1)).squeeze(1)
+    lanes.constraint = unrolled.advance(best.flatten()).pick(n_right)
+    lanes.state.rewind((n_drafts - n_right).masked_fill(has_ended, 0))
 
 
 def _greedy_scores(logits: Tensor, written: Tensor, length_penalty: float) -> Tensor:
@@ -130,3 +161,8 @@ def _greedy_scores(logits: Tensor, written: Tensor, length_penalty: float) -> Te
         scores = logprobs / divisor.unsqueeze(1)
         scores[:, EOS] = logprobs[:, EOS]
     return scores.clamp(min=torch.finfo(scores.dtype).min)
+
+
+def _logprobs(logits: Tensor, symbols: Tensor) -> Tensor:
+    """Log-probabilities of the symbols, of the logits' shape without its last dimension."""
+    return (logits.gather(-1, symbols.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)).float()

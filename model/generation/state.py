@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, Self
 import torch
 from torch import Tensor
 
-__all__ = ["ConstraintLike", "Hypotheses", "Hypothesis", "ModelLike", "Movable", "Started", "rows_of"]
+__all__ = ["ConstraintLike", "DecoderState", "Hypotheses", "Hypothesis", "ModelLike", "Started", "rows_of"]
 
 
 class Movable(Protocol):
@@ -33,18 +33,41 @@ class Movable(Protocol):
         """Row k of sentence g goes on from row ``parents[g, k]`` of that sentence, (G, K)."""
 
 
+class DecoderState(Movable, Protocol):
+    """State of a model."""
+
+    def rewind(self, n_symbols: Tensor) -> None:
+        """Take back the last symbols fed to each row, (R,). Only asked for where the model drafts."""
+
+
 class ModelLike(Protocol):
     """What writes a sequence."""
 
-    def step(self, symbols: Tensor, state: Movable) -> Tensor:
+    def step(self, symbols: Tensor, state: DecoderState) -> Tensor:
         """(R,) symbols written last -> (R, V) logits of the next; ``state`` moves on.
 
         V covers the longest sentence that is there now. A row that is fed EOS has ended and may be given any logits.
+        Where drafts are on, symbols may be (R, Q), Q in a row, and the logits (R, Q, V).
         """
+
+    def draft(self, written: Tensor, steps: Tensor, n_symbols: int, state: DecoderState) -> Tensor | None:
+        """Guess (R, Q) symbols, up to ``n_symbols``, behind the first (R,) ``steps`` of (R, T) ``written``; or None."""
 
 
 class ConstraintLike(Movable, Protocol):
-    """A started constraint."""
+    """A started constraint.
+
+    To verify drafts it is unrolled: the K rows of a sentence are then its state before each of K symbols in a row.
+    """
+
+    def unroll(self, drafts: Tensor) -> Self:
+        """From one row per sentence, (G, K-1) symbols: K rows, of which row k has advanced by the first k of them.
+
+        Symbols may be illegal; what is allowed from there on means nothing.
+        """
+
+    def pick(self, rows: Tensor) -> Self:
+        """Back to one row per sentence: row ``rows[g]`` of sentence g, (G,)."""
 
     def allowed(self) -> Tensor:
         """(R, V) bool, True = may come next; at least one per row. At the limit it is EOS alone."""
@@ -62,7 +85,7 @@ class Started(NamedTuple):
         limits: (G,) longest sequences, BOS and EOS included.
     """
 
-    state: Movable
+    state: DecoderState
     constraint: ConstraintLike
     limits: Tensor
 

@@ -41,16 +41,24 @@ class TableState:
             self.prefixes[rows] = [other.prefixes[pick]] * self.n_rows
         return self
 
+    def rewind(self, n_symbols: Tensor) -> None:
+        pairs = zip(self.prefixes, n_symbols.tolist(), strict=True)
+        self.prefixes = [prefix[: len(prefix) - back] for prefix, back in pairs]
+
     def _at(self, rows: list[int], n_rows: int | None = None) -> TableState:
         picked = [self.sentences[row] for row in rows], [self.prefixes[row] for row in rows]
         return TableState(*picked, n_rows or self.n_rows)
 
 
 class TableModel:
-    """``table(sentence, prefix)`` gives the logits of the next symbol; counts the rows it is asked for."""
+    """``table(sentence, prefix)`` gives the logits of the next symbol; counts the rows it is asked for.
 
-    def __init__(self, table: Table) -> None:
+    ``guess(sentence, prefix, n)``, if given, drafts the next n symbols.
+    """
+
+    def __init__(self, table: Table, guess: Callable[[int, list[int], int], list[int]] | None = None) -> None:
         self.table = table
+        self.guess = guess
         self.rows_per_step: list[int] = []
 
     def start(self, sentences: Sequence[int]) -> TableState:
@@ -58,8 +66,18 @@ class TableModel:
 
     def step(self, symbols: Tensor, state: TableState) -> Tensor:
         assert len(symbols) == len(state.prefixes)
-        state.prefixes = [(*old, new) for old, new in zip(state.prefixes, symbols.tolist(), strict=True)]
         self.rows_per_step.append(len(symbols))
+        logits = [self._feed(column, state) for column in symbols.view(len(symbols), -1).T.tolist()]
+        return torch.stack(logits, 1) if symbols.dim() == 2 else logits[0]
+
+    def draft(self, written: Tensor, steps: Tensor, n_symbols: int, state: TableState) -> Tensor | None:
+        if self.guess is None:
+            return None
+        prefixes = [row[:step] for row, step in zip(written.tolist(), steps.tolist(), strict=True)]
+        return torch.tensor([self.guess(*row, n_symbols) for row in zip(state.sentences, prefixes, strict=True)])
+
+    def _feed(self, column: list[int], state: TableState) -> Tensor:
+        state.prefixes = [(*old, new) for old, new in zip(state.prefixes, column, strict=True)]
         return torch.tensor([self.table(*row) for row in zip(state.sentences, state.prefixes, strict=True)])
 
 

@@ -192,6 +192,31 @@ def random_entities(draw: random.Random, n_words: int, structure: str, labels: t
     return found
 
 
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_unrolled_states_are_those_of_single_steps(unit: str, structure: str) -> None:
+    """Along random legal paths; symbols behind an illegal one may be anything and harm nothing."""
+    rules, draw = Rules(unit, structure, True, 2), random.Random(3)
+    sentences = [Sentence((2, 1, 3), 1, 1, 12), Sentence((1, 1), 1, 1, 5), Sentence((3, 1, 1, 1), 1, 1, 30)]
+    single = start(sentences, rules)
+    for _ in range(8):
+        states, path = [single], []
+        for _ in range(4):
+            allowed = states[-1].allowed()
+            path.append(torch.tensor([draw.choice(sorted(symbols_of(row))) for row in allowed]))
+            states.append(states[-1].advance(path[-1]))
+        unrolled = single.unroll(torch.stack(path, 1))
+        assert torch.equal(unrolled.allowed(), torch.stack([state.allowed() for state in states], 1).flatten(0, 1))
+        rows = torch.tensor([draw.randrange(5) for _ in sentences])
+        picked = unrolled.pick(rows)
+        for number, row in enumerate(rows.tolist()):
+            assert symbols_of(picked.allowed()[number]) == symbols_of(states[row].allowed()[number])
+        nonsense = torch.tensor([[draw.randrange(4 + 7) for _ in range(6)] for _ in sentences])
+        kept = single.unroll(nonsense).pick(torch.zeros(3, dtype=torch.long))
+        assert torch.equal(kept.allowed(), single.allowed())
+        single = kept.advance(path[0])
+
+
 def test_select_repeats_drops_and_reorders() -> None:
     rules = Rules("bpe", "discontinuous", True, 2)
     sentences = [Sentence((2, 1, 3), 1, 1, 12), Sentence((1, 1), 1, 1, 5), Sentence((3,), 1, 1, 9)]

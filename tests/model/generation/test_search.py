@@ -241,10 +241,10 @@ def test_answers_do_not_depend_on_the_batch(num_beams: int, compat: bool) -> Non
 
 
 def run_all(
-    table: Table, sizes: Sequence[int], limits: Sequence[int], config: GenerationConfig
+    table: Table, sizes: Sequence[int], limits: Sequence[int], config: GenerationConfig, guess: object = None
 ) -> tuple[list[list[Hypothesis]], TableModel]:
-    """Search all sentences of the table in batches of these sizes; their sources are of different lengths."""
-    model, started = TableModel(table), []
+    """Search all sentences of the table in batches of these sizes."""
+    model, started = TableModel(table, guess), []
     for begin, size in zip(accumulate(sizes, initial=0), sizes, strict=False):
         bounds = torch.tensor(limits[begin : begin + size], dtype=torch.long)
         kind = PointerConstraint("word", N_LABELS, config.structure) if config.constrained else AnyPiece(N_LABELS)
@@ -276,6 +276,47 @@ def test_answers_do_not_depend_on_batches_or_on_who_went_before(num_beams: int, 
             for one, other in zip(ours, theirs, strict=True):
                 assert one.symbol_logprobs == pytest.approx(other.symbol_logprobs, abs=1e-5)
                 assert (one.logprob, one.score) == pytest.approx((other.logprob, other.score), abs=1e-4)
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+@pytest.mark.parametrize("structure", ["flat", "nested", "discontinuous"])
+@pytest.mark.parametrize("share_right", [0.0, 0.7, 1.0])
+def test_drafts_change_nothing_but_the_number_of_passes(constrained: bool, structure: str, share_right: float) -> None:
+    """Guesses are right, legal but wrong, or nonsense; they may go beyond the end and beyond the limit."""
+    draw = random.Random(7)
+    limits = [draw.choice([2, 3, 5, 9, 14]) for _ in range(30)]
+    table = random_table(29, N_SYMBOLS)
+    config = GenerationConfig(constrained=constrained, structure=structure)
+    sizes = [6, 10, 1, 13]
+    plain, slow = run_all(table, sizes, limits, config)
+
+    def guess(sentence: int, prefix: list[int], n_symbols: int) -> list[int]:
+        right = [*plain[sentence][0].ids[len(prefix) :], *[EOS] * n_symbols][:n_symbols]
+        return [symbol if draw.random() < share_right else draw.randrange(N_SYMBOLS) for symbol in right]
+
+    for draft_len in (1, 2, 5):
+        drafted = replace(config, draft_len=draft_len, draft_rows=6)
+        found, fast = run_all(table, sizes, limits, drafted, guess)
+        for (ours,), (theirs,) in zip(found, plain, strict=True):
+            assert ours.ids == theirs.ids
+            assert ours.symbol_logprobs == pytest.approx(theirs.symbol_logprobs, abs=1e-5)
+        n_passes, n_plain = len(fast.rows_per_step), len(slow.rows_per_step)
+        assert n_passes <= n_plain
+        if share_right == 1.0:
+            assert n_passes <= n_plain / (1 + draft_len) + 12, "one pass per sentence that follows another, at least"
+
+
+def test_drafts_are_left_out_for_many_rows_and_for_penalties() -> None:
+    table = random_table(31, N_SYMBOLS)
+
+    def guess(sentence: int, prefix: list[int], n_symbols: int) -> list[int]:
+        raise AssertionError("asked for a draft")
+
+    for options in ({"draft_rows": 2}, {"repetition_penalty": 1.5}, {"length_penalty": 0.5}, {"draft_len": 0}):
+        config = GenerationConfig(**{"draft_len": 3, "draft_rows": 9, "max_len": 6} | options)
+        limits = [4] * 3
+        found, _ = run_all(table, [3], limits, config, guess if options != {"draft_rows": 2} else None)
+        assert len(found) == 3
 
 
 def test_places_do_not_stay_empty_while_somebody_waits() -> None:

@@ -9,7 +9,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
 import patches  # noqa: F401  before fastNLP
@@ -151,7 +150,6 @@ class PointerTask(nn.Module):
         loss = self.model(*(batch[name] for name in fields))["loss"]
         return {"loss": loss, "weight": (batch["tgt_seq_len"] - 1).sum()}
 
-    @torch.no_grad()
     def generate(self, batches: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, list[Hypothesis]]]:
         """Search the symbols of every sentence of many batches; see :func:`model.generation.search_all`."""
         return search_all(self.model, map(self._started, batches), self.generation)

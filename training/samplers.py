@@ -92,6 +92,7 @@ class SentenceBatches(_Batches):
     """Batches of ``size`` sentences, the last one smaller; composed anew in every epoch.
 
     With ``bucket``, sentences of like length come together, which saves padding; the batches themselves stay shuffled.
+    Where nothing is shuffled, the longest come first: sentences that take the places of others then always fit.
     """
 
     def __init__(
@@ -115,7 +116,9 @@ class SentenceBatches(_Batches):
 
     def _batches(self) -> list[list[int]]:
         order = self._permutation(len(self.lengths), epoch=self._epoch)
-        if self.bucket:
+        if self.bucket and not self.shuffle:
+            order.sort(key=self.lengths.__getitem__, reverse=True)
+        elif self.bucket:
             order = _sorted_in_windows(order, self.lengths, self.size * _WINDOW)
         batches = [order[start : start + self.size] for start in range(0, len(order), self.size)]
         if not self.bucket:

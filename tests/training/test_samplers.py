@@ -119,3 +119,10 @@ def test_a_fastnlp_data_set_becomes_plain_rows():
 
 def _kinds(rows):
     return {"kinds": {type(row) for row in rows}, "fields": {tuple(sorted(row)) for row in rows}}
+
+
+def test_buckets_of_an_evaluation_begin_with_the_longest():
+    lengths = [3, 9, 5, 9, 1, 7, 2]
+    batches = list(SentenceBatches(lengths, size=3, shuffle=False, bucket=True))
+    assert batches == [[1, 3, 5], [2, 0, 6], [4]]
+    assert list(SentenceBatches(lengths, size=3, shuffle=False)) == [[0, 1, 2], [3, 4, 5], [6]]

@@ -81,13 +81,15 @@ class DecodeState:
             within = self.order.index_select(0, rows) % n_beams
             base = torch.arange(len(sentences), device=rows.device) * n_beams
             self.order = base.repeat_interleave(n_beams) + within
-        self.row_table, self.candidates, self.illegal, self.src_seq_len, self.sentence_idx = (
-            values.index_select(0, sentences)
-            for values in (self.row_table, self.candidates, self.illegal, self.src_seq_len, self.sentence_idx)
+        self.src_seq_len, self.sentence_idx = self.src_seq_len[sentences], self.sentence_idx[sentences]
+        width = self._longest()
+        self.row_table, self.illegal = (
+            values[:, : self.shift + width].index_select(0, sentences) for values in (self.row_table, self.illegal)
         )
+        self.candidates = self.candidates[:, :width].index_select(0, sentences)
         if self.drafts is not None:
             self.drafts = self.drafts.select(sentences)
-        self.cache.select(sentences, rows, self._longest())
+        self.cache.select(sentences, rows, width)
         return self
 
     def put(self, places: Tensor, other: DecodeState, picks: Tensor) -> DecodeState:

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 __all__ = ["BartStepper", "StepCache", "Stepper", "T5Stepper"]
 
-_FIRST_ROOM = 16
+_FIRST_ROOM = 32
 _FEW_ROWS = 4
 
 
@@ -61,8 +61,8 @@ class StepCache:
 
     def select(self, sentences: Tensor, rows: Tensor, width: int) -> None:
         """Other sentences and their rows; the longest has ``width`` pieces."""
-        self.source = [layer.index_select(1, sentences) for layer in self.source]
-        self.source_bias = self.source_bias.index_select(0, sentences)
+        self.source = [layer[:, :, :, :width].index_select(1, sentences) for layer in self.source]
+        self.source_bias = self.source_bias[..., :width].index_select(0, sentences)
         self.written = [layer[:, :, :, : self.longest].index_select(1, rows) for layer in self.written]
         self.positions = self.positions.index_select(0, rows)
         self._look(width)

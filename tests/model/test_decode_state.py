@@ -120,9 +120,9 @@ def test_new_sentences_take_places(spec: str, make_rows) -> None:
         for _ in range(3):
             rows.check(rows.feed(draw))
         rows.put(places, numbers)
-    for _ in range(20):
+    for _ in range(36):
         rows.check(rows.feed(draw))
-    assert rows.state.cache.written[0].shape[3] > 16, "the room has grown"
+    assert rows.state.cache.written[0].shape[3] > 32, "the room has grown"
 
 
 @SPECS

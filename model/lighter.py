@@ -42,7 +42,7 @@ def lighten(model: PointerModel, form: str) -> PointerModel:
         for parent in list(model.modules()):
             for name, child in list(parent.named_children()):
                 # The layer that drafts is small, and its guesses are verified anyway.
-                if type(child) is nn.Linear and parent is not model.draft_head:
+                if isinstance(child, nn.Linear) and parent is not model.draft_head:
                     setattr(parent, name, build(child).eval())
     return model
 
@@ -81,6 +81,7 @@ def _quantise(linear: nn.Linear) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the module will move to another package
         try:
+            linear.__class__ = nn.Linear  # the only kind that torch quantises
             from torch.ao.quantization import quantize_dynamic
 
             return quantize_dynamic(nn.Sequential(linear), {nn.Linear}, dtype=torch.qint8)[0]

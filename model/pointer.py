@@ -18,6 +18,7 @@ from model.backbones import Backbone
 from model.decode_state import DecodeState
 from model.drafts import DRAFT_UNITS, DraftHead
 from model.label_rows import init_label_rows, label_pieces, reference_label_ids
+from model.linear import use_fast_linears
 from model.stepping import StepCache
 
 __all__ = ["DECODER_TYPES", "PointerConfig", "PointerModel"]
@@ -110,6 +111,7 @@ class PointerModel(nn.Module):
         self.encoder_mlp = self._build_mlp() if self.config.has_mlp else None
         unit = self.config.draft_unit
         self.draft_head = DraftHead(backbone.hidden_size, self.n_labels, unit) if unit else None
+        use_fast_linears(self)
         if self.encoder_mlp is None and initialise and backbone.is_fresh and backbone.output_scale == 1.0:
             # Two normalised states of an untrained network meet: as in attention, their product is divided by sqrt(H).
             backbone.output_scale = backbone.hidden_size**-0.5

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import BartConfig, BartModel
+from transformers import BartConfig, BartModel, PreTrainedTokenizerBase
 
 from benchmarks.corpus import LABELS, draw_sentences
 from data.alignment import WordTokenizer
@@ -16,7 +17,7 @@ from model.backbones import BartBackbone
 from model.pointer import PointerConfig, PointerModel
 from model.tokenizers import train_byte_bpe
 
-__all__ = ["LENGTHS", "Shape", "Workload"]
+__all__ = ["LENGTHS", "Shape", "Workload", "build_model"]
 
 #: Words per sentence, as mixed as in news: 25 on average.
 LENGTHS = (25, 12, 31, 18, 44, 8, 27, 35, 21, 15, 38, 29, 10, 24, 33, 30)
@@ -46,6 +47,26 @@ class Shape:
         return cls(width=32, layers=1, heads=2, vocab_size=400, n_sentences=4)
 
 
+def build_model(shape: Shape, tokenizer: PreTrainedTokenizerBase, labels: Sequence[str]) -> PointerModel:
+    """A BART of random weights with the pointer head of the recipes, dropouts included."""
+    torch.manual_seed(1)
+    network = BartModel(
+        BartConfig(
+            vocab_size=max(shape.vocab_size, len(tokenizer)),
+            d_model=shape.width,
+            encoder_layers=shape.layers,
+            decoder_layers=shape.layers,
+            encoder_attention_heads=shape.heads,
+            decoder_attention_heads=shape.heads,
+            encoder_ffn_dim=4 * shape.width,
+            decoder_ffn_dim=4 * shape.width,
+            max_position_embeddings=1024,
+            attn_implementation="sdpa",
+        )
+    )
+    return PointerModel(BartBackbone(network, tokenizer, is_fresh=True), labels, PointerConfig())
+
+
 class Workload:
     """A random half-size BART with the pointer head of the recipes, and one batch for it.
 
@@ -61,23 +82,7 @@ class Workload:
     def __init__(self, shape: Shape, device: str = "cpu") -> None:
         corpus = draw_sentences(max(shape.vocab_size // 4, shape.n_sentences), LENGTHS)
         tokenizer = train_byte_bpe([example.words for example in corpus], shape.vocab_size)
-        torch.manual_seed(1)
-        network = BartModel(
-            BartConfig(
-                vocab_size=max(shape.vocab_size, len(tokenizer)),
-                d_model=shape.width,
-                encoder_layers=shape.layers,
-                decoder_layers=shape.layers,
-                encoder_attention_heads=shape.heads,
-                decoder_attention_heads=shape.heads,
-                encoder_ffn_dim=4 * shape.width,
-                decoder_ffn_dim=4 * shape.width,
-                max_position_embeddings=1024,
-                attn_implementation="sdpa",
-            )
-        )
-        backbone = BartBackbone(network, tokenizer, is_fresh=True)
-        self.model = PointerModel(backbone, LABELS, PointerConfig()).to(device)
+        self.model = build_model(shape, tokenizer, LABELS).to(device)
         self.batch = self._batch(corpus[: shape.n_sentences], tokenizer, device)
 
     @property

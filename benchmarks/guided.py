@@ -1,0 +1,69 @@
+"""A model that is made to write the gold targets: random weights would write something else in every setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from model.decode_state import DecodeState
+from model.pointer import PointerModel
+
+__all__ = ["GuidedModel", "raise_gold"]
+
+_LEAD_OF_GOLD = 1e4
+
+
+def raise_gold(logits: Tensor, gold: Tensor) -> Tensor:
+    """(R, V) logits with the column ``gold``, (R,), of every row raised above all others."""
+    return logits.scatter_add(1, gold.unsqueeze(1), logits.new_full((len(gold), 1), _LEAD_OF_GOLD))
+
+
+class GuidedModel(nn.Module):
+    """Scores as the model does, but the gold symbol of every step comes first; costs all sides of a comparison the same.
+
+    Args:
+        model: scores.
+        targets: symbols of the sentences, in the order in which they are started.
+
+    Attributes:
+        n_row_steps: rows that were stepped so far, all steps together.
+    """
+
+    def __init__(self, model: PointerModel, targets: Sequence[Sequence[int]]) -> None:
+        super().__init__()
+        self.model, self.backbone = model, model.backbone
+        width = max(map(len, targets)) + 2
+        # Behind a target's end EOS is gold, also for beams that live longer.
+        padded = [[*target, *[1] * (width - len(target))] for target in targets]
+        device = model.backbone.embedding.weight.device
+        self.targets = torch.tensor(padded, device=device)
+        self.n_row_steps = self.n_started = 0
+
+    def restart(self) -> None:
+        """Begin with the first target again."""
+        self.n_row_steps = self.n_started = 0
+
+    def start(self, src_tokens: Tensor, src_seq_len: Tensor, first: Tensor | None = None) -> DecodeState:
+        """As the model's; sentences are numbered on from those before."""
+        state = self.model.start(src_tokens, src_seq_len, first)
+        state.sentence_idx += self.n_started
+        self.n_started += len(src_tokens)
+        return state
+
+    def step(self, symbols: Tensor, state: DecodeState) -> Tensor:
+        """As the model's, with the gold column raised."""
+        n_beams = len(symbols) // len(state.sentence_idx)
+        places = state.positions.clamp(max=self.targets.shape[1] - 2) + 1
+        gold = self.targets[state.sentence_idx.repeat_interleave(n_beams), places]
+        self.n_row_steps += symbols.numel()
+        return raise_gold(self.model.step(symbols, state), gold)
+
+    def draft(self, *_: object) -> None:
+        """Nothing: an untrained head has nothing to say."""
+
+    def gold(self) -> Iterator[list[int]]:
+        """The targets as lists."""
+        for row in self.targets.tolist():
+            yield row[: row.index(1) + 1]

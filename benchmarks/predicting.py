@@ -1,0 +1,130 @@
+"""Predicting real splits: ours / a plain implementation, and a BIO tagger / ours (``python -m benchmarks.predicting``).
+
+All sides begin with encoded sentences and end with entities; the encoder's work is in every time. Ours and the plain
+side are made to write the gold targets (:mod:`benchmarks.guided`), and the benchmark checks that both have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+
+from benchmarks.command import Measure, Settings, run_benchmark, run_command
+from benchmarks.guided import GuidedModel
+from benchmarks.models import Shape
+from benchmarks.plain import PlainPredictor
+from benchmarks.splits import SPLITS, EvaluationSplit, open_split
+from benchmarks.tagger import BioTagger
+from benchmarks.timing import compare, interleave
+from data.schema import Entity
+from formulations import PointerTask
+from model.generation import GenerationConfig
+from training.evaluation import predict
+
+__all__ = ["main", "measure", "predict_ours"]
+
+_BATCH = 32
+_BEAMS = 4
+_N_SENTENCES, _N_QUICK = 320, 8
+_GOALS = {"row_steps": 1.1, "greedy": 5.0, "beams": 8.0, "tagger": 2.0}
+
+
+def predict_ours(task: PointerTask, split: EvaluationSplit) -> list[list[Entity]]:
+    """Entities of every sentence, in file order, as an evaluation finds them."""
+    batches = split.batches(split.longest_first(), _BATCH)
+    return [prediction.entities for prediction in predict(task, batches, len(split.rows))]
+
+
+class _Sides:
+    """What is compared on one split."""
+
+    def __init__(self, split: EvaluationSplit) -> None:
+        self.split = split
+        self.guided = GuidedModel(split.model, [row["tgt_tokens"] for row in split.longest_first()])
+        self.gold = [split.codec.decode(row["tgt_tokens"], row["bounds"]).entities for row in split.rows]
+        self.tagger = BioTagger(split.model, split.codec.vocab.labels)
+        self.longest = max(len(row["tgt_tokens"]) for row in split.rows)
+
+    def ours(self, num_beams: int) -> Callable[[], None]:
+        """Our prediction."""
+        generation = GenerationConfig(max_len=self.longest + 2, num_beams=num_beams, structure=self.split.structure)
+        task = PointerTask(self.guided, self.split.codec, generation)
+
+        def run() -> None:
+            self.guided.restart()
+            assert predict_ours(task, self.split) == self.gold, "internal error: ours left the gold targets"
+
+        return run
+
+    def plain(self, num_beams: int) -> Callable[[], None]:
+        """The plain one; in file order."""
+        predictor = PlainPredictor(self.split.model, self.split.codec, num_beams)
+        targets = [row["tgt_tokens"] for row in self.split.rows]
+
+        def run() -> None:
+            ids, entities = predictor.predict(self.split.batches(self.split.rows, _BATCH))
+            assert ids == targets and entities == self.gold, "internal error: the plain side left the gold targets"
+
+        return run
+
+    def tag(self) -> None:
+        """The tagger, on the batches of ours."""
+        self.tagger.predict(self.split.batches(self.split.longest_first(), _BATCH))
+
+    def encode(self) -> None:
+        """The encoder alone, on the batches of ours."""
+        backbone = self.split.model.backbone
+        with torch.no_grad():
+            for batch in self.split.batches(self.split.longest_first(), _BATCH):
+                places = torch.arange(batch["src_tokens"].shape[1])
+                backbone.encode(batch["src_tokens"], places < batch["src_seq_len"].unsqueeze(1))
+
+
+def measure(settings: Settings) -> list[Measure]:
+    """All measures of all splits; with ``--rounds`` each side is timed so often."""
+    measures = []
+    for name in SPLITS:
+        shape = Shape.quick() if settings.quick else Shape()
+        measures += _measure_split(
+            open_split(name, shape, _N_QUICK if settings.quick else _N_SENTENCES), name, settings
+        )
+    return run_benchmark(__doc__, measures)
+
+
+def _measure_split(split: EvaluationSplit, name: str, settings: Settings) -> list[Measure]:
+    sides = _Sides(split)
+    rounds = settings.n_rounds(3)
+    greedy = interleave(
+        {"ours": sides.ours(1), "plain": sides.plain(1), "tagger": sides.tag, "encoder": sides.encode}, rounds=rounds
+    )
+    row_steps = sides.guided.n_row_steps / split.n_symbols
+    beams = interleave({"ours": sides.ours(_BEAMS), "plain": sides.plain(_BEAMS)}, rounds=max(rounds // 2, 1), warmup=0)
+    about = {"split": f"{split.name}, {split.describe()}"}
+    found = [Measure(f"row_steps_{name}", row_steps, "ratio", _GOALS["row_steps"], about)]
+    for kind, times, goal in (("greedy", greedy, _GOALS["greedy"]), (f"{_BEAMS}_beams", beams, _GOALS["beams"])):
+        value, details = compare(times, "plain", "ours")
+        speeds = {side: round(len(split.rows) / (details[side]["median_ms"] / 1000), 1) for side in ("ours", "plain")}
+        found.append(Measure(f"{kind}_over_plain_{name}", value, "times", goal, details | {"sentences/s": speeds}))
+    value, details = compare(greedy, "ours", "tagger")
+    found.append(Measure(f"over_tagger_{name}", value, "ratio", _GOALS["tagger"], details))
+    # What is left of both when the encoder's time is taken off: the price of a symbol.
+    encoder = greedy["encoder"].to_dict("cpu")["median_ms"]
+    value = (details_of(greedy, "plain") - encoder) / (details_of(greedy, "ours") - encoder)
+    found.append(Measure(f"greedy_over_plain_without_encoder_{name}", value, "times", None, {"encoder_ms": encoder}))
+    return found
+
+
+def details_of(sides: dict, name: str) -> float:
+    """Median milliseconds of a side."""
+    return sides[name].to_dict("cpu")["median_ms"]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the table and write the JSON file."""
+    run_command("predicting", partial(measure), __doc__, argv)
+
+
+if __name__ == "__main__":
+    main()

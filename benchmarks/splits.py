@@ -1,0 +1,111 @@
+"""Real splits for the benchmarks of prediction: encoded sentences of open corpora, and a model for them.
+
+``genia_subset`` and ``craft`` are looked for in the folder ``$GENNER_SHARED_DATA`` (default ``../shared/data``). Where
+they are not, invented sentences whose lengths are spread as widely take their place, and the tables say so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import patches  # noqa: F401  before fastNLP
+from benchmarks.corpus import LABELS, draw_sentences
+from benchmarks.models import LENGTHS, Shape, build_model
+from data.alignment import WordTokenizer
+from data.batching import collate_pointer
+from data.bundle import load_bundle
+from data.codecs.pointer import PointerCodec, PointerVocab
+from data.schema import Example
+from model.pointer import PointerModel
+from model.tokenizers import train_byte_bpe
+
+__all__ = ["SPLITS", "EvaluationSplit", "open_split"]
+
+#: Name of a corpus and its kind.
+SPLITS = {"genia_subset": "nested", "craft": "discontinuous"}
+_INVENTED_LENGTHS = (*LENGTHS, 3, 60, 5, 90, 14, 40)
+
+
+@dataclass(frozen=True)
+class EvaluationSplit:
+    """The first sentences of a test split and a model of random weights for them.
+
+    Attributes:
+        name: of the corpus, or ``invented``.
+        structure: of its entities.
+        rows: ``src_tokens first bounds tgt_tokens example_idx word_offset`` per sentence, in file order.
+        codec: of the ``word`` targets.
+        model: in eval mode.
+    """
+
+    name: str
+    structure: str
+    rows: list[dict[str, Any]]
+    codec: PointerCodec
+    model: PointerModel
+
+    @property
+    def n_symbols(self) -> int:
+        """Symbols to be written, EOS included."""
+        return sum(len(row["tgt_tokens"]) - 1 for row in self.rows)
+
+    @property
+    def n_labels(self) -> int:
+        """L."""
+        return len(self.codec.vocab.labels)
+
+    def longest_first(self) -> list[dict[str, Any]]:
+        """The rows in the order of their evaluation."""
+        return sorted(self.rows, key=lambda row: len(row["src_tokens"]), reverse=True)
+
+    def batches(self, rows: Sequence[dict[str, Any]], size: int) -> list[dict[str, Any]]:
+        """Padded batches of so many rows."""
+        starts = range(0, len(rows), size)
+        return [collate_pointer(rows[start : start + size], self.model.backbone.pad_id) for start in starts]
+
+    def describe(self) -> str:
+        """Sizes in words."""
+        pieces = sum(len(row["src_tokens"]) for row in self.rows) / len(self.rows)
+        size = sum(parameter.numel() for parameter in self.model.parameters()) / 1e6
+        symbols = self.n_symbols / len(self.rows)
+        lengths = f"on average {pieces:.1f} pieces and {symbols:.1f} symbols"
+        return f"{len(self.rows)} sentences, {lengths}; {size:.1f} M parameters"
+
+
+def open_split(name: str, shape: Shape, n_sentences: int | None) -> EvaluationSplit:
+    """The split ``name``, a key of :data:`SPLITS`; None takes all of its sentences."""
+    folder = Path(os.environ.get("GENNER_SHARED_DATA", "../shared/data")) / name
+    if folder.is_dir():
+        corpus = load_bundle(folder, SPLITS[name]).examples
+        train, test = corpus["train"], corpus["test"]
+    else:
+        train = draw_sentences(max(shape.vocab_size // 4, 64), LENGTHS)
+        test = draw_sentences(n_sentences or 1000, _INVENTED_LENGTHS, seed=12)
+    labels = sorted({entity.label for example in train for entity in example.entities}) if folder.is_dir() else LABELS
+    tokenizer = train_byte_bpe([example.words for example in train], shape.vocab_size)
+    codec = PointerCodec(PointerVocab(tuple(labels)), "word")
+    rows = encode(list(test[:n_sentences]), WordTokenizer(tokenizer), codec)
+    model = build_model(shape, tokenizer, labels).eval()
+    return EvaluationSplit(name if folder.is_dir() else "invented", SPLITS[name], rows, codec, model)
+
+
+def encode(examples: Sequence[Example], tokenizer: WordTokenizer, codec: PointerCodec) -> list[dict[str, Any]]:
+    """Rows as the pointer pipe makes them."""
+    rows = []
+    alignments = tokenizer.align_many([example.words for example in examples])
+    for idx, (example, alignment) in enumerate(zip(examples, alignments, strict=True)):
+        rows.append(
+            {
+                "src_tokens": alignment.piece_ids,
+                "first": alignment.bounds[:-1],
+                "bounds": alignment.bounds,
+                "tgt_tokens": codec.encode(example.entities, alignment.bounds).symbols,
+                "example_idx": idx,
+                "word_offset": 0,
+            }
+        )
+    return rows

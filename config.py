@@ -173,8 +173,8 @@ class GenerationSettings:
     num_beams: int = 1
     length_penalty: float = 1.0
     repetition_penalty: float = 1.0
-    draft_len: int = 6  # greedy: symbols drafted at once, where the model has a head for it; 0 drafts none
-    draft_rows: int = 8  # only while at most so many sentences are decoded at once
+    draft_len: int = 6  # greedy: most symbols drafted at once, where the model has a head for it; 0 drafts none
+    draft_rows: int = 24  # most rows of a pass with drafts: sentences times symbols
     constrained: bool | None = None  # default: yes, but for compat: reference
 
 

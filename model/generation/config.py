@@ -31,9 +31,10 @@ class GenerationConfig:
         structure: what the constraint lets a sentence hold: ``flat``, ``nested`` or ``discontinuous``.
         ordered: entities come in the canonical order, hence never twice.
         compat: answers as the reference implementation returns them (an empty answer is ``[0, 1, 1]``).
-        draft_len: greedy: symbols that are drafted and then verified in one pass, where the model can draft; 0 drafts
-            none. The answers are the same.
-        draft_rows: greedy: drafts are made only while so few sentences are written at once.
+        draft_len: greedy: most symbols that are drafted and then verified in one pass, where the model can draft; 0
+            drafts none. The answers are the same.
+        draft_rows: greedy: most rows of such a pass, sentences times symbols: the more sentences are written at once,
+            the shorter are their drafts.
         n_best: hypotheses kept per sentence, at most ``num_beams``.
 
     >>> GenerationConfig(max_len=10, max_len_ratio=0.6).limits(torch.tensor([5, 9])).tolist()
@@ -50,7 +51,7 @@ class GenerationConfig:
     ordered: bool = True
     compat: bool = False
     draft_len: int = 0
-    draft_rows: int = 8
+    draft_rows: int = 24
     n_best: int = 1
 
     def __post_init__(self) -> None:
@@ -67,10 +68,11 @@ class GenerationConfig:
         if wrong:
             raise ConfigError("generation: " + " ".join(wrong))
 
-    @property
-    def can_draft(self) -> bool:
-        """Whether drafts can be verified: penalties by what was written before would have to be unrolled too."""
-        return self.draft_len > 0 and self.length_penalty == self.repetition_penalty == 1.0
+    def n_drafts(self, n_sentences: int) -> int:
+        """Symbols to draft while so many sentences are written."""
+        if self.length_penalty != 1.0 or self.repetition_penalty != 1.0:
+            return 0  # what was written before changes the scores: drafts would have to change them, too
+        return max(min(self.draft_len, self.draft_rows // n_sentences - 1), 0)
 
     def limits(self, src_seq_len: Tensor) -> Tensor:
         """Longest sequences, BOS and EOS included.

@@ -103,9 +103,9 @@ def _greedy_search(
         return
     line, shortest = _Line(lanes), 3 if config.compat else 2
     while lanes.numbers:
-        drafts = None
-        if config.can_draft and len(lanes.numbers) <= config.draft_rows:
-            drafts = model.draft(line.written.ids[:, 0], lanes.steps, config.draft_len, lanes.state)
+        drafts, n_drafts = None, config.n_drafts(len(lanes.numbers))
+        if n_drafts:
+            drafts = model.draft(line.written.ids[:, 0], lanes.steps, n_drafts, lanes.state)
         if drafts is None:
             _step(model, lanes, line, config)
         else:

@@ -295,7 +295,7 @@ def test_drafts_change_nothing_but_the_number_of_passes(constrained: bool, struc
         return [symbol if draw.random() < share_right else draw.randrange(N_SYMBOLS) for symbol in right]
 
     for draft_len in (1, 2, 5):
-        drafted = replace(config, draft_len=draft_len, draft_rows=6)
+        drafted = replace(config, draft_len=draft_len, draft_rows=6 * (1 + draft_len))
         found, fast = run_all(table, sizes, limits, drafted, guess)
         for (ours,), (theirs,) in zip(found, plain, strict=True):
             assert ours.ids == theirs.ids
@@ -306,17 +306,18 @@ def test_drafts_change_nothing_but_the_number_of_passes(constrained: bool, struc
             assert n_passes <= n_plain / (1 + draft_len) + 12, "one pass per sentence that follows another, at least"
 
 
-def test_drafts_are_left_out_for_many_rows_and_for_penalties() -> None:
-    table = random_table(31, N_SYMBOLS)
-
+@pytest.mark.parametrize("options", [{"repetition_penalty": 1.5}, {"length_penalty": 0.5}, {"draft_len": 0}])
+def test_nothing_is_drafted_under_penalties(options: dict[str, float]) -> None:
     def guess(sentence: int, prefix: list[int], n_symbols: int) -> list[int]:
         raise AssertionError("asked for a draft")
 
-    for options in ({"draft_rows": 2}, {"repetition_penalty": 1.5}, {"length_penalty": 0.5}, {"draft_len": 0}):
-        config = GenerationConfig(**{"draft_len": 3, "draft_rows": 9, "max_len": 6} | options)
-        limits = [4] * 3
-        found, _ = run_all(table, [3], limits, config, guess if options != {"draft_rows": 2} else None)
-        assert len(found) == 3
+    found, _ = run_all(random_table(31, N_SYMBOLS), [3], [4] * 3, GenerationConfig(**{"draft_len": 3} | options), guess)
+    assert len(found) == 3
+
+
+def test_the_more_sentences_the_shorter_the_drafts() -> None:
+    config = GenerationConfig(draft_len=6, draft_rows=24)
+    assert [config.n_drafts(n_sentences) for n_sentences in (1, 3, 4, 8, 12, 13, 64)] == [6, 6, 5, 2, 1, 0, 0]
 
 
 def test_places_do_not_stay_empty_while_somebody_waits() -> None:

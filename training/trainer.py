@@ -98,7 +98,7 @@ class EntityTrainer(Trainer):
         self.accumulate = config.accumulate
         self.epoch_end: Callable[[EntityTrainer], None] | None = None
         self._weight: torch.Tensor | float = 0.0
-        clip = [ClipGradients(config.clip_value)] if config.clip_value else []
+        clip = [ClipGradients(config.clip_value, self.watch)] if config.clip_value else []
         rate = LearningRate(job.schedule, _base_rates(job.optimizer))
         super().__init__(
             model=job.task,

@@ -162,6 +162,7 @@ class TrainingConfig:
     restart_lr_factor: float = 0.5  # of the attempt before
     track: list[str] = field(default_factory=list)  # further records: tensorboard, wandb, codecarbon
     bf16: bool = False
+    compile: bool = False  # torch.compile of the training step; see docs/runs.md for what it takes and gives
     device: str = "auto"  # cpu, cuda, cuda:1 ...; auto takes a GPU if there is one
     num_workers: int = 0
 

@@ -190,6 +190,7 @@ def _fit_config(recipe: Recipe, seed: int, attempt: int) -> FitConfig:
         accumulate=training.accumulate,
         clip_value=recipe.optim.clip_value,
         bf16=training.bf16,
+        compile=training.compile,
         seed=seed,
         device=training.device,
         collapse_below=training.collapse_below,

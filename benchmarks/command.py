@@ -44,7 +44,7 @@ class Measure:
     Attributes:
         name: key in the JSON file.
         value: the number.
-        unit: ``sentences/s`` and ``times``: more is better; ``ratio``: less is better.
+        unit: ``sentences/s``, ``times`` and ``share``: more is better; ``ratio`` and ``graphs``: less is better.
         goal: bound of the value, None where there is none.
         details: anything else worth keeping.
     """
@@ -60,7 +60,7 @@ class Measure:
         """Whether the goal is met; without a goal there is nothing to miss."""
         if self.goal is None:
             return True
-        return self.value <= self.goal if self.unit == "ratio" else self.value >= self.goal
+        return self.value <= self.goal if self.unit in ("ratio", "graphs") else self.value >= self.goal
 
     def to_dict(self) -> dict[str, Any]:
         """The contract's four keys."""

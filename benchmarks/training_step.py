@@ -1,36 +1,56 @@
-"""Training step: ours / the bare backbone's forward and backward (``python -m benchmarks.training_step``).
+"""Training step and Trainer step: ours / the bare backbone's; bf16 (``python -m benchmarks.training_step``).
 
-Ours: the model's forward with its loss, and its backward. Bare: forward and backward of the very same network, in
-training mode like ours, for the same pieces and decoder inputs, without any head or loss: its last states get a
-constant as their gradient. The optimizer is in neither.
+``training_step``: forward with loss, and backward. Bare: forward and backward of the very same network, in training
+mode like ours, for the same pieces and decoder inputs, without any head or loss: its last states get a constant as
+their gradient. The optimizer is in neither.
+
+``trainer_step``: what a run does for a batch: the loader, both steps above, the norm of the gradients and their
+clipping, learning rate, optimizer, progress. Bare: forward and backward of the network as above, on batches made
+beforehand, and the same optimizer over the network alone. ``waiting for the loader`` is its share of the time, without
+processes of its own.
+
+``bf16_step``: our training step under ``training.bf16`` / without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
+from torch import Tensor
 
 import patches  # noqa: F401  before fastNLP
 from benchmarks.command import Measure, Settings, run_benchmark, run_command
-from benchmarks.models import Shape, Workload
+from benchmarks.corpus import LABELS, draw_sentences
+from benchmarks.models import LENGTHS, Shape, Workload
 from benchmarks.timing import compare, interleave
+from benchmarks.training_data import TrainingData
+from formulations import PointerTask
+from model.generation import GenerationConfig
+from training.job import FitConfig, FitJob
+from training.optim import Schedule, build_optimizer
+from training.trainer import EntityTrainer
+
+# isort: split
+from fastNLP import Callback
 
 __all__ = ["main", "measure"]
 
-_GOAL = 1.15
+_GOAL = 1.08
+_TRAINER_GOAL = 1.10
+_N_BATCHES = 4
+_LR = 1e-5
 
 
 def measure(settings: Settings) -> list[Measure]:
-    """Time both steps in turns."""
-    device = settings.device
-    workload = Workload(Shape.quick() if settings.quick else Shape(), device)
+    """Time both pairs of steps, each in turns."""
+    workload = Workload(Shape.quick() if settings.quick else Shape(), settings.device)
     workload.model.train()
-    sides = {"ours": _our_step(workload), "bare": _bare_step(workload)}
-    found = interleave(sides, rounds=settings.n_rounds(15), device=device, warmup=2)
-    value, details = compare(found, "ours", "bare", device)
-    details["batch"] = workload.describe()
-    return run_benchmark(__doc__, [Measure("training_step", value, "ratio", _GOAL, details)])
+    parts = (_measure_step, _measure_trainer, _measure_bf16)
+    return run_benchmark(__doc__, [part(workload, settings) for part in parts])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -38,32 +58,112 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_command("training_step", measure, __doc__, argv)
 
 
-def _our_step(workload: Workload) -> Callable[[], None]:
+def _measure_step(workload: Workload, settings: Settings) -> Measure:
+    sides = {"ours": _our_step(workload), "bare": _bare_step(workload)}
+    found = interleave(sides, rounds=settings.n_rounds(15), device=settings.device, warmup=2)
+    value, details = compare(found, "ours", "bare", settings.device)
+    details["batch"] = workload.describe()
+    return Measure("training_step", value, "ratio", _GOAL, details)
+
+
+def _our_step(workload: Workload, *, bf16: bool = False) -> Callable[[], None]:
     model, batch = workload.model, workload.batch
 
     def step() -> None:
         model.zero_grad(set_to_none=True)
-        model(batch["src_tokens"], batch["src_seq_len"], batch["tgt_tokens"])["loss"].backward()
+        with torch.autocast(batch["src_tokens"].device.type, torch.bfloat16, enabled=bf16):
+            loss = model(batch["src_tokens"], batch["src_seq_len"], batch["tgt_tokens"])["loss"]
+        loss.backward()
 
     return step
 
 
 def _bare_step(workload: Workload) -> Callable[[], None]:
-    network = workload.model.backbone.network
-    fields = {
-        "input_ids": workload.batch["src_tokens"],
-        "attention_mask": workload.src_mask.long(),
-        "decoder_input_ids": workload.inputs,
-        "use_cache": False,
-    }
-    width = workload.model.backbone.hidden_size
-    gradient = workload.inputs.new_full((*workload.inputs.shape, width), 1e-3, dtype=torch.float32)
+    network, width = workload.model.backbone.network, workload.model.backbone.hidden_size
+    fields = _bare_fields(workload.batch["src_tokens"], workload.src_mask, workload.inputs)
 
     def step() -> None:
         network.zero_grad(set_to_none=True)
-        network(**fields).last_hidden_state.backward(gradient)
+        _bare_pass(network, fields, width)
 
     return step
+
+
+def _bare_fields(src_tokens: Tensor, src_mask: Tensor, inputs: Tensor) -> dict[str, Tensor]:
+    """What the network takes for sources (B, S), True = piece, and decoder inputs (B, T)."""
+    return {"input_ids": src_tokens, "attention_mask": src_mask.long(), "decoder_input_ids": inputs}
+
+
+def _bare_pass(network: torch.nn.Module, fields: dict[str, Tensor], width: int) -> None:
+    states = network(**fields, use_cache=False).last_hidden_state
+    states.backward(states.new_full((1, 1, width), 1e-3).expand_as(states))
+
+
+class _Waiting(Callback):
+    """Time, as in :class:`benchmarks.timing.Side`, from asking for a batch until it is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds, self._begun_at = 0.0, 0.0
+
+    def on_fetch_data_begin(self, trainer: EntityTrainer) -> None:
+        self._begun_at = time.process_time()
+
+    def on_fetch_data_end(self, trainer: EntityTrainer) -> None:
+        self.seconds += time.process_time() - self._begun_at
+
+
+def _measure_trainer(workload: Workload, settings: Settings) -> Measure:
+    model, device = workload.model, settings.device
+    n_sentences = _N_BATCHES * len(workload.batch["src_tokens"])
+    data = TrainingData(draw_sentences(n_sentences, LENGTHS), model.backbone.tokenizer, LABELS)
+    loader = data.loader(size=len(workload.batch["src_tokens"]))
+    task = PointerTask(model, data.codec, GenerationConfig())
+    optimizer = build_optimizer(task.parameter_groups(0.01), _LR)
+    job = FitJob(task, {"train": loader}, {}, list, optimizer, Schedule("constant", 0))
+    config, rounds, waiting = FitConfig(epochs=1), settings.n_rounds(7), _Waiting()
+    logging.getLogger("fastNLP").setLevel(logging.WARNING)
+    trainers = [EntityTrainer(job, config, [waiting], device=torch.device(device)) for _ in range(rounds + 1)]
+    fresh = iter(trainers)
+    sides = {"ours": lambda: next(fresh).run(), "bare": _bare_epoch(workload, list(loader))}
+    found = interleave(sides, rounds=rounds, device=device)
+    value, details = compare(found, "ours", "bare", device)
+    share = waiting.seconds / (rounds + 1) * rounds / sum(found["ours"].cpu)
+    details |= {"waiting for the loader": f"{100 * share:.2f} %", "batches in a round": _N_BATCHES}
+    return Measure("trainer_step", value, "ratio", _TRAINER_GOAL, details)
+
+
+def _bare_epoch(workload: Workload, batches: list[dict[str, Any]]) -> Callable[[], None]:
+    """The network's own passes and the optimizer over its parameters."""
+    backbone, prepared = workload.model.backbone, [_bare_batch(workload, batch) for batch in batches]
+    network = backbone.network
+    optimizer = build_optimizer([{"params": network.parameters(), "weight_decay": 0.01}], _LR)
+
+    def run() -> None:
+        for fields in prepared:
+            optimizer.zero_grad(set_to_none=True)
+            _bare_pass(network, fields, backbone.hidden_size)
+            optimizer.step()
+
+    return run
+
+
+def _bare_batch(workload: Workload, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The network's fields of a collated batch: the rows that its symbols are fed as, padding behind their ends."""
+    model, device = workload.model, workload.batch["src_tokens"].device
+    names = ("src_tokens", "src_seq_len", "tgt_tokens", "tgt_seq_len")
+    src_tokens, src_seq_len, tgt_tokens, tgt_seq_len = (batch[name].to(device) for name in names)
+    rows = torch.cat([model.input_rows.expand(len(src_tokens), -1), src_tokens], dim=1).gather(1, tgt_tokens[:, :-1])
+    is_padding = torch.arange(rows.shape[1], device=device) >= tgt_seq_len.unsqueeze(1)
+    src_mask = torch.arange(src_tokens.shape[1], device=device) < src_seq_len.unsqueeze(1)
+    return _bare_fields(src_tokens, src_mask, rows.masked_fill(is_padding, model.backbone.pad_id))
+
+
+def _measure_bf16(workload: Workload, settings: Settings) -> Measure:
+    sides = {"bf16": _our_step(workload, bf16=True), "float32": _our_step(workload)}
+    found = interleave(sides, rounds=settings.n_rounds(15), device=settings.device, warmup=2)
+    value, details = compare(found, "bf16", "float32", settings.device)
+    return Measure("bf16_step", value, "ratio", None, details)
 
 
 if __name__ == "__main__":

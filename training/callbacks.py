@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 import patches  # noqa: F401  before fastNLP
+from training.collapse import CollapseWatch
 from training.optim import Schedule
 from training.progress import Progress
 
@@ -42,13 +43,21 @@ class LearningRate(Callback):
 
 
 class ClipGradients(Callback):
-    """Clips every element of every gradient to [-limit, limit]."""
+    """Clips every element of every gradient to [-limit, limit].
 
-    def __init__(self, limit: float) -> None:
+    Args:
+        limit: above 0.
+        watch: has taken the norm of all gradients together when this callback's turn comes.
+    """
+
+    def __init__(self, limit: float, watch: CollapseWatch) -> None:
         super().__init__()
-        self.limit = limit
+        self.limit, self.watch = limit, watch
 
     def on_before_optimizers_step(self, trainer: Any, optimizers: Any) -> None:
+        # No element is larger than the norm of all: a small one leaves nothing to clip. A GPU would be waited for.
+        if self.watch.norm.device.type == "cpu" and self.watch.norm <= self.limit:
+            return
         for optimizer in trainer.driver.optimizers:
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             torch.nn.utils.clip_grad_value_(parameters, self.limit)

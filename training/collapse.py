@@ -41,6 +41,9 @@ _GRADIENT_JUMP = 100.0
 class CollapseWatch(Callback):
     """Stops the run at a loss or gradient that is no number; keeps the norms of the gradients before they are clipped.
 
+    Attributes:
+        norm: of all gradients of the present step together, a scalar on their device.
+
     Raises:
         EarlyStopException: within an epoch, at the latest 50 batches after the loss went wrong.
     """
@@ -48,6 +51,7 @@ class CollapseWatch(Callback):
     def __init__(self) -> None:
         super().__init__()
         self.reason = ""
+        self.norm = torch.zeros(())
         self._norms: torch.Tensor | float = 0.0
         self._largest: torch.Tensor | float = 0.0
         self._steps = 0
@@ -64,9 +68,9 @@ class CollapseWatch(Callback):
     def on_before_optimizers_step(self, trainer: Any, optimizers: Any) -> None:
         groups = [group for optimizer in trainer.driver.optimizers for group in optimizer.param_groups]
         gradients = [weight.grad for group in groups for weight in group["params"] if weight.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        self._norms = self._norms + norm
-        self._largest = norm if self._steps == 0 else torch.maximum(self._largest, norm)
+        self.norm = torch.nn.utils.get_total_norm(gradients)
+        self._norms = self._norms + self.norm
+        self._largest = self.norm if self._steps == 0 else torch.maximum(self._largest, self.norm)
         self._steps += 1
 
     def on_train_batch_end(self, trainer: Any) -> None:

@@ -30,6 +30,7 @@ class FitConfig:
         accumulate: batches per optimizer step; the last step of an epoch takes what is left.
         clip_value: largest absolute value of a gradient's element; 0 does not clip.
         bf16: run the steps under ``torch.autocast`` in bfloat16; the weights stay in float32.
+        compile: run the training step through ``torch.compile``; evaluation stays as it is.
         seed: of everything random.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; ``auto`` takes a GPU if there is one.
         collapse_below: a run whose F1 on the selecting split is under this many percent has collapsed and stops; so has
@@ -44,6 +45,7 @@ class FitConfig:
     accumulate: int = 1
     clip_value: float = 5.0
     bf16: bool = False
+    compile: bool = False
     seed: int = 1
     device: str = "auto"
     collapse_below: float = 4.0

@@ -17,7 +17,7 @@ from fastNLP.core.samplers import ReproducibleBatchSampler
 
 __all__ = ["LoaderConfig", "PieceBatches", "SentenceBatches", "build_loader"]
 
-# Sentences are sorted by length within windows of so many batches: little padding, yet batches that differ by epoch.
+# Buckets are sorted by length within windows of so many batches: little padding, yet batches that differ by epoch.
 _WINDOW = 50
 
 
@@ -130,7 +130,8 @@ class PieceBatches(_Batches):
     """Batches of at most ``max_pieces`` source pieces, padding included.
 
     The composition is drawn once, from the seed, so that every epoch has the same number of batches (the learning rate
-    needs to know it); their order changes with the epoch.
+    needs to know it); their order changes with the epoch. Shuffled, all sentences are sorted by length, which leaves
+    next to no padding; which of those of one length come together is up to the seed.
 
     Raises:
         SequenceTooLongError: a sentence alone has more pieces than fit in a batch.
@@ -152,8 +153,7 @@ class PieceBatches(_Batches):
     def _compose(self) -> list[list[int]]:
         order = self._permutation(len(self.lengths), epoch=0)
         if self.shuffle:  # only now may sentences change places
-            average = sum(self.lengths) / max(len(self.lengths), 1)
-            order = _sorted_in_windows(order, self.lengths, round(_WINDOW * self.max_pieces / max(average, 1)))
+            order.sort(key=self.lengths.__getitem__)
         batches: list[list[int]] = []
         width = 0
         for idx in order:

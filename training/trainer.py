@@ -24,6 +24,7 @@ from errors import ConfigError
 from files import clear_leftovers, recover_folder
 from training.callbacks import ClipGradients, EpochMeter, LearningRate, ShowProgress
 from training.collapse import CollapseWatch
+from training.compiled import CompiledStep
 from training.evaluation import to_device
 from training.job import FitConfig, FitJob, FitResult, check
 from training.selection import EpochEnd
@@ -98,7 +99,7 @@ class EntityTrainer(Trainer):
         self.accumulate = config.accumulate
         self.epoch_end: Callable[[EntityTrainer], None] | None = None
         self._weight: torch.Tensor | float = 0.0
-        clip = [ClipGradients(config.clip_value)] if config.clip_value else []
+        clip = [ClipGradients(config.clip_value, self.watch)] if config.clip_value else []
         rate = LearningRate(job.schedule, _base_rates(job.optimizer))
         super().__init__(
             model=job.task,
@@ -115,6 +116,8 @@ class EntityTrainer(Trainer):
         self.num_batches_per_epoch = len(self.dataloader)
         if config.bf16:
             self.driver.auto_cast = partial(torch.autocast, device.type, dtype=torch.bfloat16)
+        if config.compile:  # this is what the loop calls: it would go past a compiled module
+            self._train_step = CompiledStep(self._train_step, device)
 
     @property
     def steps_per_epoch(self) -> int:

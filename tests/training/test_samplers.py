@@ -126,3 +126,13 @@ def test_buckets_of_an_evaluation_begin_with_the_longest():
     batches = list(SentenceBatches(lengths, size=3, shuffle=False, bucket=True))
     assert batches == [[1, 3, 5], [2, 0, 6], [4]]
     assert list(SentenceBatches(lengths, size=3, shuffle=False)) == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+def test_a_fixed_composition_wastes_next_to_nothing_and_is_up_to_the_seed():
+    lengths = [(13 * place) % 37 + 3 for place in range(2000)]
+    one, other = (PieceBatches(lengths, max_pieces=400, seed=seed) for seed in (1, 2))
+    padded = sum(max(lengths[idx] for idx in batch) * len(batch) for batch in one)
+    assert padded < 1.02 * sum(lengths)
+    first, second, others = (set(map(frozenset, epoch_of(*which))) for which in ((one, 0), (one, 1), (other, 0)))
+    assert first == second
+    assert len(first & others) < 0.1 * len(first)

@@ -1,0 +1,70 @@
+"""Sentences as the Trainer gets them: rows of the pointer pipe behind the loader of the runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerBase
+
+import patches  # noqa: F401  before fastNLP
+from data.alignment import WordTokenizer
+from data.batching import collate_pointer
+from data.bundle import to_bundle
+from data.codecs.pointer import PointerCodec, PointerVocab
+from data.pipe import PipeConfig, PointerPipe
+from data.schema import Example
+from training.samplers import LoaderConfig, build_loader
+
+__all__ = ["TrainingData", "loss_of"]
+
+
+class TrainingData:
+    """Encoded sentences with ``word`` targets.
+
+    Args:
+        examples: the sentences.
+        tokenizer: of the backbone.
+        labels: of the entities.
+
+    Attributes:
+        codec: of the targets.
+        lengths: source pieces of every sentence.
+    """
+
+    def __init__(self, examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, labels: Sequence[str]) -> None:
+        self.codec = PointerCodec(PointerVocab(tuple(labels)), "word")
+        words = WordTokenizer(tokenizer)
+        pipe = PointerPipe(words, self.codec, PipeConfig(use_cache=False))
+        dataset = pipe.process(to_bundle({"train": examples})).get_dataset("train")
+        names = ("src_tokens", "src_seq_len", "first", "tgt_tokens", "tgt_seq_len", "bounds", "example_idx")
+        columns = [dataset.get_field(name).content for name in names]
+        self.lengths: list[int] = list(dataset.get_field("src_seq_len").content)
+        self.n_symbols = sum(dataset.get_field("tgt_seq_len").content)
+        self._rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        self._collate = partial(collate_pointer, pad_id=words.pad_id)
+
+    def loader(self, **settings: Any) -> DataLoader:
+        """A loader over all sentences; settings as in :class:`training.samplers.LoaderConfig`."""
+        return build_loader(self._rows, self.lengths, self._collate, LoaderConfig(**settings))
+
+    def batch(self, places: Sequence[int]) -> dict[str, Any]:
+        """One batch of the sentences at these places."""
+        return self._collate([self._rows[place] for place in places])
+
+    def padding(self, batches: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """Share of all pieces and of all symbols of the batches that is padding; the batches hold every sentence."""
+        pieces = sum(batch["src_tokens"].numel() for batch in batches)
+        symbols = sum(batch["tgt_tokens"].numel() for batch in batches)
+        return {
+            "padding of pieces": round(1 - sum(self.lengths) / pieces, 3),
+            "padding of symbols": round(1 - self.n_symbols / symbols, 3),
+        }
+
+
+def loss_of(model: Any, batch: Mapping[str, Any]) -> Tensor:
+    """The model's training loss of a batch."""
+    return model(*(batch[name] for name in ("src_tokens", "src_seq_len", "tgt_tokens", "tgt_seq_len", "first")))["loss"]

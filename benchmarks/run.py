@@ -1,14 +1,15 @@
 """All benchmarks, one after the other (``make bench`` or ``python -m benchmarks.run``).
 
 Writes ``benchmarks/latest.json``: ``{name: {"value", "unit", "goal", "holds"}}``. A goal is the least for sentences per
-second and the most for a ratio; where it is null nothing is asked for. A missed goal is no error of the program.
+second and the most for ratios, seconds and megabytes; where it is null nothing is asked for. A missed goal is no error
+of the program.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks import decoding, pipe, training_step
+from benchmarks import decoding, loading, pipe, training_step
 from benchmarks.command import Measure, Settings, run_command
 
 __all__ = ["main", "measure"]
@@ -16,7 +17,7 @@ __all__ = ["main", "measure"]
 
 def measure(settings: Settings) -> list[Measure]:
     """The measures of all benchmarks."""
-    return [found for part in (pipe, training_step, decoding) for found in part.measure(settings)]
+    return [found for part in (pipe, loading, training_step, decoding) for found in part.measure(settings)]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -147,31 +147,38 @@ class WordTokenizer:
         if len(self._numbers) > _MAX_REMEMBERED:
             self._forget()
         new = list(words.difference(self._numbers))
-        for word, pieces in zip(new, self._tokenise(new), strict=True):
-            is_unknown = not (pieces and word.strip())
-            if is_unknown:
-                pieces = [] if self.compat else [self.unknown_id]
-            self._numbers[word] = len(self._numbers)
-            self._known.append(pieces)
-            self._odd[0].append(is_unknown)
-            self._odd[1].append(self._lookalike.search(word) is not None)
-        if new:
-            self._table = self._known.build(), *(np.array(flags, dtype=bool) for flags in self._odd)
+        if not new:
+            return
+        pieces = self._tokenise(new)
+        is_unknown = (pieces.lens == 0) | np.fromiter((not word.strip() for word in new), dtype=bool, count=len(new))
+        if is_unknown.any():
+            instead = [] if self.compat else [self.unknown_id]
+            pieces = Ragged.of(instead if unknown else row for row, unknown in zip(pieces, is_unknown, strict=True))
+        self._numbers.update(zip(new, range(len(self._numbers), len(self._numbers) + len(new)), strict=True))
+        self._known.extend(pieces)
+        self._odd[0].extend(is_unknown.tobytes())
+        self._odd[1].extend(self._look_alike(new))
+        self._table = self._known.build(), *(np.array(flags, dtype=bool) for flags in self._odd)
 
-    def _tokenise(self, words: Sequence[str]) -> list[list[int]]:
+    def _tokenise(self, words: Sequence[str]) -> Ragged:
         """The pieces of each word, as the library finds them: it takes the words of a group one by one."""
         texts = [f" {word}" if self._byte_level and not word[:1].isspace() else word for word in map(_writable, words)]
-        groups = [texts[start : start + _GROUP] for start in range(0, len(texts), _GROUP)]
-        found: list[list[int]] = [[] for _ in words]
+        starts = range(0, len(texts), _GROUP)
+        groups = [texts[start : start + _GROUP] for start in starts]
         # Not the "fast" variant, which does not tell the words of a group apart.
-        for start, encoding in zip(
-            range(0, len(texts), _GROUP),
-            self._tokenizer.encode_batch(groups, is_pretokenized=True, add_special_tokens=False),
-            strict=True,
-        ):
-            for piece_id, word_idx in zip(encoding.ids, encoding.word_ids, strict=True):
-                found[start + word_idx].append(piece_id)
-        return found
+        encodings = self._tokenizer.encode_batch(groups, is_pretokenized=True, add_special_tokens=False)
+        piece_ids = np.concatenate([np.array(encoding.ids, dtype=np.int32) for encoding in encodings])
+        numbers = [np.array(encoding.word_ids, dtype=np.int64) for encoding in encodings]  # within the group
+        for start, within in zip(starts, numbers, strict=True):
+            within += start
+        return Ragged(piece_ids, _offsets(np.bincount(np.concatenate(numbers), minlength=len(words))))
+
+    def _look_alike(self, words: Sequence[str]) -> Iterable[bool]:
+        """Whether each word contains the text of a special piece or of a label token."""
+        search = self._lookalike.search
+        if not search("\n".join(words)):  # hardly a text has one
+            return [False] * len(words)
+        return [search(word) is not None for word in words]
 
     def _forget(self) -> None:
         self._numbers: dict[str, int] = {}

@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
+from operator import lt
 from typing import Literal, NamedTuple
 from zlib import crc32
 
@@ -170,7 +171,7 @@ class PointerCodec:
         if not pointers:
             return "empty", ()
         if self.unit in ("word", "bpe"):
-            ordered = pointers == sorted(set(pointers))
+            ordered = all(map(lt, pointers, pointers[1:]))
         elif self.unit == "span":
             ordered = len(pointers) % 2 == 0 and pointers == sorted(pointers)
         else:

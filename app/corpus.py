@@ -102,6 +102,7 @@ def _check_labels(recipe: Recipe, statistics: Mapping[str, SplitStatistics]) -> 
 def _check_kind(recipe: Recipe, corpus: LoadedCorpus) -> None:
     """Refuse entities that the constraint of this kind would never write."""
     for split, stats in corpus.statistics.items():
+        # An entity given twice is no overlap: it is written once.
         overlapping = stats.nested + stats.same_span + stats.crossing
         if recipe.kind is Kind.discontinuous or not (stats.discontinuous or (overlapping and recipe.kind is Kind.flat)):
             continue

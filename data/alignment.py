@@ -111,13 +111,15 @@ class WordTokenizer:
         self.n_unknown_words += int(is_unknown[numbers].sum())
         self.n_lookalikes += int(is_lookalike[numbers].sum())
         n_pieces = table.lens[numbers]
-        rows = _offsets(n_words + 1)  # of the bounds, one more than words
+        # Bounds are running totals of the pieces: one step for every word, and before the first one that of ``lead``.
+        rows = _offsets(n_words + 1)
         is_word = np.ones(rows[-1], dtype=bool)
         is_word[rows[:-1]] = False
         steps = np.full(rows[-1], self.lead, dtype=np.int64)
         steps[is_word] = n_pieces
         total = steps.cumsum()
         bounds = total - np.repeat(total[rows[:-1]] - self.lead, n_words + 1)
+        # Pieces: the special ones at both ends of every row, those of a word up to its second bound.
         offsets = _offsets(bounds[rows[1:] - 1] + self.tail)
         src = np.empty(offsets[-1], dtype=np.int32)
         for place, piece_id in enumerate(self._before):

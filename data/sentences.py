@@ -31,7 +31,7 @@ class Sentences(Sequence[Example]):
         spans: ``[s1, e1, s2, e2, ...]`` of each entity; those of sentence i are the rows
             ``label_idx.offsets[i] .. label_idx.offsets[i + 1] - 1``.
         documents: (sentences,) int64, the lowest number where the document is not known.
-        labels: in the order in which the sentences name them.
+        labels: in the order in which the sentences name them; a slice keeps those of the whole.
 
     >>> rows = Sentences.of([Example(("hip", "pain"), (Entity.from_flat("PART", [0, 1]),)), Example(("none",), ())])
     >>> rows[0].entities[0].flat, rows[1:][0].words, len(rows)

@@ -9,6 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from torch import Tensor, nn
 
 import patches  # noqa: F401  before fastNLP
@@ -16,6 +17,7 @@ from config import Order, Recipe, recipe_yaml
 from data.alignment import WordTokenizer
 from data.batching import collate_pointer
 from data.bundle import LoadedCorpus
+from data.cache import CACHES
 from data.codecs.pointer import EOS, PointerCodec, PointerVocab
 from data.labels import LabelSet
 from data.pipe import PipeConfig, PipeReport, PointerPipe
@@ -27,13 +29,18 @@ from model.pointer import PointerConfig, PointerModel
 from model.sources import load_backbone, load_tokenizer
 from training.predictions import Prediction
 
-# isort: split
-from fastNLP import DataSet
+__all__ = ["FORMULATIONS", "Formulation", "PointerFormulation", "PointerTask", "Rows", "formulation_of"]
 
-__all__ = ["FORMULATIONS", "Formulation", "PointerFormulation", "PointerTask", "formulation_of"]
 
-_BATCH_FIELDS = ("src_tokens", "src_seq_len", "tgt_tokens", "first", "bounds", "example_idx", "word_offset")
-_CACHES = Path(__file__).resolve().parent / "caches"
+class Rows(Protocol):
+    """What a formulation makes of a split: a sequence of the fields by name, and how long the rows are."""
+
+    lengths: np.ndarray  # (rows,) source pieces
+    target_lengths: np.ndarray  # (rows,) symbols
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, idx: int) -> dict[str, Any]: ...
 
 
 class Formulation(Protocol):
@@ -42,8 +49,8 @@ class Formulation(Protocol):
     reports: Mapping[str, PipeReport]
     notes: list[str]
 
-    def prepare(self, corpus: LoadedCorpus, labels: LabelSet, seed: int | None) -> Mapping[str, list[dict]]:
-        """Rows by split, each with ``src_seq_len``; without a seed only the data is looked at, no weights are loaded.
+    def prepare(self, corpus: LoadedCorpus, labels: LabelSet, seed: int | None) -> Mapping[str, Rows]:
+        """Rows by split; without a seed only the data is looked at, no weights are loaded.
 
         Fills ``reports`` (by split) and ``notes`` (what a user should know about the backbone).
         """
@@ -69,10 +76,10 @@ class PointerFormulation:
         self.reports: dict[str, PipeReport] = {}
         self.notes: list[str] = []
 
-    def prepare(self, corpus: LoadedCorpus, labels: LabelSet, seed: int | None) -> dict[str, list[dict]]:
+    def prepare(self, corpus: LoadedCorpus, labels: LabelSet, seed: int | None) -> Mapping[str, Rows]:
         """Load the backbone (its tokenizer only, without a seed) and encode every split."""
         recipe, self.labels = self.recipe, labels
-        words = [example.words for example in corpus.examples["train"]]
+        words = (example.words for example in corpus.examples["train"])
         if seed is None:
             tokenizer, max_pieces, self.notes = load_tokenizer(recipe.backbone, corpus_words=words)
         else:
@@ -87,12 +94,12 @@ class PointerFormulation:
             max_pieces=min(asked, default=None),
             max_symbols=max_pieces,
             use_cache=recipe.data.cache,
-            cache_dir=_CACHES,
+            cache_dir=CACHES,
         )
         pipe = PointerPipe(self.word_tokenizer, self.codec, config)
-        bundle = pipe.process(corpus.bundle)
+        rows = pipe.encode_splits(corpus.examples)
         self.reports = pipe.reports
-        return {split: _rows(dataset) for split, dataset in bundle.datasets.items()}
+        return rows
 
     def collate(self, instances: list[dict[str, Any]]) -> dict[str, Any]:
         """Padded tensors of one batch, see :func:`data.batching.collate_pointer`."""
@@ -228,12 +235,6 @@ def formulation_of(recipe: Recipe) -> Formulation:
         known = ", ".join(FORMULATIONS)
         raise ConfigError(f"formulation: unknown name {recipe.formulation!r}. Expected one of {known}.")
     return FORMULATIONS[recipe.formulation](recipe)
-
-
-def _rows(dataset: DataSet) -> list[dict[str, Any]]:
-    """The fields that a batch is made of, a dictionary per row."""
-    columns = [dataset.get_field(name).content for name in _BATCH_FIELDS]
-    return [dict(zip(_BATCH_FIELDS, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _until_end(symbols: list[int]) -> list[int]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from config import Recipe
 from data.bundle import LoadedCorpus
@@ -11,7 +10,7 @@ from data.fingerprints import compare
 from data.pipe import PipeReport
 from data.statistics import SplitStatistics, corpus_notes
 from evaluation.report import split_table
-from formulations import Formulation
+from formulations import Formulation, Rows
 
 __all__ = ["check_text"]
 
@@ -29,7 +28,7 @@ def check_text(
     corpus: LoadedCorpus,
     statistics: Mapping[str, SplitStatistics],
     formulation: Formulation,
-    rows: Mapping[str, Sequence[Mapping[str, Any]]],
+    rows: Mapping[str, Rows],
 ) -> str:
     """The tables of all splits and the notes below them; ``rows`` is what ``formulation`` made of the corpus."""
     parts = [_table(split, corpus, statistics[split], formulation.reports[split]) for split in corpus.examples]
@@ -51,11 +50,12 @@ def _table(split: str, corpus: LoadedCorpus, statistics: SplitStatistics, report
     )
 
 
-def _limit_notes(recipe: Recipe, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
+def _limit_notes(recipe: Recipe, rows: Mapping[str, Rows]) -> Iterator[str]:
     """Targets that the search could not write in full because of its length limit."""
     constant, ratio = recipe.generation.max_len, recipe.generation.max_len_ratio
     for split, instances in rows.items():
-        too_long = sum(len(row["tgt_tokens"]) > constant + int(ratio * row["src_seq_len"]) for row in instances)
+        limits = constant + (ratio * instances.lengths).astype(int)
+        too_long = int((instances.target_lengths > limits).sum())
         if too_long:
             yield (
                 f"{split}: {too_long} gold targets are longer than generation.max_len + max_len_ratio * pieces "

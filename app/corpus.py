@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from itertools import chain, pairwise
 
 from config import Kind, LabelWords, Recipe, corpus_folder
 from data.bundle import LoadedCorpus, SplitRules, load_bundle
+from data.cache import CACHES
+from data.corpus_cache import load_cached
 from data.demo import write_demo
 from data.labels import LabelSet
 from data.loaders import LoaderOptions
-from data.schema import Entity, Example
-from data.statistics import SplitStatistics, corpus_statistics
+from data.schema import Entity
+from data.statistics import SplitStatistics
 from errors import DataFormatError
 
 __all__ = ["check_corpus", "label_set", "open_corpus"]
 
 logger = logging.getLogger(__name__)
 
-_DEMO = Path(__file__).resolve().parents[1] / "caches" / "demo"
+_DEMO = CACHES / "demo"
 
 
 def open_corpus(recipe: Recipe) -> LoadedCorpus:
-    """Read the splits of a recipe, whole; :func:`check_corpus` looks at them and applies ``data.limit``.
+    """Read the splits of a recipe, whole, or map them as they were read before (``data.cache``).
+
+    :func:`check_corpus` looks at them and applies ``data.limit``.
 
     Raises:
         DataFormatError: a file is missing, empty or cannot be read.
@@ -41,6 +44,8 @@ def open_corpus(recipe: Recipe) -> LoadedCorpus:
         tag_column=data.tag_column,
     )
     rules = SplitRules(train_on_dev=data.train_on_dev, dev_every=data.dev_every, dev_size=data.dev_size)
+    if data.cache:
+        return load_cached(folder, data.loader, options, rules, cache_dir=CACHES)
     return load_bundle(folder, data.loader, options, rules)
 
 
@@ -54,12 +59,12 @@ def check_corpus(recipe: Recipe, corpus: LoadedCorpus) -> tuple[LoadedCorpus, La
         DataFormatError: no entity at all, a label that only dev or test has, or entities that the kind cannot hold.
     """
     labels = label_set(recipe, corpus)
-    _check_labels(recipe, corpus.examples)
+    _check_labels(recipe, corpus.statistics)
     if not recipe.is_reference:
-        _check_kind(recipe, corpus.examples)
+        _check_kind(recipe, corpus)
     if recipe.data.limit is not None:
         corpus = corpus.limited(recipe.data.limit)
-    return corpus, labels, corpus_statistics(corpus.examples)
+    return corpus, labels, corpus.statistics
 
 
 def label_set(recipe: Recipe, corpus: LoadedCorpus) -> LabelSet:
@@ -67,7 +72,11 @@ def label_set(recipe: Recipe, corpus: LoadedCorpus) -> LabelSet:
     words = recipe.labels
     if recipe.codec.label_words is LabelWords.tags:
         words = {tag: tag.lower() for tag in recipe.labels}  # the mapping still fixes the order in compat mode
-    labels = LabelSet.collect(corpus.examples.values(), words, first_seen_order=recipe.is_reference)
+    if recipe.is_reference:
+        labels = LabelSet.collect(corpus.examples.values(), words, first_seen_order=True)
+    else:
+        tags = chain.from_iterable(stats.labels for stats in corpus.statistics.values())
+        labels = LabelSet.from_tags(sorted(set(tags)), words)
     if not len(labels):
         raise DataFormatError(
             f"{recipe.dataset}: no entity in any split. Expected at least one label to learn. "
@@ -76,12 +85,11 @@ def label_set(recipe: Recipe, corpus: LoadedCorpus) -> LabelSet:
     return labels
 
 
-def _check_labels(recipe: Recipe, splits: dict[str, list[Example]]) -> None:
-    known = {entity.label for example in splits["train"] for entity in example.entities}
-    for split in splits:
-        unknown = sorted({entity.label for example in splits[split] for entity in example.entities} - known)
-        if not unknown:
+def _check_labels(recipe: Recipe, statistics: Mapping[str, SplitStatistics]) -> None:
+    for split, stats in statistics.items():
+        if not stats.unseen_labels:
             continue
+        unknown = list(stats.unseen_labels)
         message = f"{recipe.dataset}: {split} has the labels {unknown}, which train lacks. They cannot be learned."
         if not recipe.data.allow_unseen_labels:
             raise DataFormatError(
@@ -91,12 +99,14 @@ def _check_labels(recipe: Recipe, splits: dict[str, list[Example]]) -> None:
         logger.warning(message)
 
 
-def _check_kind(recipe: Recipe, splits: dict[str, list[Example]]) -> None:
+def _check_kind(recipe: Recipe, corpus: LoadedCorpus) -> None:
     """Refuse entities that the constraint of this kind would never write."""
-    if recipe.kind is Kind.discontinuous:
-        return
-    for split, examples in splits.items():
-        for number, example in enumerate(examples, 1):
+    for split, stats in corpus.statistics.items():
+        # An entity given twice is no overlap: it is written once.
+        overlapping = stats.nested + stats.same_span + stats.crossing
+        if recipe.kind is Kind.discontinuous or not (stats.discontinuous or (overlapping and recipe.kind is Kind.flat)):
+            continue
+        for number, example in enumerate(corpus.examples[split], 1):
             found, needed = _beyond(example.entities, recipe.kind)
             if found is not None:
                 raise DataFormatError(

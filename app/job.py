@@ -16,7 +16,6 @@ from app.run_report import write_run_report
 from app.seed import may_restart, run_seed
 from app.summary import run_summary, sample_sentences
 from config import Recipe, recipe_yaml
-from data.statistics import fingerprint
 from evaluation.terminal import ERROR_LEGEND, Style
 from formulations import formulation_of
 from training.lock import locked
@@ -124,7 +123,7 @@ def finish(recipe: Recipe, run: RunFolder, *, command: str) -> str:
         formulation=recipe.formulation,
         backbone=recipe.backbone,
         reported=recipe.reported,
-        fingerprint=fingerprint(corpus.examples),
+        fingerprint=corpus.fingerprint,
         command=command,
     )
     result = run_result(info, run.results())  # seeds of earlier commands too

@@ -18,7 +18,7 @@ from config import OnCollapse, Recipe, recipe_yaml
 from data.bundle import LoadedCorpus, examples_of
 from data.labels import LabelSet
 from evaluation.span_f1 import SpanF1, entity_surfaces
-from formulations import Formulation, formulation_of
+from formulations import Formulation, Rows, formulation_of
 from training.evaluation import predict, score
 from training.fitlog_run import FitlogCallback
 from training.job import FitConfig, FitJob, FitResult
@@ -57,7 +57,7 @@ def train_bundle(bundle: DataBundle, recipe: Recipe, folder: Path | str) -> dict
     examples = {split: examples_of(dataset, split) for split, dataset in bundle.datasets.items()}
     with locked(Path(folder)):
         run = RunFolder.open(Path(folder), recipe_yaml(recipe))
-        return run_seed(recipe, run, recipe.seeds[0], LoadedCorpus(bundle, examples, reports={}))
+        return run_seed(recipe, run, recipe.seeds[0], LoadedCorpus(examples, reports={}))
 
 
 def run_seed(recipe: Recipe, run: RunFolder, seed: int, corpus: LoadedCorpus | None = None) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class _Attempt:
         )
 
 
-def _loader(recipe: Recipe, formulation: Formulation, split: str, rows: Any, seed: int) -> torch.utils.data.DataLoader:
+def _loader(recipe: Recipe, formulation: Formulation, split: str, rows: Rows, seed: int) -> torch.utils.data.DataLoader:
     batching, is_train = recipe.batching, split == "train"
     config = LoaderConfig(
         by=batching.by.value if is_train else "sentences",
@@ -178,7 +178,7 @@ def _loader(recipe: Recipe, formulation: Formulation, split: str, rows: Any, see
         num_workers=recipe.training.num_workers if is_train else 0,
         pin_memory=torch.cuda.is_available(),
     )
-    return build_loader(rows, [row["src_seq_len"] for row in rows], formulation.collate, config)
+    return build_loader(rows, rows.lengths, formulation.collate, config)
 
 
 def _fit_config(recipe: Recipe, seed: int, attempt: int) -> FitConfig:

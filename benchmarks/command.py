@@ -14,6 +14,8 @@ import torch
 __all__ = ["Measure", "Settings", "run_benchmark", "run_command"]
 
 _FOLDER = Path(__file__).resolve().parent
+_LESS_IS_BETTER = ("ratio", "s", "MB", "graphs")
+_WHOLE = ("sentences/s", "graphs")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Measure:
     Attributes:
         name: key in the JSON file.
         value: the number.
-        unit: ``sentences/s``, ``times`` and ``share``: more is better; ``ratio`` and ``graphs``: less is better.
+        unit: ``sentences/s``, ``times`` and ``share``: more is better; ``ratio``, ``s``, ``MB`` and ``graphs``: less.
         goal: bound of the value, None where there is none.
         details: anything else worth keeping.
     """
@@ -60,7 +62,7 @@ class Measure:
         """Whether the goal is met; without a goal there is nothing to miss."""
         if self.goal is None:
             return True
-        return self.value <= self.goal if self.unit in ("ratio", "graphs") else self.value >= self.goal
+        return self.value <= self.goal if self.unit in _LESS_IS_BETTER else self.value >= self.goal
 
     def to_dict(self) -> dict[str, Any]:
         """The contract's four keys."""
@@ -97,7 +99,7 @@ def run_benchmark(doc: str, measures: Iterable[Measure]) -> list[Measure]:
     print(f"\n{doc.splitlines()[0]}\n{'':36}{'value':>8} {'unit':12}{'goal':>6}  holds")
     for measure in measures:
         goal = "-" if measure.goal is None else f"{measure.goal:g}"
-        value = f"{measure.value:.3f}" if measure.unit in ("ratio", "times", "share") else f"{measure.value:.0f}"
+        value = f"{measure.value:.0f}" if measure.unit in _WHOLE else f"{measure.value:.3f}"
         print(f"{measure.name:36}{value:>8} {measure.unit:12}{goal:>6}  {'yes' if measure.holds else 'NO'}")
         for key, detail in measure.details.items():
             print(f"    {key}: {_plain(detail)}")

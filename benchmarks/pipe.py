@@ -25,7 +25,7 @@ from model.tokenizers import train_byte_bpe
 
 __all__ = ["main", "measure"]
 
-_GOAL = 4000
+_GOAL = 10_000
 _MAX_POSITIONS = 1024
 _VOCAB_SIZE = 16_000
 

@@ -7,20 +7,24 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from tokenizers import Tokenizer
 
 from data.codecs.symbols import label_token, label_token_ids
+from data.columns import Ragged, RaggedBuilder
 from errors import MissingBackendError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["WordAlignment", "WordTokenizer"]
+__all__ = ["CHUNK", "WordAlignment", "WordTokenizer"]
 
-_CHUNK = 4096  # sentences whose new words are tokenised together
+#: Sentences that are aligned together.
+CHUNK = 4096
+_GROUP = 64  # words in one call into the library, whose calls cost more than tokenising a word does
 _MAX_REMEMBERED = 1_000_000  # words, so that a long-running predictor does not grow for ever
 # A noncharacter before the name of a special piece: text never has it, so text never becomes that piece.
 _HIDDEN = "\U0010fffe"
@@ -97,19 +101,40 @@ class WordTokenizer:
         self.n_unknown_words = 0
         self.n_lookalikes = 0
 
+    def align_columns(self, sentences: Sequence[Sequence[str]]) -> tuple[Ragged, Ragged]:
+        """Pieces and word bounds of every sentence as columns: the rows of :class:`WordAlignment`."""
+        self._learn(set(chain.from_iterable(sentences)))
+        n_words = np.fromiter(map(len, sentences), dtype=np.int64, count=len(sentences))
+        words = chain.from_iterable(sentences)
+        numbers = np.fromiter(map(self._numbers.__getitem__, words), dtype=np.int64, count=int(n_words.sum()))
+        table, is_unknown, is_lookalike = self._table
+        self.n_unknown_words += int(is_unknown[numbers].sum())
+        self.n_lookalikes += int(is_lookalike[numbers].sum())
+        n_pieces = table.lens[numbers]
+        # Bounds are running totals of the pieces: one step for every word, and before the first one that of ``lead``.
+        rows = _offsets(n_words + 1)
+        is_word = np.ones(rows[-1], dtype=bool)
+        is_word[rows[:-1]] = False
+        steps = np.full(rows[-1], self.lead, dtype=np.int64)
+        steps[is_word] = n_pieces
+        total = steps.cumsum()
+        bounds = total - np.repeat(total[rows[:-1]] - self.lead, n_words + 1)
+        # Pieces: the special ones at both ends of every row, those of a word up to its second bound.
+        offsets = _offsets(bounds[rows[1:] - 1] + self.tail)
+        src = np.empty(offsets[-1], dtype=np.int32)
+        for place, piece_id in enumerate(self._before):
+            src[offsets[:-1] + place] = piece_id
+        for place, piece_id in enumerate(self._behind):
+            src[offsets[1:] - self.tail + place] = piece_id
+        ends = (bounds + np.repeat(offsets[:-1], n_words + 1))[is_word]
+        src[_ranges(ends - n_pieces, n_pieces)] = table.values[_ranges(table.offsets[numbers], n_pieces)]
+        return Ragged(src, offsets), Ragged(bounds.astype(np.int32), rows)
+
     def align_many(self, sentences: Iterable[Sequence[str]]) -> Iterator[WordAlignment]:
         """Pieces and word bounds of every sentence, in order."""
         iterator = iter(sentences)
-        while chunk := list(islice(iterator, _CHUNK)):
-            self._learn(set(chain.from_iterable(chunk)))
-            odd = self._unknown_words | self._lookalikes
-            for words in chunk:
-                pieces = list(map(self._pieces.__getitem__, words))
-                bounds = list(accumulate(map(len, pieces), initial=self.lead))
-                if odd and not odd.isdisjoint(words):
-                    self.n_unknown_words += sum(map(self._unknown_words.__contains__, words))
-                    self.n_lookalikes += sum(map(self._lookalikes.__contains__, words))
-                yield WordAlignment([*self._before, *chain.from_iterable(pieces), *self._behind], bounds)
+        while chunk := list(islice(iterator, CHUNK)):
+            yield from map(WordAlignment, *self.align_columns(chunk))
 
     def align(self, words: Sequence[str]) -> WordAlignment:
         """Pieces and word bounds of one sentence."""
@@ -121,24 +146,47 @@ class WordTokenizer:
 
     def _learn(self, words: set[str]) -> None:
         """Tokenise the words that were not met before."""
-        if len(self._pieces) > _MAX_REMEMBERED:
+        if len(self._numbers) > _MAX_REMEMBERED:
             self._forget()
-        new = [word for word in words if word not in self._pieces]
-        texts = [f" {word}" if self._byte_level and not word[:1].isspace() else word for word in map(_writable, new)]
-        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        for word, encoding in zip(new, encodings, strict=True):
-            pieces = encoding.ids if word and not word.isspace() else []
-            if not pieces:
-                self._unknown_words.add(word)
-                pieces = [] if self.compat else [self.unknown_id]
-            if self._lookalike.search(word):
-                self._lookalikes.add(word)
-            self._pieces[word] = pieces
+        new = list(words.difference(self._numbers))
+        if not new:
+            return
+        pieces = self._tokenise(new)
+        is_unknown = (pieces.lens == 0) | np.fromiter((not word.strip() for word in new), dtype=bool, count=len(new))
+        if is_unknown.any():
+            instead = [] if self.compat else [self.unknown_id]
+            pieces = Ragged.of(instead if unknown else row for row, unknown in zip(pieces, is_unknown, strict=True))
+        self._numbers.update(zip(new, range(len(self._numbers), len(self._numbers) + len(new)), strict=True))
+        self._known.extend(pieces)
+        self._odd[0].extend(is_unknown.tobytes())
+        self._odd[1].extend(self._look_alike(new))
+        self._table = self._known.build(), *(np.array(flags, dtype=bool) for flags in self._odd)
+
+    def _tokenise(self, words: Sequence[str]) -> Ragged:
+        """The pieces of each word, as the library finds them: it takes the words of a group one by one."""
+        texts = [f" {word}" if self._byte_level and not word[:1].isspace() else word for word in map(_writable, words)]
+        starts = range(0, len(texts), _GROUP)
+        groups = [texts[start : start + _GROUP] for start in starts]
+        # Not the "fast" variant, which does not tell the words of a group apart.
+        encodings = self._tokenizer.encode_batch(groups, is_pretokenized=True, add_special_tokens=False)
+        piece_ids = np.concatenate([np.array(encoding.ids, dtype=np.int32) for encoding in encodings])
+        numbers = [np.array(encoding.word_ids, dtype=np.int64) for encoding in encodings]  # within the group
+        for start, within in zip(starts, numbers, strict=True):
+            within += start
+        return Ragged(piece_ids, _offsets(np.bincount(np.concatenate(numbers), minlength=len(words))))
+
+    def _look_alike(self, words: Sequence[str]) -> Iterable[bool]:
+        """Whether each word contains the text of a special piece or of a label token."""
+        search = self._lookalike.search
+        if not search("\n".join(words)):  # hardly a text has one
+            return [False] * len(words)
+        return [search(word) is not None for word in words]
 
     def _forget(self) -> None:
-        self._pieces: dict[str, list[int]] = {}
-        self._unknown_words: set[str] = set()
-        self._lookalikes: set[str] = set()
+        self._numbers: dict[str, int] = {}
+        self._known, self._odd = RaggedBuilder(), (bytearray(), bytearray())
+        nothing = np.zeros(0, dtype=bool)
+        self._table = self._known.build(), nothing, nothing
 
     def _surrounding(self) -> tuple[list[int], list[int]]:
         """Special pieces that the tokenizer puts before and behind a text."""
@@ -152,6 +200,17 @@ class WordTokenizer:
         if tokenizer.unk_token_id is not None:
             return tokenizer.unk_token_id
         return self._tokenizer.encode("?", add_special_tokens=False).ids[0]
+
+
+def _offsets(lens: np.ndarray) -> np.ndarray:
+    """Where each row begins, and where the last one ends."""
+    return np.concatenate((np.zeros(1, dtype=np.int64), lens.cumsum()))
+
+
+def _ranges(starts: np.ndarray, lens: np.ndarray) -> np.ndarray:
+    """``starts[i], starts[i] + 1, ...``, ``lens[i]`` of them, for every i, end to end."""
+    ends = lens.cumsum()
+    return np.arange(lens.sum()) + np.repeat(starts - (ends - lens), lens)
 
 
 def _writable(word: str) -> str:
@@ -178,7 +237,7 @@ def _hide(settings: dict[str, Any], texts: Iterable[str]) -> None:
     for token in settings["added_tokens"]:
         token["content"] = hidden.get(token["content"], token["content"])
     if isinstance(model["vocab"], dict):
-        for text in hidden.keys() & model["vocab"].keys():
+        for text in filter(model["vocab"].__contains__, hidden):  # always in one order: the fingerprint sees it
             model["vocab"][hidden[text]] = model["vocab"].pop(text)
     else:
         model["vocab"] = [[hidden.get(text, text), score] for text, score in model["vocab"]]

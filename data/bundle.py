@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from operator import ge
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from fastNLP.io import DataBundle
 from data.loaders import LOADERS, LoaderOptions, LoadReport
 from data.schema import Entity, Example
 from data.splits import SplitRules, apply_rules, find_split_files
+from data.statistics import SplitStatistics, corpus_statistics, fingerprint
 from errors import ConfigError, DataFormatError
 
 __all__ = ["LoadedCorpus", "SplitRules", "examples_of", "find_split_files", "load_bundle", "to_bundle", "to_dataset"]
@@ -26,26 +28,44 @@ FIELDS = ("raw_words", "entities", "entity_tags", "entity_spans")
 
 @dataclass
 class LoadedCorpus:
-    """A corpus in both forms, and what happened on the way.
+    """The sentences of a corpus, what happened on the way, and what is known about all of them.
+
+    Statistics, fingerprint and bundle are made when they are asked for; a corpus from the cache brings the first two.
 
     Args:
-        bundle: a data set per split.
-        examples: the same sentences per split.
+        examples: sentences per split; none is empty.
         reports: what the loader changed, per file that was read (a dev file that went into train included).
         notes: what the split rules and the limit did.
     """
 
-    bundle: DataBundle
-    examples: dict[str, list[Example]]
+    examples: Mapping[str, Sequence[Example]]
     reports: dict[str, LoadReport]
     notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        _check_filled(self.examples)
+
+    @cached_property
+    def statistics(self) -> dict[str, SplitStatistics]:
+        """Counts per split."""
+        return corpus_statistics(self.examples)
+
+    @cached_property
+    def fingerprint(self) -> dict[str, dict[str, object]]:
+        """What identifies the data of a run, see :func:`data.statistics.fingerprint`."""
+        return fingerprint(self.examples, self.statistics)
+
+    @cached_property
+    def bundle(self) -> DataBundle:
+        """The same sentences as a data set per split."""
+        return to_bundle(self.examples)
 
     def limited(self, limit: int) -> LoadedCorpus:
         """The first ``limit`` sentences of every split."""
         sizes = {name: len(rows) for name, rows in self.examples.items()}
         cut = [f"{name}: the first {limit} of {size}." for name, size in sizes.items() if size > limit]
         examples = {name: rows[:limit] for name, rows in self.examples.items()}
-        return replace(self, bundle=to_bundle(examples), examples=examples, notes=self.notes + cut)
+        return replace(self, examples=examples, notes=self.notes + cut)
 
 
 def load_bundle(
@@ -69,25 +89,39 @@ def load_bundle(
         ConfigError: no such loader.
         DataFormatError: a folder or file is missing, a file cannot be read, or a split is empty.
     """
-    if loader_name not in LOADERS:
-        raise ConfigError(f"data.loader: unknown loader {loader_name!r}. Expected one of {', '.join(LOADERS)}.")
+    load = _loader(loader_name)
     if files is None:
-        required = ("train", "test") if rules.dev_every else ("train", "dev", "test")
-        files = find_split_files(Path(root or "."), loader_name, required)
+        files = corpus_files(Path(root or "."), loader_name, rules)
     splits, reports = {}, {}
     for name, path in files.items():
-        splits[name], reports[name] = LOADERS[loader_name](Path(path), options)
+        splits[name], reports[name] = load(Path(path), options)
         if not splits[name]:
             raise DataFormatError(f"{path}: no sentences for {name}. Expected at least one. Check the export.")
     splits, notes = apply_rules(splits, rules)
-    return LoadedCorpus(to_bundle(splits), splits, reports, notes)
+    return LoadedCorpus(splits, reports, notes)
+
+
+def corpus_files(root: Path, loader_name: str, rules: SplitRules) -> dict[str, Path]:
+    """The files in ``root`` that :func:`load_bundle` reads; raises what it raises for a loader or folder it lacks."""
+    _loader(loader_name)
+    return find_split_files(root, loader_name, ("train", "test") if rules.dev_every else ("train", "dev", "test"))
+
+
+def _loader(name: str) -> Callable[[Path, LoaderOptions], tuple[list[Example], LoadReport]]:
+    if name not in LOADERS:
+        raise ConfigError(f"data.loader: unknown loader {name!r}. Expected one of {', '.join(LOADERS)}.")
+    return LOADERS[name]
+
+
+def _check_filled(splits: Mapping[str, Sequence[Example]]) -> None:
+    for name, examples in splits.items():
+        if not len(examples):
+            raise DataFormatError(f"{name}: no sentences. Expected at least one.")
 
 
 def to_bundle(splits: Mapping[str, Sequence[Example]]) -> DataBundle:
     """A ``DataBundle`` with the sentence fields of every split; an empty split is a :class:`DataFormatError`."""
-    for name, examples in splits.items():
-        if not examples:
-            raise DataFormatError(f"{name}: no sentences. Expected at least one.")
+    _check_filled(splits)
     return DataBundle(datasets={name: to_dataset(examples) for name, examples in splits.items()})
 
 
@@ -96,6 +130,7 @@ def to_dataset(examples: Sequence[Example]) -> DataSet:
 
     ``document`` is there as well if every sentence knows its document.
     """
+    examples = list(examples)
     columns: dict[str, list] = {
         "raw_words": [list(example.words) for example in examples],
         "entities": [[entity.surface(example.words) for entity in example.entities] for example in examples],

@@ -1,60 +1,50 @@
-"""Encoded splits on disk: plain integers in safetensors files that are rebuilt whenever anything about them is odd."""
+"""Columns on disk: plain integers in safetensors files, mapped into memory, rebuilt whenever anything is odd."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import mmap
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import accumulate, chain, pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from files import replace_file
 
-__all__ = ["CacheFile", "CacheStatus", "digest_of", "flatten", "unflatten"]
+__all__ = ["CACHES", "CacheFile", "CacheStatus", "digest_of"]
 
-#: Goes into every digest: raise it whenever the layout of the files changes.
-_LAYOUT = "genner-cache-1"
+#: Where the commands keep their caches.
+CACHES = Path(__file__).resolve().parents[1] / "caches"
 
 CacheStatus = Literal["off", "hit", "miss", "stale: rebuilt", "damaged: rebuilt"]
+
+#: Goes into every digest: raise it whenever the layout of the files or of their columns changes.
+_LAYOUT = "genner-cache-2"
+_TYPES = {"U8": np.dtype(np.uint8), "I32": np.dtype(np.int32), "I64": np.dtype(np.int64)}
+_CODES = {dtype: code for code, dtype in _TYPES.items()}
+_CHUNK = 1 << 20
 
 _logger = logging.getLogger(__name__)
 
 
-def digest_of(settings: Mapping[str, Any], columns: Iterable[Sequence[Any]]) -> str:
-    """Digest of settings and raw data, hexadecimal: equal inputs and nothing else give the same one."""
-    digest = hashlib.sha256(f"{_LAYOUT}\n{json.dumps(settings, sort_keys=True)}".encode())
-    for column in columns:
-        digest.update(json.dumps(column, separators=(",", ":")).encode())
-        digest.update(b"\n")
-    return digest.hexdigest()
-
-
-def flatten(rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of different lengths as their values end to end and their lengths, both int32."""
-    lens = np.fromiter(map(len, rows), dtype=np.int32, count=len(rows))
-    return np.fromiter(chain.from_iterable(rows), dtype=np.int32, count=int(lens.sum())), lens
-
-
-def unflatten(values: np.ndarray, lens: np.ndarray) -> list[list[int]]:
-    """What :func:`flatten` took apart. Raises ``ValueError`` if the two do not belong together."""
-    if len(values) != int(lens.sum()) or int(lens.min(initial=0)) < 0:
-        raise ValueError(f"{len(values)} values for lengths that add up to {int(lens.sum())}")
-    flat = values.tolist()
-    return [flat[start:end] for start, end in pairwise(accumulate(lens.tolist(), initial=0))]
+def digest_of(settings: Mapping[str, Any]) -> str:
+    """Digest of settings, hexadecimal: equal settings and nothing else give the same one. Data goes in as digests."""
+    return hashlib.sha256(f"{_LAYOUT}\n{json.dumps(settings, sort_keys=True)}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class CacheFile:
     """One file of the cache: named integer arrays and a JSON note, checked by a digest of their own.
 
-    Nothing that is read here can execute: a file is a safetensors header and raw numbers.
+    The arrays are mapped, not read: their pages belong to the file, are shared between processes and leave the memory
+    when it is needed. Nothing that is read here can execute: a file is a safetensors header and raw numbers.
+
+    A file that is open may be replaced (the old one lives on until it is closed), but must not be cut short in place:
+    :meth:`store` never does that.
 
     Args:
         path: where it lies; the name holds (part of) ``digest``.
@@ -69,37 +59,79 @@ class CacheFile:
         if not self.path.exists():
             return None, {}, "miss"
         try:
-            with safe_open(self.path, framework="np") as file:
-                header = file.metadata() or {}
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-            note = json.loads(header["note"])
-            if header["check"] != _check(arrays, header["digest"], header["note"]):
-                raise ValueError("the contents do not match their digest")
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError, OverflowError) as error:
+            with self.path.open("rb") as file:
+                header = _read_header(file)
+                about = header.pop("__metadata__")
+                if about["check"] != _check(header, about["digest"], about["note"], file):
+                    raise ValueError("the contents do not match their digest")
+                arrays = _map_arrays(header, file)
+            note = json.loads(about["note"])
+        except (OSError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
             _logger.warning("%s: damaged (%s); it is rebuilt.", self.path, error)
             return None, {}, "damaged: rebuilt"
-        if header["digest"] != self.digest:
+        if about["digest"] != self.digest:
             _logger.warning("%s: made from other data or settings; it is rebuilt.", self.path)
             return None, {}, "stale: rebuilt"
         return arrays, note, "hit"
 
     def store(self, arrays: Mapping[str, np.ndarray], note: Mapping[str, Any]) -> None:
-        """Write the file in one step; a folder that cannot be written to is reported and otherwise harmless."""
+        """Write the file in one step; a folder that cannot be written to is reported and otherwise harmless.
+
+        Args:
+            arrays: of one dimension; uint8, int32 or int64.
+            note: anything that JSON can hold.
+        """
+        # Wide numbers first, so that every array begins at a multiple of its width.
+        ordered = sorted(arrays, key=lambda name: -arrays[name].itemsize)
+        header: dict[str, Any] = {}
+        sha, end = hashlib.sha256(), 0
+        for name in ordered:
+            array = arrays[name]
+            start, end = end, end + array.nbytes
+            header[name] = {"dtype": _CODES[array.dtype], "shape": [len(array)], "data_offsets": [start, end]}
         text = json.dumps(note)
-        header = {"digest": self.digest, "note": text, "check": _check(arrays, self.digest, text)}
+        sha.update(_described(header, self.digest, text))
+        for name in ordered:
+            sha.update(np.ascontiguousarray(arrays[name]))
+        header["__metadata__"] = {"digest": self.digest, "note": text, "check": sha.hexdigest()}
+        head = json.dumps(header).encode()
+        head += b" " * (-len(head) % 8)
         try:
             with replace_file(self.path) as file:
-                file.write(save(dict(arrays), metadata=header))
+                file.write(len(head).to_bytes(8, "little") + head)
+                for name in ordered:
+                    file.write(np.ascontiguousarray(arrays[name]))
         except OSError as error:
-            _logger.warning("%s: not written (%s); the next run encodes again.", self.path, error)
+            _logger.warning("%s: not written (%s); the next run makes it again.", self.path, error)
 
 
-def _check(arrays: Mapping[str, np.ndarray], digest: str, note: str) -> str:
-    """Digest of what a file says, independent of how it is laid out."""
-    update: Callable[[bytes], None] = (total := hashlib.sha256()).update
-    update(f"{digest}\n{note}\n".encode())
-    for name in sorted(arrays):
-        array = arrays[name]
-        update(f"{name} {array.dtype} {array.shape}\n".encode())
-        update(np.ascontiguousarray(array).tobytes())
-    return total.hexdigest()
+def _read_header(file: BinaryIO) -> dict[str, Any]:
+    """The safetensors header; the file then stands at the first number."""
+    size = file.seek(0, 2)
+    file.seek(0)
+    header_len = int.from_bytes(file.read(8), "little")
+    if header_len > size:
+        raise ValueError(f"a header of {header_len} bytes in a file of {size}")
+    return json.loads(file.read(header_len))
+
+
+def _check(header: Mapping[str, Any], digest: str, note: str, file: BinaryIO) -> str:
+    """Digest of what a file says. It reads the rest of the file, which costs less than mapping every page of it."""
+    sha = hashlib.sha256(_described(header, digest, note))
+    while chunk := file.read(_CHUNK):
+        sha.update(chunk)
+    return sha.hexdigest()
+
+
+def _described(header: Mapping[str, Any], digest: str, note: str) -> bytes:
+    return json.dumps([header, digest, note], sort_keys=True).encode() + b"\n"
+
+
+def _map_arrays(header: Mapping[str, Any], file: BinaryIO) -> dict[str, np.ndarray]:
+    """The arrays as read-only views of the mapped file, which stays open as long as one of them lives."""
+    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    begin = 8 + int.from_bytes(mapped[:8], "little")
+    return {
+        name: np.ndarray(about["shape"], _TYPES[about["dtype"]], mapped, begin + about["data_offsets"][0])
+        for name, about in header.items()
+    }

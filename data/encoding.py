@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
-import numpy as np
-
-from data.alignment import WordAlignment, WordTokenizer
-from data.cache import CacheStatus, flatten, unflatten
+from data.alignment import CHUNK, WordAlignment, WordTokenizer
+from data.cache import CacheStatus
 from data.codecs.pointer import PointerCodec, Target
+from data.encoded import EncodedSplit, SplitBuilder
 from data.long_sentences import Limits, cut_sentence, entities_within
-from data.schema import Entity, Segment
+from data.schema import Entity, Example, Segment
 from errors import DataFormatError, SequenceTooLongError
 
-__all__ = ["EncodedSplit", "PipeReport", "SplitEncoder"]
+__all__ = ["PipeReport", "SplitEncoder"]
 
 _N_PLACES = 5
 _SUMMARISED = ("sentences", "words", "entities", "rows")
@@ -68,61 +66,6 @@ class PipeReport:
         return lines
 
 
-@dataclass
-class EncodedSplit:
-    """Columns of a split, one entry per row; a row is a sentence or, after a split, a part of one.
-
-    Attributes:
-        src_tokens: (S,) pieces of each row.
-        bounds: (W + 1,) piece bounds of its words.
-        tgt_tokens: (T,) symbols.
-        target_span: groups of symbols, one per entity.
-        example_idx: number of the row's sentence in the split.
-        word_offset: the row's first word in its sentence.
-    """
-
-    src_tokens: list[list[int]] = field(default_factory=list)
-    bounds: list[list[int]] = field(default_factory=list)
-    tgt_tokens: list[list[int]] = field(default_factory=list)
-    target_span: list[list[list[int]]] = field(default_factory=list)
-    example_idx: list[int] = field(default_factory=list)
-    word_offset: list[int] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.src_tokens)
-
-    def append(self, sentence_idx: int, row: _Row) -> None:
-        """Add a row."""
-        offset, alignment, target = row
-        self.src_tokens.append(alignment.piece_ids)
-        self.bounds.append(alignment.bounds)
-        self.tgt_tokens.append(target.symbols)
-        self.target_span.append(target.groups)
-        self.example_idx.append(sentence_idx)
-        self.word_offset.append(offset)
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """All columns as flat integer arrays, for the cache."""
-        groups = [group for row in self.target_span for group in row]
-        arrays = {"n_groups": np.fromiter(map(len, self.target_span), dtype=np.int32, count=len(self))}
-        columns = {"src": self.src_tokens, "bounds": self.bounds, "tgt": self.tgt_tokens, "group": groups}
-        for name, rows in columns.items():
-            arrays[f"{name}_values"], arrays[f"{name}_lens"] = flatten(rows)
-        arrays["example_idx"] = np.array(self.example_idx, dtype=np.int32)
-        arrays["word_offset"] = np.array(self.word_offset, dtype=np.int32)
-        return arrays
-
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> EncodedSplit:
-        """What :meth:`to_arrays` wrote."""
-        src, bounds, tgt, groups = (
-            unflatten(arrays[f"{name}_values"], arrays[f"{name}_lens"]) for name in ("src", "bounds", "tgt", "group")
-        )
-        remaining = iter(groups)
-        spans = [list(islice(remaining, n_groups)) for n_groups in arrays["n_groups"].tolist()]
-        return cls(src, bounds, tgt, spans, arrays["example_idx"].tolist(), arrays["word_offset"].tolist())
-
-
 class SplitEncoder:
     """Encodes one split, sentence by sentence.
 
@@ -139,35 +82,55 @@ class SplitEncoder:
         self.limits = limits
         self.on_too_long = on_too_long
 
-    def encode(
-        self, words: Sequence[Sequence[str]], entities: Sequence[Sequence[Entity]], split: str
-    ) -> tuple[EncodedSplit, PipeReport]:
+    def encode(self, examples: Sequence[Example], split: str) -> tuple[EncodedSplit, PipeReport]:
         """Rows and report of a split; errors name the split and the sentence's number, from 1."""
-        encoded, report, oracle = EncodedSplit(), PipeReport(split), _Oracle(self.codec)
-        tokenizer, encode, hold = self.word_tokenizer, self.codec.encode, self.limits.hold
+        rows, report, oracle = SplitBuilder(), PipeReport(split), _Oracle(self.codec)
+        tokenizer, counts = self.word_tokenizer, report.counts
         n_unknown, n_lookalikes = tokenizer.n_unknown_words, tokenizer.n_lookalikes
-        for idx, (alignment, gold) in enumerate(zip(tokenizer.align_many(words), entities, strict=True)):
-            try:
-                target = encode(gold, alignment.bounds)
-            except DataFormatError as error:
-                raise DataFormatError(f"{split}, sentence {idx + 1}: {error}") from None
-            if hold(len(alignment.piece_ids), len(target.symbols) - 1):
-                rows = [(0, alignment, target)]
-            else:
-                rows = self._shorten((idx, alignment, target), gold, report)
-            for row in rows:
-                encoded.append(idx, row)
-            if gold:
-                oracle.add(gold, rows)
-        report.counts.update(sentences=len(words), words=sum(map(len, words)), entities=sum(map(len, entities)))
-        report.counts.update(rows=len(encoded), oracle_missed=oracle.missed, oracle_wrong=oracle.wrong)
-        report.counts["unknown_words"] = tokenizer.n_unknown_words - n_unknown
-        report.counts["lookalikes"] = tokenizer.n_lookalikes - n_lookalikes
-        report.counts = Counter({name: n for name, n in report.counts.items() if n or name in _SUMMARISED})
-        report.longest_source = max(map(len, encoded.src_tokens), default=0)
-        report.longest_target = max(map(len, encoded.tgt_tokens), default=0)
+        for first_idx in range(0, len(examples), CHUNK):
+            chunk = list(examples[first_idx : first_idx + CHUNK])
+            self._encode_chunk(first_idx, chunk, rows, report, oracle)
+            counts["words"] += sum(len(example.words) for example in chunk)
+            counts["entities"] += sum(len(example.entities) for example in chunk)
+        encoded = rows.build(compat=self.codec.compat)
+        counts.update(sentences=len(examples), rows=len(encoded))
+        counts.update(oracle_missed=oracle.missed, oracle_wrong=oracle.wrong)
+        counts["unknown_words"] = tokenizer.n_unknown_words - n_unknown
+        counts["lookalikes"] = tokenizer.n_lookalikes - n_lookalikes
+        report.counts = Counter({name: n for name, n in counts.items() if n or name in _SUMMARISED})
+        report.longest_source = int(encoded.lengths.max(initial=0))
+        report.longest_target = int(encoded.target_lengths.max(initial=0))
         report.oracle_f = oracle.f
         return encoded, report
+
+    def _encode_chunk(
+        self, first_idx: int, examples: Sequence[Example], rows: SplitBuilder, report: PipeReport, oracle: _Oracle
+    ) -> None:
+        """Add the rows of some sentences, the first of which has the number ``first_idx`` in the split."""
+        src_tokens, bounds = self.word_tokenizer.align_columns([example.words for example in examples])
+        n_pieces, encode, hold = src_tokens.lens.tolist(), self.codec.encode, self.limits.hold
+        targets: list[list[int]] = []
+        shortened: dict[int, list[_Row]] = {}  # of the sentences that do not fit as they are
+        for place, (example, word_bounds) in enumerate(zip(examples, bounds, strict=True)):
+            gold = example.entities
+            try:
+                target = encode(gold, word_bounds)
+            except DataFormatError as error:
+                raise DataFormatError(f"{report.split}, sentence {first_idx + place + 1}: {error}") from None
+            targets.append(target.symbols)
+            written = [(0, word_bounds, target.symbols)]
+            if not hold(n_pieces[place], len(target.symbols) - 1):
+                sentence = first_idx + place, WordAlignment(src_tokens[place], word_bounds), target
+                parts = shortened[place] = self._shorten(sentence, gold, report)
+                written = [(offset, part.bounds, target.symbols) for offset, part, target in parts]
+            if gold:
+                oracle.add(gold, written)
+        start = 0
+        for place in [*shortened, len(examples)]:
+            rows.extend(first_idx + start, src_tokens[start:place], bounds[start:place], targets[start:place])
+            for offset, alignment, target in shortened.get(place, ()):
+                rows.append(first_idx + place, offset, alignment.piece_ids, alignment.bounds, target.symbols)
+            start = place + 1
 
     def _shorten(self, sentence: _Row, gold: Sequence[Entity], report: PipeReport) -> list[_Row]:
         """The rows of a sentence that is too long: its parts, or none if it is dropped."""
@@ -207,11 +170,11 @@ class _Oracle:
         self.codec = codec
         self.right = self.missed = self.wrong = 0
 
-    def add(self, gold: Sequence[Entity], rows: Sequence[_Row]) -> None:
-        """Compare a sentence's entities with what its rows decode to."""
+    def add(self, gold: Sequence[Entity], written: Sequence[tuple[int, list[int], list[int]]]) -> None:
+        """Compare a sentence's entities with what its rows decode to: first word, bounds and symbols of each."""
         expected, found = set(gold), set()
-        for offset, alignment, target in rows:
-            decoded = self.codec.decode(target.symbols, alignment.bounds)
+        for offset, bounds, symbols in written:
+            decoded = self.codec.decode(symbols, bounds)
             found.update(_moved(entity, offset) for entity in decoded.entities)
         n_right = len(expected & found)
         self.right += n_right

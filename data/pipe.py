@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,9 +20,11 @@ from data.alignment import WordTokenizer
 from data.bundle import examples_of
 from data.cache import CacheFile, digest_of
 from data.codecs.pointer import CODEC_VERSION, PointerCodec
-from data.encoding import EncodedSplit, PipeReport, SplitEncoder
+from data.encoded import EncodedSplit
+from data.encoding import PipeReport, SplitEncoder
 from data.long_sentences import Limits
-from data.schema import Entity
+from data.schema import Example
+from data.sentences import Sentences
 from errors import ConfigError, SequenceTooLongError
 
 __all__ = ["PipeConfig", "PipeReport", "PointerPipe"]
@@ -54,7 +56,7 @@ class PipeConfig:
 
 
 class PointerPipe:
-    """Adds the pointer fields to every split of a bundle.
+    """Adds the pointer fields to every split of a bundle, or encodes sentences without one.
 
     The contract's fields and whatever else there is stay; added are ``src_tokens src_seq_len tgt_tokens tgt_seq_len
     first target_span bounds example_idx word_offset``. ``first`` is the first piece of every word; with a codec in
@@ -67,7 +69,7 @@ class PointerPipe:
         config: limits and cache.
 
     Attributes:
-        reports: after :meth:`process`, one :class:`PipeReport` per split.
+        reports: after :meth:`process` or :meth:`encode_splits`, one :class:`PipeReport` per split.
     """
 
     def __init__(self, word_tokenizer: WordTokenizer, codec: PointerCodec, config: PipeConfig | None = None) -> None:
@@ -89,40 +91,54 @@ class PointerPipe:
                 processed.set_dataset(self._process_split(dataset, split), split)
         return processed
 
+    def encode_splits(self, splits: Mapping[str, Sequence[Example]]) -> dict[str, EncodedSplit]:
+        """What :meth:`process` adds, as rows that are made when they are asked for.
+
+        Args:
+            splits: sentences as a loader or :func:`data.bundle.examples_of` makes them.
+
+        Raises:
+            DataFormatError: a label that is not in the label set.
+            SequenceTooLongError: as in :meth:`process`.
+        """
+        with _no_collection():
+            return {split: self._encode_split(examples, split) for split, examples in splits.items()}
+
+    def encode(self, examples: Sequence[Example], split: str) -> tuple[EncodedSplit, PipeReport]:
+        """Encode the sentences of a split, or take them from the cache. For prediction give no entities."""
+        config, codec = self.config, self.codec
+        limits = Limits(config.max_pieces, config.max_symbols)
+        encoder = SplitEncoder(self.word_tokenizer, codec, limits, config.on_too_long)
+        if not config.use_cache:
+            return encoder.encode(examples, split)
+        sentences = examples if isinstance(examples, Sentences) else Sentences.of(examples)
+        digest = digest_of(self._settings() | {"sentences": sentences.digest()})
+        file = CacheFile(config.cache_dir / f"{split}-{digest[:32]}.safetensors", digest)
+        arrays, note, status = file.load()
+        if arrays is not None:
+            report = PipeReport(split, Counter(note.pop("counts")), **note, cache=status)
+            return EncodedSplit.from_arrays(arrays, compat=codec.compat), report
+        encoded, report = encoder.encode(examples, split)
+        note = {name: value for name, value in vars(report).items() if name not in ("split", "cache")}
+        file.store(encoded.to_arrays(), note)
+        return encoded, replace(report, cache=status)
+
     def _process_split(self, dataset: DataSet, split: str) -> DataSet:
         columns = {name: dataset.get_field(name).content for name in dataset.get_field_names()}
-        examples = examples_of(dataset, split, compat=self.codec.compat)
-        words, entities = [example.words for example in examples], [example.entities for example in examples]
-        encoded, report = self.encode(words, entities, split)
-        self.reports[split] = report
+        encoded = self._encode_split(examples_of(dataset, split, compat=self.codec.compat), split)
+        added = encoded.columns()
+        added["target_span"] = list(map(self.codec.groups, added["tgt_tokens"]))
+        return DataSet(_gathered(columns, added) | added)
+
+    def _encode_split(self, examples: Sequence[Example], split: str) -> EncodedSplit:
+        encoded, self.reports[split] = self.encode(examples, split)
         if not len(encoded):
             raise SequenceTooLongError(
                 f"{split}: all {len(examples)} sentences are too long and were dropped. Expected sentences within "
                 f"{self.config.max_pieces} pieces. Set data.on_too_long to split, or use a backbone with more "
                 "positions."
             )
-        return DataSet(self._rows(columns, encoded) | self._fields(encoded))
-
-    def encode(
-        self, words: Sequence[Sequence[str]], entities: Sequence[Sequence[Entity]], split: str
-    ) -> tuple[EncodedSplit, PipeReport]:
-        """Encode the sentences of a split, or take them from the cache. For prediction give empty entity lists."""
-        config = self.config
-        limits = Limits(config.max_pieces, config.max_symbols)
-        encoder = SplitEncoder(self.word_tokenizer, self.codec, limits, config.on_too_long)
-        if not config.use_cache:
-            return encoder.encode(words, entities, split)
-        spans = [[[entity.label, *entity.flat] for entity in row] for row in entities]
-        digest = digest_of(self._settings(), [words, spans])
-        file = CacheFile(config.cache_dir / f"{split}-{digest[:32]}.safetensors", digest)
-        arrays, note, status = file.load()
-        if arrays is not None:
-            counts = Counter(note.pop("counts"))
-            return EncodedSplit.from_arrays(arrays), PipeReport(split, counts, **note, cache=status)
-        encoded, report = encoder.encode(words, entities, split)
-        note = {name: value for name, value in vars(report).items() if name not in ("split", "cache")}
-        file.store(encoded.to_arrays(), note)
-        return encoded, replace(report, cache=status)
+        return encoded
 
     def _settings(self) -> dict[str, Any]:
         """Everything besides the data that decides about an encoded split."""
@@ -133,31 +149,24 @@ class PointerPipe:
             "limits": [self.config.on_too_long, self.config.max_pieces, self.config.max_symbols],
         }
 
-    def _fields(self, encoded: EncodedSplit) -> dict[str, list[Any]]:
-        """The added columns."""
-        if self.codec.compat:
-            first = [list(range(len(src_tokens))) for src_tokens in encoded.src_tokens]
-        else:
-            first = [bounds[:-1] for bounds in encoded.bounds]
-        lens = {"src_seq_len": list(map(len, encoded.src_tokens)), "tgt_seq_len": list(map(len, encoded.tgt_tokens))}
-        return {**vars(encoded), **lens, "first": first}
 
-    def _rows(self, columns: dict[str, list[Any]], encoded: EncodedSplit) -> dict[str, list[Any]]:
-        """The given columns, a row for every encoded one."""
-        if encoded.example_idx == list(range(len(columns["raw_words"]))):
-            return columns
-        gathered = {name: [column[idx] for idx in encoded.example_idx] for name, column in columns.items()}
-        for row, (start, bounds) in enumerate(zip(encoded.word_offset, encoded.bounds, strict=True)):
-            end = start + len(bounds) - 1
-            words, spans = gathered["raw_words"][row], gathered["entity_spans"][row]
-            if end - start == len(words):
-                continue
-            kept = [idx for idx, span in enumerate(spans) if start <= span[0] and span[-1] <= end]
-            gathered["raw_words"][row] = words[start:end]
-            gathered["entity_spans"][row] = [[offset - start for offset in spans[idx]] for idx in kept]
-            for name in ("entities", "entity_tags"):
-                gathered[name][row] = [gathered[name][row][idx] for idx in kept]
-        return gathered
+def _gathered(columns: dict[str, list[Any]], added: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """The given columns, a row for every encoded one."""
+    example_idx = added["example_idx"]
+    if example_idx == list(range(len(columns["raw_words"]))):
+        return columns
+    gathered = {name: [column[idx] for idx in example_idx] for name, column in columns.items()}
+    for row, (start, bounds) in enumerate(zip(added["word_offset"], added["bounds"], strict=True)):
+        end = start + len(bounds) - 1
+        words, spans = gathered["raw_words"][row], gathered["entity_spans"][row]
+        if end - start == len(words):
+            continue
+        kept = [idx for idx, span in enumerate(spans) if start <= span[0] and span[-1] <= end]
+        gathered["raw_words"][row] = words[start:end]
+        gathered["entity_spans"][row] = [[offset - start for offset in spans[idx]] for idx in kept]
+        for name in ("entities", "entity_tags"):
+            gathered[name][row] = [gathered[name][row][idx] for idx in kept]
+    return gathered
 
 
 @contextmanager

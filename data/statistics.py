@@ -121,14 +121,13 @@ def digest(examples: Iterable[Example]) -> str:
     return sha.hexdigest()
 
 
-def fingerprint(splits: Splits) -> dict[str, dict[str, object]]:
+def fingerprint(splits: Splits, statistics: Mapping[str, SplitStatistics]) -> dict[str, dict[str, object]]:
     """Per split what identifies the data of a run: counts to compare with published ones, and the digest."""
     names = ("sentences", "words", "entities", "nested", "discontinuous")
-    result: dict[str, dict[str, object]] = {}
-    for split, examples in splits.items():
-        stats = split_statistics(examples)
-        result[split] = {name: getattr(stats, name) for name in names} | {"sha256": digest(examples)}
-    return result
+    return {
+        split: {name: getattr(statistics[split], name) for name in names} | {"sha256": digest(examples)}
+        for split, examples in splits.items()
+    }
 
 
 def _relations(entities: Sequence[Entity]) -> tuple[int, int, int]:

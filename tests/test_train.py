@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 import train
+from app.corpus import check_corpus
 from app.job import default_name
 from app.seed import train_bundle
 from config import load_recipe
-from data.bundle import examples_of, to_bundle
+from data.bundle import LoadedCorpus, examples_of, to_bundle
 from data.loaders import LOADERS, LoaderOptions
+from data.schema import Entity, Example
 from errors import DataFormatError, NerError
 from formulations import generation_config
 from model.checkpoint import load_model
@@ -358,6 +360,17 @@ def test_entities_that_the_kind_cannot_hold_are_refused(workplace: Path, capsys:
     arguments = ["--dataset_name", "other", "--data_root", nested, "data.loader=nested", "--check_data", *SMALL]
     assert run(*arguments, "--kind", "flat") == 2
     assert "Set --kind nested" in capsys.readouterr().err
+
+
+def test_the_same_words_twice_are_no_flat_entities_unless_the_label_is_the_same() -> None:
+    def corpus(*labels: str) -> LoadedCorpus:
+        entities = tuple(Entity.from_flat(label, [0, 1]) for label in labels)
+        return LoadedCorpus({"train": [Example(("none",), ()), Example(("knee", "aches"), entities)]}, reports={})
+
+    recipe = load_recipe(None, ["kind=flat"])
+    assert check_corpus(recipe, corpus("PART", "PART"))[1].tags == ("PART",)
+    with pytest.raises(DataFormatError, match=r"train, sentence 2: \w+ \[0, 1\] is nested, which kind flat"):
+        check_corpus(recipe, corpus("PART", "SIGN"))
 
 
 def test_debug_shows_the_traceback(workplace: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
@@ -206,15 +207,15 @@ class LoaderConfig:
 
 def build_loader(
     instances: Sequence[dict[str, Any]],
-    lengths: Sequence[int],
+    lengths: Sequence[int] | np.ndarray,
     collate: Callable[[list[dict[str, Any]]], dict[str, Any]],
     config: LoaderConfig,
 ) -> DataLoader:
     """A DataLoader over a split.
 
     Args:
-        instances: fields by name for every sentence; a fastNLP DataSet is read into memory once, since its own access
-            costs more than collating does.
+        instances: fields by name for every sentence, asked for when a batch is collated. Processes that collate are
+            forks, which share the arrays of a lazy sequence.
         lengths: source pieces of every sentence.
         collate: turns a list of instances into a batch.
         config: the batches.
@@ -224,6 +225,7 @@ def build_loader(
     """
     if len(instances) == 0:
         raise ConfigError("batches: no sentence to make a batch of. Expected at least one in the split.")
+    lengths = np.asarray(lengths).tolist()
     arguments = {"shuffle": config.shuffle, "seed": config.seed}
     if config.by == "pieces":
         batches: _Batches = PieceBatches(lengths, max_pieces=config.size, **arguments)
@@ -231,9 +233,8 @@ def build_loader(
         batches = SentenceBatches(lengths, size=config.size, bucket=config.bucket, **arguments)
     else:
         raise ConfigError(f"batching.by: unknown unit {config.by!r}. Expected sentences or pieces.")
-    rows = [dict(instances[idx]) for idx in range(len(instances))]
     return DataLoader(
-        rows,
+        instances,
         batch_sampler=batches,
         collate_fn=collate,
         num_workers=config.num_workers,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
+from operator import lt
 from typing import Literal, NamedTuple
 from zlib import crc32
 
@@ -132,6 +134,16 @@ class PointerCodec:
             decoded.rejected.append(Reject("open", tuple(symbols[start:end])))
         return decoded
 
+    def groups(self, symbols: Sequence[int]) -> list[list[int]]:
+        """The ``groups`` of a target that :meth:`encode` made: its symbols, cut behind every label."""
+        groups: list[list[int]] = []
+        start = 1
+        for idx in range(1, len(symbols) - 1):
+            if symbols[idx] < self.vocab.shift:
+                groups.append(list(symbols[start : idx + 1]))
+                start = idx + 1
+        return groups
+
     def entity_of_group(self, group: Sequence[int], bounds: Sequence[int]) -> Entity | None:
         """The entity that one group of a target (``target_span``) stands for; ``None`` if it is not aligned.
 
@@ -159,7 +171,7 @@ class PointerCodec:
         if not pointers:
             return "empty", ()
         if self.unit in ("word", "bpe"):
-            ordered = pointers == sorted(set(pointers))
+            ordered = all(map(lt, pointers, pointers[1:]))
         elif self.unit == "span":
             ordered = len(pointers) % 2 == 0 and pointers == sorted(pointers)
         else:
@@ -200,27 +212,27 @@ class PointerCodec:
 class _WordStarts:
     """Looks up words by the piece they begin or end with. Words without pieces (compat only) are never found."""
 
-    __slots__ = ("_bounds", "_starts", "starting_at")
+    __slots__ = ("_bounds", "_n_words")
 
     def __init__(self, bounds: Sequence[int]) -> None:
         self._bounds = bounds
-        # Of words that begin at one piece only the last has pieces, and it is the one that stays.
-        self._starts = dict(zip(bounds, range(len(bounds) - 1), strict=False))
-        self.starting_at: Callable[[int], int | None] = self._starts.get
+        self._n_words = len(bounds) - 1
+
+    def starting_at(self, piece: int) -> int | None:
+        # Of words that begin at one piece only the last has pieces: the one left of where a larger piece would go.
+        word = bisect_right(self._bounds, piece, 0, self._n_words) - 1
+        return word if word >= 0 and self._bounds[word] == piece else None
 
     def ending_at(self, piece: int) -> int | None:
-        following = self._starts.get(piece + 1)
-        if following is None:
-            return len(self._bounds) - 2 if piece == self._bounds[-1] - 1 else None
-        while following > 0 and self._bounds[following - 1] == piece + 1:
-            following -= 1
-        return following - 1 if following > 0 else None
+        # The first bound behind the piece is the end of the word before it.
+        bound = bisect_left(self._bounds, piece + 1)
+        return bound - 1 if 0 < bound <= self._n_words and self._bounds[bound] == piece + 1 else None
 
     def complete(self, pieces: list[int]) -> list[int] | None:
         """The words whose pieces are written one after the other, each complete; ``None`` otherwise."""
         found, done = [], 0
         while done < len(pieces):
-            word = self._starts.get(pieces[done])
+            word = self.starting_at(pieces[done])
             if word is None:
                 return None
             length = max(self._bounds[word + 1] - self._bounds[word], 1)

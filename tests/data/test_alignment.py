@@ -1,6 +1,10 @@
 """Words -> pieces for the three families of tokenizers."""
 
+import os
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
@@ -62,6 +66,7 @@ def word_piece() -> PreTrainedTokenizerFast:
 
 
 FAMILIES = {"byte_level": byte_level, "unigram": unigram, "word_piece": word_piece}
+ROOT = Path(__file__).parents[2]
 WORDS = ["the", "Brandel", "knee", "Brandel", "shoulderblade", "a"]
 
 
@@ -200,6 +205,22 @@ def test_fingerprint_tells_what_changes_pieces() -> None:
     ]
     assert len(set(prints)) == 4
     assert WordTokenizer(byte_level()).fingerprint == prints[0]
+
+
+def test_fingerprint_is_the_same_in_another_process(tmp_path: Path) -> None:
+    """Strings have other hashes there: what a set gives first must not matter, or no cache is ever found again."""
+    byte_level().save_pretrained(tmp_path)
+    code = (
+        "import sys; from transformers import AutoTokenizer; from data.alignment import WordTokenizer; "
+        "print(WordTokenizer(AutoTokenizer.from_pretrained(sys.argv[1])).fingerprint)"
+    )
+    found = set()
+    for hash_seed in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+        command = [sys.executable, "-c", code, str(tmp_path)]
+        ended = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+        found.add(ended.stdout)
+    assert len(found) == 1
 
 
 def test_slow_tokenizers_are_refused() -> None:

@@ -48,6 +48,7 @@ def test_round_trip(unit: str, sentence: tuple[list[int], list[Entity]]) -> None
     assert decoded.closed
     assert [target.symbols[start:end] for start, end in decoded.symbol_spans] == target.groups
     assert [codec.entity_of_group(group, bounds) for group in target.groups] == decoded.entities
+    assert codec.groups(target.symbols) == target.groups
 
 
 @pytest.mark.parametrize("unit", UNITS)
@@ -56,7 +57,9 @@ def test_round_trip(unit: str, sentence: tuple[list[int], list[Entity]]) -> None
 def test_compat_keeps_order_and_repetitions(unit: str, sentence: tuple[list[int], list[Entity]]) -> None:
     bounds, entities = sentence
     codec = PointerCodec(VOCAB, unit, compat=True)
-    assert codec.decode(codec.encode(entities, bounds).symbols, bounds).entities == entities
+    target = codec.encode(entities, bounds)
+    assert codec.decode(target.symbols, bounds).entities == entities
+    assert codec.groups(target.symbols) == target.groups
 
 
 @pytest.mark.parametrize("compat", [False, True])

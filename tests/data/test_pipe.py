@@ -105,8 +105,8 @@ def test_oracle_counts_what_the_target_cannot_hold() -> None:
 def test_unknown_words_and_lookalikes_are_counted_per_split() -> None:
     odd = [example("a \u3000 b"), example("</s> <s> \u3000")]
     pipe = make_pipe()
-    pipe.encode([sentence.words for sentence in odd], [[], []], "dev")
-    processed, report = pipe.encode([sentence.words for sentence in odd], [[], []], "test")
+    pipe.encode(odd, "dev")
+    processed, report = pipe.encode(odd, "test")
     assert (report.counts["unknown_words"], report.counts["lookalikes"]) == (2, 2)
     assert "test: unknown_words 2" in report.lines()
     assert processed.src_tokens[0] == [0, 4, 3, 5, 2]

@@ -80,7 +80,8 @@ def test_digest_changes_with_words_labels_and_spans_only():
     assert digest([base]) == digest([example(4, ("A", 0, 2), document=3)])
     others = [example(5, ("A", 0, 2)), example(4, ("B", 0, 2)), example(4, ("A", 0, 1)), example(4)]
     assert len({digest([row]) for row in [base, *others]} | {digest([base, base]), digest([])}) == 7
-    assert fingerprint({"train": [base]}) == {
+    splits = {"train": [base]}
+    assert fingerprint(splits, corpus_statistics(splits)) == {
         "train": {"sentences": 1, "words": 4, "entities": 1, "nested": 0, "discontinuous": 0, "sha256": digest([base])}
     }
 

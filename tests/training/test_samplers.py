@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from fastNLP.core.samplers.utils import re_instantiate_sampler
 from hypothesis import given
@@ -109,16 +110,26 @@ def test_the_loader_refuses_what_makes_no_batch():
         build_loader([{}], [1], _places, LoaderConfig(size=0))
 
 
-def test_a_fastnlp_data_set_becomes_plain_rows():
-    from fastNLP import DataSet
+def test_rows_are_asked_for_when_they_are_collated():
+    rows = _Counting(101)
+    loader = build_loader(rows, np.array(LENGTHS), _places, LoaderConfig(size=7))
+    assert rows.asked == []
+    assert next(iter(loader)) == {"places": list(range(7))}
+    assert rows.asked == list(range(7))
 
-    dataset = DataSet({"place": list(range(101)), "word": ["w"] * 101})
-    loader = build_loader(dataset, LENGTHS, _kinds, LoaderConfig(size=101))
-    assert next(iter(loader)) == {"kinds": {dict}, "fields": {("place", "word")}}
 
+class _Counting:
+    """Rows that remember which of them were asked for."""
 
-def _kinds(rows):
-    return {"kinds": {type(row) for row in rows}, "fields": {tuple(sorted(row)) for row in rows}}
+    def __init__(self, n_rows):
+        self.n_rows, self.asked = n_rows, []
+
+    def __len__(self):
+        return self.n_rows
+
+    def __getitem__(self, idx):
+        self.asked.append(idx)
+        return {"place": idx}
 
 
 def test_buckets_of_an_evaluation_begin_with_the_longest():

@@ -1,0 +1,83 @@
+"""Encoded splits: rows made when they are asked for are the fields of the bundle, in any number of processes."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.corpus import LABELS, draw_sentences
+from data.alignment import WordTokenizer
+from data.batching import collate_pointer
+from data.bundle import to_bundle
+from data.codecs.pointer import PointerCodec, PointerVocab
+from data.encoded import EncodedSplit
+from data.pipe import PipeConfig, PointerPipe
+from data.schema import Example
+from data.sentences import Sentences
+from model.tokenizers import train_byte_bpe
+from training.samplers import LoaderConfig, build_loader
+
+EXAMPLES = draw_sentences(60, (25, 8, 44))
+TOKENIZER = train_byte_bpe([example.words for example in EXAMPLES], 500)
+FIELDS = ("src_tokens", "src_seq_len", "tgt_tokens", "tgt_seq_len", "first", "bounds", "example_idx", "word_offset")
+
+
+def pipe_at(folder: Path | None, *, compat: bool = False) -> PointerPipe:
+    cache = {"use_cache": False} if folder is None else {"cache_dir": folder}
+    codec = PointerCodec(PointerVocab(LABELS), "word", compat=compat)
+    config = PipeConfig("split", max_pieces=60, max_symbols=30, **cache)
+    return PointerPipe(WordTokenizer(TOKENIZER, compat=compat), codec, config)
+
+
+def plain(batch: dict) -> dict:
+    return {name: value.tolist() if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
+
+
+@pytest.mark.parametrize("compat", [False, True])
+def test_rows_are_the_fields_of_the_bundle(compat: bool) -> None:
+    pipe = pipe_at(None, compat=compat)
+    dataset = pipe.process(to_bundle({"train": EXAMPLES})).get_dataset("train")
+    encoded = pipe_at(None, compat=compat).encode_splits({"train": EXAMPLES})["train"]
+    assert pipe.reports["train"].counts["split_sentences"] > 5
+    assert len(encoded) == len(dataset) > len(EXAMPLES)
+    for idx, row in enumerate(encoded):
+        assert row == {name: dataset[idx][name] for name in FIELDS}
+    assert encoded[-1] == encoded[len(encoded) - 1]
+    assert encoded.lengths.tolist() == dataset.get_field("src_seq_len").content
+    assert encoded.target_lengths.tolist() == dataset.get_field("tgt_seq_len").content
+
+
+@pytest.mark.parametrize("examples", [EXAMPLES, Sentences.of(EXAMPLES)], ids=["list", "columns"])
+def test_a_split_from_the_cache_is_the_encoded_one(tmp_path: Path, examples: list[Example] | Sentences) -> None:
+    fresh = pipe_at(None).encode_splits({"train": EXAMPLES})["train"]
+    made, read = pipe_at(tmp_path), pipe_at(tmp_path)
+    rows = [pipe.encode_splits({"train": examples})["train"] for pipe in (made, read)]
+    assert [pipe.reports["train"].cache for pipe in (made, read)] == ["miss", "hit"]
+    assert list(rows[0]) == list(rows[1]) == list(fresh)
+    arrays = rows[1].to_arrays()
+    assert list(EncodedSplit.from_arrays(arrays, compat=False)) == list(fresh)
+    assert not arrays["src_tokens_values"].flags.owndata
+
+
+def test_sentences_in_chunks_are_encoded_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = pipe_at(None).encode(EXAMPLES, "train")
+    monkeypatch.setattr("data.encoding.CHUNK", 7)
+    parts = pipe_at(None).encode(Sentences.of(EXAMPLES), "train")
+    assert list(parts[0]) == list(whole[0])
+    assert parts[1] == whole[1]
+
+
+@pytest.mark.parametrize("by", ["sentences", "pieces"])
+def test_other_processes_make_the_same_batches(tmp_path: Path, by: str) -> None:
+    pipe_at(tmp_path).encode_splits({"train": EXAMPLES})
+    encoded = pipe_at(tmp_path).encode_splits({"train": EXAMPLES})["train"]
+    collate = partial(collate_pointer, pad_id=1)
+    batches = {}
+    for num_workers in (0, 2):
+        config = LoaderConfig(by, size=400 if by == "pieces" else 7, shuffle=True, seed=3, num_workers=num_workers)
+        loader = build_loader(encoded, encoded.lengths, collate, config)
+        assert loader.dataset is encoded
+        batches[num_workers] = [plain(batch) for batch in loader]
+    assert batches[0] == batches[2]
+    assert sum(len(batch["example_idx"]) for batch in batches[0]) == len(encoded)

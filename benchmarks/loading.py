@@ -1,9 +1,9 @@
 """Loading: opening a cached corpus, and the memory of running through it (``python -m benchmarks.loading``).
 
-Opening is what every start of a training does before its first batch: the files of the corpus are digested, their
-sentences mapped, the encoded rows mapped and checked, and a loader made. Memory is what a process has for itself
-(``RssAnon``; the pages of a mapped file are shared and given up when memory is short) at its highest while it collates
-every batch of an epoch, in processes of their own for a small and a large corpus.
+Opening is what a repeated command does to its corpus: the text files are digested, the sentences and the encoded rows
+mapped and checked, and a loader made. Memory is what a process has for itself (``RssAnon``; the pages of a mapped file
+are shared, and given up when memory is short), at its highest while every batch of an epoch is collated: how much more
+that is for a large corpus than for a small one, each in a process of its own.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import pytest
 import torch
 from fastNLP import Callback
 from torch._dynamo.utils import counters
+from torch._inductor import config as inductor_config
 
 from errors import MissingBackendError
 from tests.training.pointer import PointerTraining
@@ -71,13 +72,13 @@ def test_the_trainer_compiles_the_step_and_nothing_else(bf16):
 
 def test_a_machine_without_a_compiler_is_told_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (str(tmp_path / "no-compiler"),))
     step = CompiledStep(lambda batch: {"loss": (batch["x"].sin() + 1).sum()}, CPU)
-    with pytest.raises(
-        MissingBackendError,
-        match=r"training.compile: the step cannot be compiled here: InvalidCxxCompiler.* Expected a C\+\+ compiler and "
-        r"Python's headers \(CPU\) or triton \(GPU\). Install them .*, or set training.compile=false",
-    ):
+    message = (
+        r"training.compile: the step cannot be compiled here: InvalidCxxCompiler.* Expected a C\+\+ compiler and "
+        r"Python's headers \(CPU\) or triton \(GPU\). Install them .*, or set training.compile=false"
+    )
+    no_compiler = inductor_config.patch({"cpp.cxx": (str(tmp_path / "no-compiler"),)})
+    with no_compiler, pytest.raises(MissingBackendError, match=message):
         step({"x": torch.ones(3, requires_grad=True)})
 
 

@@ -25,7 +25,7 @@ from formulations import PointerTask
 from model.generation import GenerationConfig
 from training.evaluation import predict
 
-__all__ = ["main", "measure", "predict_ours"]
+__all__ = ["Sides", "main", "measure", "predict_ours"]
 
 _BATCH = 32
 _BEAMS = 4
@@ -33,17 +33,22 @@ _N_SENTENCES, _N_QUICK = 320, 8
 _GOALS = {"row_steps": 1.1, "greedy": 5.0, "beams": 8.0, "tagger": 2.0}
 
 
-def predict_ours(task: PointerTask, split: EvaluationSplit) -> list[list[Entity]]:
+def predict_ours(task: PointerTask, split: EvaluationSplit, batch_size: int) -> list[list[Entity]]:
     """Entities of every sentence, in file order, as an evaluation finds them."""
-    batches = split.batches(split.longest_first(), _BATCH)
+    batches = split.batches(split.longest_first(), batch_size)
     return [prediction.entities for prediction in predict(task, batches, len(split.rows))]
 
 
-class _Sides:
-    """What is compared on one split."""
+class Sides:
+    """What is compared on one split; each side checks that it has found the gold entities.
 
-    def __init__(self, split: EvaluationSplit) -> None:
-        self.split = split
+    Args:
+        split: sentences and model.
+        batch_size: sentences in a batch.
+    """
+
+    def __init__(self, split: EvaluationSplit, batch_size: int = _BATCH) -> None:
+        self.split, self.batch_size = split, batch_size
         self.guided = GuidedModel(split.model, [row["tgt_tokens"] for row in split.longest_first()])
         self.gold = [split.codec.decode(row["tgt_tokens"], row["bounds"]).entities for row in split.rows]
         self.tagged = list(map(flat_entities, self.gold))
@@ -57,7 +62,9 @@ class _Sides:
 
         def run() -> None:
             self.guided.restart()
-            assert predict_ours(task, self.split) == self.gold, "internal error: ours left the gold targets"
+            assert predict_ours(task, self.split, self.batch_size) == self.gold, (
+                "internal error: ours left the gold targets"
+            )
 
         return run
 
@@ -67,7 +74,7 @@ class _Sides:
         targets = [row["tgt_tokens"] for row in self.split.rows]
 
         def run() -> None:
-            ids, entities = predictor.predict(self.split.batches(self.split.rows, _BATCH))
+            ids, entities = predictor.predict(self.split.batches(self.split.rows, self.batch_size))
             assert ids == targets and entities == self.gold, "internal error: the plain side left the gold targets"
 
         return run
@@ -75,7 +82,7 @@ class _Sides:
     def tag(self) -> None:
         """The tagger, on the batches of ours."""
         rows = self.split.longest_first()
-        found = self.tagger.predict(self.split.batches(rows, _BATCH))
+        found = self.tagger.predict(self.split.batches(rows, self.batch_size))
         wanted = [self.tagged[row["example_idx"]] for row in rows]
         assert found == wanted, "internal error: the tagger left the gold tags"
 
@@ -83,7 +90,7 @@ class _Sides:
         """The encoder alone, on the batches of ours."""
         backbone = self.split.model.backbone
         with torch.no_grad():
-            for batch in self.split.batches(self.split.longest_first(), _BATCH):
+            for batch in self.split.batches(self.split.longest_first(), self.batch_size):
                 places = torch.arange(batch["src_tokens"].shape[1])
                 backbone.encode(batch["src_tokens"], places < batch["src_seq_len"].unsqueeze(1))
 
@@ -102,7 +109,7 @@ def measure(settings: Settings, n_sentences: int | None = _N_SENTENCES) -> list[
 
 
 def _measure_split(split: EvaluationSplit, name: str, settings: Settings) -> list[Measure]:
-    sides, rounds = _Sides(split), settings.n_rounds(5)
+    sides, rounds = Sides(split), settings.n_rounds(5)
     greedy = interleave(
         {"ours": sides.ours(1), "plain": sides.plain(1), "tagger": sides.tag, "encoder": sides.encode}, rounds=rounds
     )

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedTokenizerBase
+
 import patches  # noqa: F401  before fastNLP
-from benchmarks.corpus import draw_sentences
+from benchmarks.corpus import LABELS, draw_sentences
 from benchmarks.models import LENGTHS, Shape, build_model
 from data.alignment import WordTokenizer
 from data.batching import collate_pointer
@@ -83,21 +85,28 @@ def open_split(name: str, shape: Shape, n_sentences: int | None) -> EvaluationSp
     if not folder.is_dir():
         return invented_split(draw_sentences(n_sentences or _N_INVENTED, _INVENTED_LENGTHS, seed=12), shape)
     corpus = load_bundle(folder, SPLITS[name]).examples
-    return _prepare(name, SPLITS[name], corpus["train"], corpus["test"][:n_sentences], shape)
+    train, test = corpus["train"], corpus["test"][:n_sentences]
+    labels = sorted({entity.label for example in train for entity in example.entities})
+    tokenizer = train_byte_bpe([example.words for example in train], shape.vocab_size)
+    return _prepare(name, SPLITS[name], labels, tokenizer, test, shape)
 
 
-def invented_split(test: Sequence[Example], shape: Shape) -> EvaluationSplit:
+def invented_split(test: Sequence[Example], shape: Shape, labels: Sequence[str] = LABELS) -> EvaluationSplit:
     """Of sentences that were drawn; the tokenizer is trained on others that are drawn for it."""
     train = draw_sentences(max(shape.vocab_size // 4, 64), LENGTHS)
-    return _prepare("invented", "discontinuous", [*train, *test], test, shape)
+    tokenizer = train_byte_bpe([example.words for example in train], shape.vocab_size)
+    return _prepare("invented", "discontinuous", labels, tokenizer, test, shape)
 
 
 def _prepare(
-    name: str, structure: str, train: Sequence[Example], test: Sequence[Example], shape: Shape
+    name: str,
+    structure: str,
+    labels: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    test: Sequence[Example],
+    shape: Shape,
 ) -> EvaluationSplit:
-    labels = tuple(sorted({entity.label for example in train for entity in example.entities}))
-    tokenizer = train_byte_bpe([example.words for example in train], shape.vocab_size)
-    codec = PointerCodec(PointerVocab(labels), "word")
+    codec = PointerCodec(PointerVocab(tuple(labels)), "word")
     rows = _encode(test, WordTokenizer(tokenizer), codec)
     return EvaluationSplit(name, structure, rows, codec, build_model(shape, tokenizer, labels).eval())
 

@@ -32,7 +32,7 @@ class BioTagger(nn.Module):
         self.backbone, self.labels = model.backbone, labels
         torch.manual_seed(2)
         self.head = nn.Linear(model.backbone.hidden_size, 1 + 2 * len(labels))
-        self.gold = torch.zeros(len(gold), max(one.end for row in gold for one in row), dtype=torch.long)
+        self.gold = torch.zeros(len(gold), max((one.end for row in gold for one in row), default=1), dtype=torch.long)
         for row, entities in zip(self.gold, gold, strict=True):
             for entity in entities:
                 begin = 1 + 2 * labels.index(entity.label)

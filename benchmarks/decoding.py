@@ -1,133 +1,185 @@
-"""Decoding: constrained / unconstrained, and ours / the bare decoder (``python -m benchmarks.decoding``).
+"""Decoding: what constraint, pointer head and search cost beside the decoder (``python -m benchmarks.decoding``).
 
-Random weights would write different sequences in every setting, so all of them are made to write the gold targets: the
-score of the gold symbol is raised at every step. Thus each runs the same steps with the same rows, and rows leave the
-batch at the same steps. The source is encoded beforehand, once for all.
+Random weights would write different sequences in every setting, so all of them are made to write the gold targets
+(:mod:`benchmarks.guided`). Thus each runs the same steps on the same rows, and sentences take each other's places at
+the same steps. Sources are encoded beforehand, once for all, with all that stays the same while they are written.
 
-Bare: the network's decoder with its cache, fed the gold inputs symbol by symbol, on the same rows at every step; the
-cache drops the finished rows when the search does. Ours is the whole search with everything that it needs besides:
-scores of all symbols, constraint, choice, log-probabilities, and the answer as plain numbers.
+Bare: the decoder alone, on its cache. What the search did is noted and done again: the same rows are fed the same
+inputs, and the cache gives and takes the same places. Network: the decoder of transformers on its own cache, which
+knows no places that change hands; it gets one batch for which nobody waits, and drops rows when the search does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import DynamicCache, EncoderDecoderCache
 
 import patches  # noqa: F401  before fastNLP
 from benchmarks.command import Measure, Settings, run_benchmark, run_command
-from benchmarks.corpus import LABELS
-from benchmarks.models import Shape, Workload
+from benchmarks.corpus import draw_sentences
+from benchmarks.guided import GuidedModel
+from benchmarks.models import LENGTHS, Shape
+from benchmarks.splits import EvaluationSplit, invented_split
 from benchmarks.timing import compare, interleave
-from model.decode_state import DecodeState
-from model.generation import AnyPiece, GenerationConfig, PointerConstraint, search
-from model.pointer import PointerModel
+from model.generation import AnyPiece, GenerationConfig, PointerConstraint, Started, search_all
+from model.stepping import BartStepper, StepCache
+from training.evaluation import to_device
 
 __all__ = ["main", "measure"]
 
-_GOAL = 1.05
-_LEAD_OF_GOLD = 1e4
+_GOAL_CONSTRAINT, _GOAL_BARE = 1.05, 1.08
+_BATCH, _N_SENTENCES = 32, 128
 _BEAMS = 4
 # The kind of entities that takes the constraint most work.
 _STRUCTURES = {"constrained": "discontinuous", "unconstrained": None}
 
 
-@dataclass(frozen=True)
-class _Guided:
-    """The model with the gold symbol of every step raised above all others.
+@dataclass
+class _NotedCache(StepCache):
+    """A cache that notes what is done to it."""
 
-    Attributes:
-        model: scores.
-        targets: (B, T) gold symbols, padded with EOS.
-        rows_at: if not None, gets the number of rows of every step.
-    """
+    script: list[tuple[str, tuple]] = field(default_factory=list)
 
-    model: PointerModel
-    targets: Tensor
-    rows_at: list[Tensor] | None = None
+    def select(self, *args: Any) -> None:
+        self.script.append(("select", args))
+        super().select(*args)
 
-    def step(self, symbols: Tensor, state: DecodeState) -> Tensor:
-        """As the model's, with the gold column raised."""
-        if self.rows_at is not None:
-            self.rows_at.append(state.sentence_idx)
-        logits = self.model.step(symbols, state)
-        gold = self.targets[:, state.n_steps].index_select(0, state.sentence_idx)
-        return logits.scatter_add(1, gold.unsqueeze(1), logits.new_full((len(gold), 1), _LEAD_OF_GOLD))
+    def put(self, *args: Any) -> None:
+        self.script.append(("put", args))
+        super().put(*args)
+
+    def reserve(self, *args: Any) -> None:
+        self.script.append(("reserve", args))
+        super().reserve(*args)
+
+
+class _NotingStepper(BartStepper):
+    """The decoder of the model, noting what it is fed."""
+
+    def __call__(self, inputs: Tensor, cache: _NotedCache, positions: Tensor) -> Tensor:
+        cache.script.append(("step", (inputs, positions)))
+        return super().__call__(inputs, cache, positions)
 
 
 class _Decoding:
-    """The sides of the comparison on one workload."""
+    """The sides of the comparison, on the sentences of a split."""
 
-    def __init__(self, workload: Workload) -> None:
-        self.workload = workload
-        self.model = workload.model.eval()
-        self.targets = workload.batch["tgt_tokens"]
-        self.limits = GenerationConfig(max_len=int(workload.batch["tgt_seq_len"].max())).limits(workload.sources[1])
-        self.encoded = self.model.start(*workload.sources)
+    def __init__(self, split: EvaluationSplit, device: str) -> None:
+        self.split, self.model = split, split.model.to(device)
+        rows = split.longest_first()
+        self.targets = [row["tgt_tokens"] for row in rows]
+        self.max_len = max(map(len, self.targets))
+        self.guided = GuidedModel(self.model, self.targets)
+        self.batches = [to_device(batch, torch.device(device)) for batch in split.batches(rows, _BATCH)]
+        self.encoded = [self.guided.start(batch["src_tokens"], batch["src_seq_len"]) for batch in self.batches]
 
-    def ours(self, structure: str | None, num_beams: int = 1) -> Callable[[], object]:
+    def ours(self, structure: str | None, num_beams: int = 1) -> Callable[[], None]:
         """A search; without a structure it is unconstrained."""
-        constraint = AnyPiece(len(LABELS)) if structure is None else PointerConstraint("word", len(LABELS), structure)
-        config = GenerationConfig(max_len=int(self.limits.max()), num_beams=num_beams)
-        return lambda: self._search(constraint, config, _Guided(self.model, self.targets))
+        n_labels = self.split.n_labels
+        constraint = AnyPiece(n_labels) if structure is None else PointerConstraint("word", n_labels, structure)
+        return partial(self._search, constraint, num_beams, StepCache)
 
-    def bare(self) -> Callable[[], object]:
-        """The network's decoder alone on the rows that the search has at each step."""
-        rows_at: list[Tensor] = []
-        config = GenerationConfig(max_len=int(self.limits.max()))
-        self._search(AnyPiece(len(LABELS)), config, _Guided(self.model, self.targets, rows_at))
-        inputs, memory, mask = self.workload.inputs, self.encoded.memory, self.workload.src_mask.long()
-        # For every step the fed symbols, and which rows of the step before it are still there; None: all.
-        steps = [(inputs[:, :1], None)]
-        for number, (before, rows) in enumerate(pairwise(rows_at), 1):
-            kept = None if len(rows) == len(before) else torch.isin(before, rows).nonzero().squeeze(1)
-            steps.append((inputs[rows, number : number + 1], kept))
-        return lambda: self._decode(steps, memory, mask)
+    def bare(self) -> Callable[[], None]:
+        """The decoder alone."""
+        return partial(self._replay, self._script())
 
-    def _search(self, constraint: AnyPiece | PointerConstraint, config: GenerationConfig, guided: _Guided) -> None:
-        batch, backbone = self.workload.batch, self.model.backbone
-        state = replace(self.encoded, cache=backbone.new_cache())
-        begin = constraint.start(batch["first"], batch["src_seq_len"], backbone.lead, backbone.tail, self.limits)
-        found = search(guided, state, begin, config, self.limits)
-        assert torch.equal(found.ids, self.targets), "internal error: the search left the gold targets"
+    def network(self) -> Callable[[], None]:
+        """The decoder of transformers alone; for one batch."""
+        (batch,) = self.batches
+        backbone, src_tokens = self.model.backbone, batch["src_tokens"]
+        places = torch.arange(src_tokens.shape[1], device=src_tokens.device)
+        src_mask = places < batch["src_seq_len"].unsqueeze(1)
+        memory, mask = backbone.encode(src_tokens, src_mask), src_mask.long()
+        script = [entry for entry in self._script() if entry[0] != "reserve"]
+        # Keys and values of the sources are made in a first step, beforehand, as ours are.
+        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        self._decode(script[:1], cache, memory, mask)
+        sources = cache.cross_attention_cache
+        return lambda: self._decode(script, EncoderDecoderCache(DynamicCache(), deepcopy(sources)), memory, mask)
+
+    def _search(self, constraint: AnyPiece | PointerConstraint, num_beams: int, cache: type[StepCache]) -> list:
+        """Write all sentences; what was noted, if the cache is one that notes."""
+        first = deepcopy(self.encoded[0])  # the places of the first batch are written over
+        first.cache = cache(**vars(first.cache))
+        config = GenerationConfig(max_len=self.max_len, num_beams=num_beams)
+        states = [first, *self.encoded[1:]]
+        found = dict(search_all(self.guided, self._started(constraint, states), config))
+        ids = [found[number][0].ids for number in range(len(self.targets))]
+        assert ids == self.targets, "internal error: the search left the gold targets"
+        return getattr(first.cache, "script", [])
+
+    def _started(self, constraint: AnyPiece | PointerConstraint, states: list) -> Iterator[Started]:
+        backbone = self.model.backbone
+        for batch, state in zip(self.batches, states, strict=True):
+            limits = torch.full_like(batch["src_seq_len"], self.max_len)
+            width = batch["src_tokens"].shape[1]
+            sizes = batch["first"], batch["src_seq_len"], backbone.lead, backbone.tail, limits, width
+            yield Started(state, constraint.start(*sizes), limits)
+
+    def _script(self) -> list:
+        self.model.backbone.stepper_class = _NotingStepper
+        script = self._search(AnyPiece(self.split.n_labels), 1, _NotedCache)
+        del self.model.backbone.stepper_class
+        return script
 
     @torch.no_grad()
-    def _decode(self, steps: list[tuple[Tensor, Tensor | None]], memory: Tensor, mask: Tensor) -> None:
-        decoder, cache = self.model.backbone.network.decoder, self.model.backbone.new_cache()
-        for inputs, kept in steps:
-            if kept is not None:
-                cache.reorder_cache(kept)
-                memory, mask = memory[kept], mask[kept]
-            decoder(
-                input_ids=inputs,
-                encoder_hidden_states=memory,
-                encoder_attention_mask=mask,
-                past_key_values=cache,
-                use_cache=True,
-            )
+    def _replay(self, script: list) -> None:
+        stepper, cache = self.model.backbone.stepper, deepcopy(self.encoded[0].cache)
+        for name, args in script:
+            if name == "step":
+                inputs, positions = args
+                stepper(inputs, cache, positions)
+                cache.positions, cache.longest = positions[:, 0] + 1, cache.longest + 1
+            else:
+                getattr(cache, name)(*args)
+
+    @torch.no_grad()
+    def _decode(self, script: list, cache: EncoderDecoderCache, memory: Tensor, mask: Tensor) -> None:
+        for name, args in script:
+            if name == "select":
+                rows = args[1]
+                cache.reorder_cache(rows)
+                memory, mask = memory[rows], mask[rows]
+            else:
+                self.model.backbone.network.decoder(
+                    inputs_embeds=args[0],
+                    encoder_hidden_states=memory,
+                    encoder_attention_mask=mask,
+                    past_key_values=cache,
+                    use_cache=True,
+                )
 
 
 def measure(settings: Settings) -> list[Measure]:
-    """Time greedy search, beam search and the bare decoder."""
-    device, rounds = settings.device, settings.n_rounds(25)
-    decoding = _Decoding(Workload(Shape.quick() if settings.quick else Shape(n_sentences=32), device))
-    batch = {"batch": decoding.workload.describe()}
-    sides = {name: decoding.ours(structure) for name, structure in _STRUCTURES.items()} | {"bare": decoding.bare()}
-    greedy = interleave(sides, rounds=rounds, device=device, warmup=2)
-    sides = {name: decoding.ours(structure, _BEAMS) for name, structure in _STRUCTURES.items()}
+    """Time greedy search, beam search and the bare decoders."""
+    shape, n_sentences = (Shape.quick(), _BATCH + 4) if settings.quick else (Shape(), _N_SENTENCES)
+    device, rounds = settings.device, settings.n_rounds(15)
+    drawn = draw_sentences(n_sentences, LENGTHS, seed=12)
+    many = _Decoding(invented_split(drawn, shape), device)
+    one = _Decoding(invented_split(drawn[:_BATCH], shape), device)
+    sides = {name: many.ours(structure) for name, structure in _STRUCTURES.items()} | {"bare": many.bare()}
+    greedy = interleave(sides, rounds=rounds, device=device)
+    alone = interleave(
+        {"constrained": one.ours("discontinuous"), "network": one.network()}, rounds=rounds, device=device, warmup=2
+    )
+    sides = {name: many.ours(structure, _BEAMS) for name, structure in _STRUCTURES.items()}
     beams = interleave(sides, rounds=max(rounds // 3, 2), device=device)
     measures = []
-    for name, found, other, goal in (
-        ("decoding_constraint", greedy, "unconstrained", _GOAL),
-        (f"decoding_constraint_{_BEAMS}_beams", beams, "unconstrained", _GOAL),
-        ("decoding_over_bare", greedy, "bare", None),
+    for name, found, other, goal, decoding in (
+        ("decoding_constraint", greedy, "unconstrained", _GOAL_CONSTRAINT, many),
+        (f"decoding_constraint_{_BEAMS}_beams", beams, "unconstrained", _GOAL_CONSTRAINT, many),
+        ("constraint_and_head", greedy, "bare", _GOAL_BARE, many),
+        ("decoding_over_network", alone, "network", None, one),
     ):
         value, details = compare(found, "constrained", other, device)
-        measures.append(Measure(name, value, "ratio", goal, details | batch))
+        measures.append(Measure(name, value, "ratio", goal, details | {"split": decoding.split.describe()}))
     return run_benchmark(__doc__, measures)
 
 

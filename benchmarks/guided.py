@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ def raise_gold(logits: Tensor, gold: Tensor) -> Tensor:
 
 
 class GuidedModel(nn.Module):
-    """Scores as the model does, but the gold symbol of every step comes first; costs all sides of a comparison the same.
+    """Scores as the model does, but the gold symbol of every step comes first; this costs all sides the same.
 
     Args:
         model: scores.
@@ -62,8 +62,3 @@ class GuidedModel(nn.Module):
 
     def draft(self, *_: object) -> None:
         """Nothing: an untrained head has nothing to say."""
-
-    def gold(self) -> Iterator[list[int]]:
-        """The targets as lists."""
-        for row in self.targets.tolist():
-            yield row[: row.index(1) + 1]

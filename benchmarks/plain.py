@@ -3,7 +3,9 @@
 Batches of sentences in file order; every row goes on to the longest target of its batch; the decoder of transformers
 with its cache, which grows by copying; the encoder MLP and the source embeddings are computed anew at every step; beams
 are K copies of every sentence, chosen in Python, hypothesis by hypothesis, with the whole cache copied at every step.
-It is guided to the gold targets as ours is (see :mod:`benchmarks.guided`) and has to write the same symbols.
+It is guided to the gold targets as ours is (see :mod:`benchmarks.guided`) and has to write the same symbols; so it
+needs no length limit. A sentence's beams stop once K hypotheses are found and the best candidate of the step is no
+better, which is never later than in the published system, where a beam might still grow to the limit.
 """
 
 from __future__ import annotations
@@ -45,13 +47,13 @@ class _Heap:
     found: list[tuple[float, list[int]]] = field(default_factory=list)
 
     def add(self, total: float, ids: list[int]) -> None:
-        """Keep the hypothesis if it is among the best."""
-        self.found.append((total / max(len(ids), 2), ids))
+        """Keep the hypothesis, of EOS and ``ids`` before it, if it is among the best."""
+        self.found.append((total / max(len(ids), 2), [*ids, _EOS]))
         self.found.sort(key=lambda pair: -pair[0])
         del self.found[self.size :]
 
     def is_done(self, best_total: float, length: int) -> bool:
-        """Whether no beam can do better than the worst that is kept."""
+        """Whether it is full, and no candidate of ``length`` symbols is better than the worst that is kept."""
         return len(self.found) == self.size and self.found[-1][0] >= best_total / length
 
 
@@ -156,11 +158,10 @@ class PlainPredictor:
                 chosen += [(0.0, base, _EOS)] * self.num_beams
                 continue
             beams = []
-            for rank, (total, place) in enumerate(zip(best[sentence], places[sentence], strict=True)):
+            for total, place in zip(best[sentence], places[sentence], strict=True):
                 parent, symbol = base + place // n_symbols, place % n_symbols
                 if symbol == _EOS:
-                    if rank < self.num_beams:
-                        heap.add(total, [*written[parent].tolist(), _EOS])
+                    heap.add(total, written[parent].tolist())
                 elif len(beams) < self.num_beams:
                     beams.append((total, parent, symbol))
             is_done[sentence] = heap.is_done(best[sentence][0], written.shape[1])

@@ -1,12 +1,14 @@
-"""Predicting real splits: ours / a plain implementation, and a BIO tagger / ours (``python -m benchmarks.predicting``).
+"""Predicting real splits: a plain implementation / ours, and ours / a BIO tagger (``python -m benchmarks.predicting``).
 
-All sides begin with encoded sentences and end with entities; the encoder's work is in every time. Ours and the plain
-side are made to write the gold targets (:mod:`benchmarks.guided`), and the benchmark checks that both have.
+All sides begin with sentences as piece ids and end with entities; the encoder's work is in every time. All are made to
+find the gold entities (:mod:`benchmarks.guided`), and the benchmark checks that they have. ``--sentences 0`` takes the
+whole test splits instead of the first sentences of each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from argparse import ArgumentParser
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -16,14 +18,14 @@ from benchmarks.guided import GuidedModel
 from benchmarks.models import Shape
 from benchmarks.plain import PlainPredictor
 from benchmarks.splits import SPLITS, EvaluationSplit, open_split
-from benchmarks.tagger import BioTagger
-from benchmarks.timing import compare, interleave
+from benchmarks.tagger import BioTagger, flat_entities
+from benchmarks.timing import Side, compare, interleave
 from data.schema import Entity
 from formulations import PointerTask
 from model.generation import GenerationConfig
 from training.evaluation import predict
 
-__all__ = ["main", "measure", "predict_ours"]
+__all__ = ["Sides", "main", "measure", "predict_ours"]
 
 _BATCH = 32
 _BEAMS = 4
@@ -31,20 +33,26 @@ _N_SENTENCES, _N_QUICK = 320, 8
 _GOALS = {"row_steps": 1.1, "greedy": 5.0, "beams": 8.0, "tagger": 2.0}
 
 
-def predict_ours(task: PointerTask, split: EvaluationSplit) -> list[list[Entity]]:
+def predict_ours(task: PointerTask, split: EvaluationSplit, batch_size: int) -> list[list[Entity]]:
     """Entities of every sentence, in file order, as an evaluation finds them."""
-    batches = split.batches(split.longest_first(), _BATCH)
+    batches = split.batches(split.longest_first(), batch_size)
     return [prediction.entities for prediction in predict(task, batches, len(split.rows))]
 
 
-class _Sides:
-    """What is compared on one split."""
+class Sides:
+    """What is compared on one split; each side checks that it has found the gold entities.
 
-    def __init__(self, split: EvaluationSplit) -> None:
-        self.split = split
+    Args:
+        split: sentences and model.
+        batch_size: sentences in a batch.
+    """
+
+    def __init__(self, split: EvaluationSplit, batch_size: int = _BATCH) -> None:
+        self.split, self.batch_size = split, batch_size
         self.guided = GuidedModel(split.model, [row["tgt_tokens"] for row in split.longest_first()])
         self.gold = [split.codec.decode(row["tgt_tokens"], row["bounds"]).entities for row in split.rows]
-        self.tagger = BioTagger(split.model, split.codec.vocab.labels)
+        self.tagged = list(map(flat_entities, self.gold))
+        self.tagger = BioTagger(split.model, split.codec.vocab.labels, self.tagged)
         self.longest = max(len(row["tgt_tokens"]) for row in split.rows)
 
     def ours(self, num_beams: int) -> Callable[[], None]:
@@ -54,7 +62,9 @@ class _Sides:
 
         def run() -> None:
             self.guided.restart()
-            assert predict_ours(task, self.split) == self.gold, "internal error: ours left the gold targets"
+            assert predict_ours(task, self.split, self.batch_size) == self.gold, (
+                "internal error: ours left the gold targets"
+            )
 
         return run
 
@@ -64,38 +74,42 @@ class _Sides:
         targets = [row["tgt_tokens"] for row in self.split.rows]
 
         def run() -> None:
-            ids, entities = predictor.predict(self.split.batches(self.split.rows, _BATCH))
+            ids, entities = predictor.predict(self.split.batches(self.split.rows, self.batch_size))
             assert ids == targets and entities == self.gold, "internal error: the plain side left the gold targets"
 
         return run
 
     def tag(self) -> None:
         """The tagger, on the batches of ours."""
-        self.tagger.predict(self.split.batches(self.split.longest_first(), _BATCH))
+        rows = self.split.longest_first()
+        found = self.tagger.predict(self.split.batches(rows, self.batch_size))
+        wanted = [self.tagged[row["example_idx"]] for row in rows]
+        assert found == wanted, "internal error: the tagger left the gold tags"
 
     def encode(self) -> None:
         """The encoder alone, on the batches of ours."""
         backbone = self.split.model.backbone
         with torch.no_grad():
-            for batch in self.split.batches(self.split.longest_first(), _BATCH):
+            for batch in self.split.batches(self.split.longest_first(), self.batch_size):
                 places = torch.arange(batch["src_tokens"].shape[1])
                 backbone.encode(batch["src_tokens"], places < batch["src_seq_len"].unsqueeze(1))
 
 
-def measure(settings: Settings) -> list[Measure]:
-    """All measures of all splits; with ``--rounds`` each side is timed so often."""
-    measures = []
-    for name in SPLITS:
-        shape = Shape.quick() if settings.quick else Shape()
-        measures += _measure_split(
-            open_split(name, shape, _N_QUICK if settings.quick else _N_SENTENCES), name, settings
-        )
+def measure(settings: Settings, n_sentences: int | None = _N_SENTENCES) -> list[Measure]:
+    """All measures of all splits.
+
+    Args:
+        settings: how to measure.
+        n_sentences: how many of each split, the first ones; None: all.
+    """
+    shape, n_sentences = (Shape.quick(), _N_QUICK) if settings.quick else (Shape(), n_sentences)
+    splits = {name: open_split(name, shape, n_sentences) for name in SPLITS}
+    measures = [found for name, split in splits.items() for found in _measure_split(split, name, settings)]
     return run_benchmark(__doc__, measures)
 
 
 def _measure_split(split: EvaluationSplit, name: str, settings: Settings) -> list[Measure]:
-    sides = _Sides(split)
-    rounds = settings.n_rounds(3)
+    sides, rounds = Sides(split), settings.n_rounds(5)
     greedy = interleave(
         {"ours": sides.ours(1), "plain": sides.plain(1), "tagger": sides.tag, "encoder": sides.encode}, rounds=rounds
     )
@@ -105,25 +119,28 @@ def _measure_split(split: EvaluationSplit, name: str, settings: Settings) -> lis
     found = [Measure(f"row_steps_{name}", row_steps, "ratio", _GOALS["row_steps"], about)]
     for kind, times, goal in (("greedy", greedy, _GOALS["greedy"]), (f"{_BEAMS}_beams", beams, _GOALS["beams"])):
         value, details = compare(times, "plain", "ours")
-        speeds = {side: round(len(split.rows) / (details[side]["median_ms"] / 1000), 1) for side in ("ours", "plain")}
+        speeds = {side: round(1000 * len(split.rows) / _milliseconds(times, side), 1) for side in ("ours", "plain")}
         found.append(Measure(f"{kind}_over_plain_{name}", value, "times", goal, details | {"sentences/s": speeds}))
+    # What is left of both when the encoder's time is taken off: the price of a symbol.
+    encoder = _milliseconds(greedy, "encoder")
+    value = (_milliseconds(greedy, "plain") - encoder) / (_milliseconds(greedy, "ours") - encoder)
+    found.append(Measure(f"greedy_over_plain_without_encoder_{name}", value, "times", None, {"encoder_ms": encoder}))
     value, details = compare(greedy, "ours", "tagger")
     found.append(Measure(f"over_tagger_{name}", value, "ratio", _GOALS["tagger"], details))
-    # What is left of both when the encoder's time is taken off: the price of a symbol.
-    encoder = greedy["encoder"].to_dict("cpu")["median_ms"]
-    value = (details_of(greedy, "plain") - encoder) / (details_of(greedy, "ours") - encoder)
-    found.append(Measure(f"greedy_over_plain_without_encoder_{name}", value, "times", None, {"encoder_ms": encoder}))
     return found
 
 
-def details_of(sides: dict, name: str) -> float:
-    """Median milliseconds of a side."""
+def _milliseconds(sides: Mapping[str, Side], name: str) -> float:
+    """Median of a side."""
     return sides[name].to_dict("cpu")["median_ms"]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the table and write the JSON file."""
-    run_command("predicting", partial(measure), __doc__, argv)
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument("--sentences", type=int, default=_N_SENTENCES)
+    options, rest = parser.parse_known_args(argv)
+    run_command("predicting", partial(measure, n_sentences=options.sentences or None), __doc__, rest)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedTokenizerBase
+
 import patches  # noqa: F401  before fastNLP
 from benchmarks.corpus import LABELS, draw_sentences
 from benchmarks.models import LENGTHS, Shape, build_model
@@ -23,11 +25,12 @@ from data.schema import Example
 from model.pointer import PointerModel
 from model.tokenizers import train_byte_bpe
 
-__all__ = ["SPLITS", "EvaluationSplit", "open_split"]
+__all__ = ["SPLITS", "EvaluationSplit", "invented_split", "open_split"]
 
 #: Name of a corpus and its kind.
 SPLITS = {"genia_subset": "nested", "craft": "discontinuous"}
 _INVENTED_LENGTHS = (*LENGTHS, 3, 60, 5, 90, 14, 40)
+_N_INVENTED = 1000
 
 
 @dataclass(frozen=True)
@@ -77,23 +80,38 @@ class EvaluationSplit:
 
 
 def open_split(name: str, shape: Shape, n_sentences: int | None) -> EvaluationSplit:
-    """The split ``name``, a key of :data:`SPLITS`; None takes all of its sentences."""
+    """The first sentences of the test split of ``name``, a key of :data:`SPLITS`; None takes all of them."""
     folder = Path(os.environ.get("GENNER_SHARED_DATA", "../shared/data")) / name
-    if folder.is_dir():
-        corpus = load_bundle(folder, SPLITS[name]).examples
-        train, test = corpus["train"], corpus["test"]
-    else:
-        train = draw_sentences(max(shape.vocab_size // 4, 64), LENGTHS)
-        test = draw_sentences(n_sentences or 1000, _INVENTED_LENGTHS, seed=12)
-    labels = sorted({entity.label for example in train for entity in example.entities}) if folder.is_dir() else LABELS
+    if not folder.is_dir():
+        return invented_split(draw_sentences(n_sentences or _N_INVENTED, _INVENTED_LENGTHS, seed=12), shape)
+    corpus = load_bundle(folder, SPLITS[name]).examples
+    train, test = corpus["train"], corpus["test"][:n_sentences]
+    labels = sorted({entity.label for example in train for entity in example.entities})
     tokenizer = train_byte_bpe([example.words for example in train], shape.vocab_size)
+    return _prepare(name, SPLITS[name], labels, tokenizer, test, shape)
+
+
+def invented_split(test: Sequence[Example], shape: Shape, labels: Sequence[str] = LABELS) -> EvaluationSplit:
+    """Of sentences that were drawn; the tokenizer is trained on others that are drawn for it."""
+    train = draw_sentences(max(shape.vocab_size // 4, 64), LENGTHS)
+    tokenizer = train_byte_bpe([example.words for example in train], shape.vocab_size)
+    return _prepare("invented", "discontinuous", labels, tokenizer, test, shape)
+
+
+def _prepare(
+    name: str,
+    structure: str,
+    labels: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    test: Sequence[Example],
+    shape: Shape,
+) -> EvaluationSplit:
     codec = PointerCodec(PointerVocab(tuple(labels)), "word")
-    rows = encode(list(test[:n_sentences]), WordTokenizer(tokenizer), codec)
-    model = build_model(shape, tokenizer, labels).eval()
-    return EvaluationSplit(name if folder.is_dir() else "invented", SPLITS[name], rows, codec, model)
+    rows = _encode(test, WordTokenizer(tokenizer), codec)
+    return EvaluationSplit(name, structure, rows, codec, build_model(shape, tokenizer, labels).eval())
 
 
-def encode(examples: Sequence[Example], tokenizer: WordTokenizer, codec: PointerCodec) -> list[dict[str, Any]]:
+def _encode(examples: Sequence[Example], tokenizer: WordTokenizer, codec: PointerCodec) -> list[dict[str, Any]]:
     """Rows as the pointer pipe makes them."""
     rows = []
     alignments = tokenizer.align_many([example.words for example in examples])

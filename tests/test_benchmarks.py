@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from benchmarks import batches, compiled_step, decoding, loading, pipe, run, training_step
+from benchmarks import batches, compiled_step, decoding, loading, pipe, predicting, run, training_step
 from benchmarks.command import Measure, Settings
 from benchmarks.corpus import LABELS, draw_sentences
 from benchmarks.timing import Side, compare, interleave
@@ -23,8 +23,17 @@ GOALS = {
     "recompilations": ("graphs", 0),
     "decoding_constraint": ("ratio", 1.05),
     "decoding_constraint_4_beams": ("ratio", 1.05),
-    "decoding_over_bare": ("ratio", None),
+    "constraint_and_head": ("ratio", 1.08),
+    "decoding_over_network": ("ratio", None),
 }
+for split in ("genia_subset", "craft"):
+    GOALS |= {
+        f"row_steps_{split}": ("ratio", 1.1),
+        f"greedy_over_plain_{split}": ("times", 5),
+        f"4_beams_over_plain_{split}": ("times", 8),
+        f"greedy_over_plain_without_encoder_{split}": ("times", None),
+        f"over_tagger_{split}": ("ratio", 2),
+    }
 
 
 @pytest.mark.parametrize(
@@ -35,10 +44,12 @@ GOALS = {
         (training_step, ["training_step", "trainer_step", "bf16_step"]),
         (batches, ["length_grouped_batches"]),
         pytest.param(compiled_step, ["compiled_step", "recompilations"], marks=pytest.mark.slow),
-        (decoding, ["decoding_constraint", "decoding_constraint_4_beams", "decoding_over_bare"]),
+        (decoding, [name for name in GOALS if name.startswith(("decoding", "constraint"))]),
+        (predicting, [name for name in GOALS if name.endswith(("genia_subset", "craft"))]),
     ],
 )
-def test_a_benchmark_prints_a_table_and_writes_its_numbers(module, names, tmp_path, capsys):
+def test_a_benchmark_prints_a_table_and_writes_its_numbers(module, names, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("GENNER_SHARED_DATA", str(tmp_path))  # no corpora there: invented sentences
     path = tmp_path / "found.json"
     module.main(["--quick", "--rounds", "1", "--output", str(path)])
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -57,7 +68,7 @@ def test_a_benchmark_prints_a_table_and_writes_its_numbers(module, names, tmp_pa
 def test_all_benchmarks_together(monkeypatch, tmp_path):
     """Each part is called with the same settings, and their measures become one file."""
     seen = []
-    parts = (pipe, loading, training_step, batches, compiled_step, decoding)
+    parts = (pipe, loading, training_step, batches, compiled_step, decoding, predicting)
     for part in parts:
         name = part.__name__.rpartition(".")[2]
         found = [Measure(name, 1, "ratio")]
@@ -66,7 +77,7 @@ def test_all_benchmarks_together(monkeypatch, tmp_path):
     content = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
     assert content == {
         name: {"value": 1, "unit": "ratio", "goal": None, "holds": True}
-        for name in ("pipe", "loading", "training_step", "batches", "compiled_step", "decoding")
+        for name in ("pipe", "loading", "training_step", "batches", "compiled_step", "decoding", "predicting")
     }
     assert seen == [Settings(rounds=3)] * len(parts)
 

@@ -25,7 +25,7 @@ import patches  # noqa: F401  before fastNLP
 from benchmarks.command import Measure, Settings, run_benchmark, run_command
 from benchmarks.corpus import draw_sentences
 from benchmarks.guided import GuidedModel
-from benchmarks.models import LENGTHS, Shape
+from benchmarks.models import LENGTHS, Shape, cache_argument
 from benchmarks.splits import EvaluationSplit, invented_split
 from benchmarks.timing import compare, interleave
 from model.generation import AnyPiece, GenerationConfig, PointerConstraint, Started, search_all
@@ -152,7 +152,7 @@ class _Decoding:
                     inputs_embeds=args[0],
                     encoder_hidden_states=memory,
                     encoder_attention_mask=mask,
-                    past_key_values=cache,
+                    **cache_argument(cache),
                     use_cache=True,
                 )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import BartConfig, BartModel, PreTrainedTokenizerBase
+from transformers import BartConfig, BartModel, EncoderDecoderCache, PreTrainedTokenizerBase
+from transformers.models.bart.modeling_bart import BartDecoder
 
 from benchmarks.corpus import LABELS, draw_sentences
 from data.alignment import WordTokenizer
@@ -17,7 +19,7 @@ from model.backbones import BartBackbone
 from model.pointer import PointerConfig, PointerModel
 from model.tokenizers import train_byte_bpe
 
-__all__ = ["LENGTHS", "Shape", "Workload", "build_model"]
+__all__ = ["LENGTHS", "Shape", "Workload", "build_model", "cache_argument"]
 
 #: Words per sentence, as mixed as in news: 25 on average.
 LENGTHS = (25, 12, 31, 18, 44, 8, 27, 35, 21, 15, 38, 29, 10, 24, 33, 30)
@@ -65,6 +67,12 @@ def build_model(shape: Shape, tokenizer: PreTrainedTokenizerBase, labels: Sequen
         )
     )
     return PointerModel(BartBackbone(network, tokenizer, is_fresh=True), labels, PointerConfig())
+
+
+def cache_argument(cache: EncoderDecoderCache) -> dict[str, EncoderDecoderCache]:
+    """The cache under the name that this version of transformers gives it."""
+    names = inspect.signature(BartDecoder.forward).parameters
+    return {"cache" if "cache" in names else "past_key_values": cache}
 
 
 class Workload:

@@ -11,16 +11,19 @@ better, which is never later than in the published system, where a beam might st
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache, EncoderDecoderCache
 
 from benchmarks.guided import raise_gold
+from benchmarks.models import cache_argument
 from data.codecs.pointer import PointerCodec
 from data.schema import Entity
+from model.linear import FastLinear
 from model.pointer import PointerModel
 
 __all__ = ["PlainPredictor"]
@@ -64,10 +67,18 @@ class PlainPredictor:
         model: in eval mode.
         codec: reads symbols back.
         num_beams: 1 is greedy.
+        fast_linears: whether the linear layers are ours (:mod:`model.linear`) or, as published, torch's.
     """
 
-    def __init__(self, model: PointerModel, codec: PointerCodec, num_beams: int = 1) -> None:
+    def __init__(
+        self, model: PointerModel, codec: PointerCodec, num_beams: int = 1, *, fast_linears: bool = False
+    ) -> None:
         self.model, self.codec, self.num_beams = model, codec, num_beams
+        if not fast_linears:
+            self.model = deepcopy(model)
+            for layer in self.model.modules():
+                if isinstance(layer, FastLinear):
+                    layer.__class__ = nn.Linear
 
     @torch.no_grad()
     def predict(self, batches: Sequence[Mapping[str, Any]]) -> tuple[list[list[int]], list[list[Entity]]]:
@@ -97,7 +108,7 @@ class PlainPredictor:
             inputs_embeds=backbone.embed(table.gather(1, symbols.unsqueeze(1))),
             encoder_hidden_states=rows.memory,
             encoder_attention_mask=rows.src_mask.long(),
-            past_key_values=rows.cache,
+            **cache_argument(rows.cache),
             use_cache=True,
         ).last_hidden_state[:, -1]
         candidates = (model.encoder_mlp(rows.memory) + backbone.embed(rows.src_tokens)) / 2

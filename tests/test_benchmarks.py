@@ -31,7 +31,7 @@ for split in ("genia_subset", "craft"):
         f"row_steps_{split}": ("ratio", 1.1),
         f"greedy_over_plain_{split}": ("times", 5),
         f"4_beams_over_plain_{split}": ("times", 8),
-        f"greedy_over_plain_without_encoder_{split}": ("times", None),
+        f"greedy_over_plain_same_layers_{split}": ("times", None),
         f"over_tagger_{split}": ("ratio", 2),
     }
 

@@ -175,7 +175,7 @@ class GenerationSettings:
     length_penalty: float = 1.0
     repetition_penalty: float = 1.0
     draft_len: int = 6  # greedy: most symbols drafted at once, where the model has a head for it; 0 drafts none
-    draft_rows: int = 24  # most rows of a pass with drafts: sentences times symbols
+    draft_rows: int = 20  # most symbols drafted at once for all sentences together
     constrained: bool | None = None  # default: yes, but for compat: reference
 
 

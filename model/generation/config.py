@@ -33,8 +33,8 @@ class GenerationConfig:
         compat: answers as the reference implementation returns them (an empty answer is ``[0, 1, 1]``).
         draft_len: greedy: most symbols that are drafted and then verified in one pass, where the model can draft; 0
             drafts none. The answers are the same.
-        draft_rows: greedy: most rows of such a pass, sentences times symbols: the more sentences are written at once,
-            the shorter are their drafts.
+        draft_rows: greedy: most symbols that such a pass may guess for all sentences together: the more are written at
+            once, the shorter are their drafts.
         n_best: hypotheses kept per sentence, at most ``num_beams``.
 
     >>> GenerationConfig(max_len=10, max_len_ratio=0.6).limits(torch.tensor([5, 9])).tolist()
@@ -51,7 +51,7 @@ class GenerationConfig:
     ordered: bool = True
     compat: bool = False
     draft_len: int = 0
-    draft_rows: int = 24
+    draft_rows: int = 20
     n_best: int = 1
 
     def __post_init__(self) -> None:
@@ -72,7 +72,7 @@ class GenerationConfig:
         """Symbols to draft while so many sentences are written."""
         if self.length_penalty != 1.0 or self.repetition_penalty != 1.0:
             return 0  # what was written before changes the scores: drafts would have to change them, too
-        return max(min(self.draft_len, self.draft_rows // n_sentences - 1), 0)
+        return min(self.draft_len, self.draft_rows // n_sentences)
 
     def limits(self, src_seq_len: Tensor) -> Tensor:
         """Longest sequences, BOS and EOS included.

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from benchmarks import batches, compiled_step, decoding, loading, pipe, predicting, run, training_step
+from benchmarks import batches, compiled_step, decoding, lighter, loading, pipe, predicting, run, training_step
 from benchmarks.command import Measure, Settings
 from benchmarks.corpus import LABELS, draw_sentences
 from benchmarks.timing import Side, compare, interleave
@@ -26,6 +26,12 @@ GOALS = {
     "constraint_and_head": ("ratio", 1.08),
     "decoding_over_network": ("ratio", None),
 }
+for form in ("packed", "bf16", "int8"):
+    GOALS |= {
+        f"lighter_{form}": ("times", None),
+        f"lighter_{form}_one_by_one": ("times", None),
+        f"lighter_{form}_same_spans": ("share", 1.0),
+    }
 for split in ("genia_subset", "craft"):
     GOALS |= {
         f"row_steps_{split}": ("ratio", 1.1),
@@ -45,6 +51,7 @@ for split in ("genia_subset", "craft"):
         (batches, ["length_grouped_batches"]),
         pytest.param(compiled_step, ["compiled_step", "recompilations"], marks=pytest.mark.slow),
         (decoding, [name for name in GOALS if name.startswith(("decoding", "constraint"))]),
+        pytest.param(lighter, [name for name in GOALS if name.startswith("lighter")], marks=pytest.mark.slow),
         (predicting, [name for name in GOALS if name.endswith(("genia_subset", "craft"))]),
     ],
 )

@@ -29,6 +29,8 @@ FREE_KEYS = (
     "training.restarts",
     "training.track",
     "batching.eval_size",
+    "generation.draft_len",
+    "generation.draft_rows",
 )
 
 

@@ -90,6 +90,25 @@ def test_missing_folder_and_files(saved, tmp_path: Path) -> None:
         load_model(folder)
 
 
+def test_folders_of_the_first_format_have_no_head_of_drafts(saved, make_batch) -> None:
+    folder, model = saved
+    about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    del about["head"]["draft_unit"]
+    (folder / "model.json").write_text(json.dumps(about | {"format": 1}), encoding="utf-8")
+    loaded = load_model(folder).model
+    assert loaded.draft_head is None
+    assert torch.equal(loaded(*make_batch(model))["logits"], model(*make_batch(model))["logits"])
+
+
+def test_the_head_of_drafts_is_kept(make_model, tmp_path: Path) -> None:
+    model = make_model("scratch:tiny", PointerConfig(draft_unit="bpe"))
+    torch.nn.init.normal_(model.draft_head.linear.weight)
+    save_model(tmp_path / "best", model, LABELS, RECIPE)
+    loaded = load_model(tmp_path / "best").model
+    assert loaded.draft_head.unit == "bpe"
+    assert torch.equal(loaded.draft_head.linear.weight, model.draft_head.linear.weight)
+
+
 def test_newer_format(saved) -> None:
     folder, _ = saved
     about = json.loads((folder / "model.json").read_text(encoding="utf-8"))

@@ -124,10 +124,10 @@ class _Curves:
         return Curve("Labels", "labels", "CPU ms per symbol", "flat", series, is_log=True)
 
     def batches(self) -> Curve:
-        """As many sentences are decoded at once as a batch has."""
-        rows, points = self.drawn[: self.sizes.n_sentences], []
+        """As many sentences are decoded at once as a batch has; there are more, so that some wait."""
+        points = []
         for size in self.sizes.batches:
-            sides = Sides(self._part(rows), size)
+            sides = Sides(self._part(self.drawn), size)
             points.append(_Point(size, sides.ours(1), sides.split.n_symbols))
         series = [self._time(_OURS, points)]
         return Curve(
@@ -150,7 +150,7 @@ class _Curves:
 def measure(settings: Settings) -> list[Curve]:
     """All curves."""
     shape, sizes = (Shape.quick(), _Sizes.quick()) if settings.quick else (Shape(), _Sizes())
-    curves = _Curves(shape, sizes, settings.n_rounds(5))
+    curves = _Curves(shape, sizes, settings.n_rounds(3))
     found = []
     for run in (curves.sentences, curves.pieces, curves.symbols, curves.beams, curves.labels, curves.batches):
         found.append(run())

@@ -142,8 +142,8 @@ def _draw_panel(curve: Curve, axes: Axes) -> None:
         factors = law.fit(series.x, series.y)
         spaced = np.geomspace if curve.is_log else np.linspace
         places = spaced(min(series.x), max(series.x), 100).tolist()
-        axes.plot(places, law.values(factors, places), color=colour, linewidth=1.3, label=f"y = {law.text(factors)}")
         axes.plot(series.x, series.y, "o", color=colour, markersize=5, label=f"{series.name}, measured")
+        axes.plot(places, law.values(factors, places), color=colour, linewidth=1.3, label=f"law: {law.text(factors)}")
     if curve.is_log:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(ScalarFormatter())

@@ -47,6 +47,8 @@ def interleave(
     Every other round runs in the opposite order; memory is collected before, not within, what is timed.
     """
     found = {name: Side([], []) for name in sides}
+    gc.collect()
+    gc.freeze()  # what is there already stays: looking through all of it each time takes longer than small sides do
     for number in range(-warmup, rounds):
         for name in sides if number % 2 else reversed(sides):
             gc.collect()
@@ -60,6 +62,7 @@ def interleave(
             if number >= 0:
                 found[name].cpu.append(cpu)
                 found[name].wall.append(wall)
+    gc.unfreeze()
     return found
 
 

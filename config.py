@@ -184,7 +184,7 @@ class BatchingConfig:
     by: BatchBy = BatchBy.sentences
     size: int = 16
     bucket: bool = True  # sentences of like length come together
-    eval_size: int = 32
+    eval_size: int = 64  # sentences decoded at once
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class DecodeState:
 
     Attributes:
         row_table: (G, V) embedding row that each symbol is fed as.
+        symbols: (V - S, H) what the decoder state is compared with for labels and frame, scaled; of all sentences.
         candidates: (G, S, H) what the decoder state is compared with at the source positions, scaled.
         illegal: (G, V) bool, True = no target holds this symbol.
         src_seq_len: (G,) pieces, specials included.
@@ -35,6 +36,7 @@ class DecodeState:
     """
 
     row_table: Tensor
+    symbols: Tensor
     candidates: Tensor
     illegal: Tensor
     src_seq_len: Tensor

@@ -218,6 +218,7 @@ class PointerModel(nn.Module):
             drafts = self.draft_head.tables(memory, first, src_seq_len, self.backbone.tail, self.shift)
         return DecodeState(
             row_table=self._row_table(src_tokens, src_mask),
+            symbols=self.backbone.embed(self.score_rows).to(candidates.dtype) * self.backbone.output_scale,
             candidates=candidates * self.backbone.output_scale,
             illegal=~self._legal(src_tokens, src_mask),
             src_seq_len=src_seq_len.clone(),
@@ -268,10 +269,9 @@ class PointerModel(nn.Module):
     def _step_logits(self, hidden: Tensor, state: DecodeState) -> Tensor:
         """(R, Q, H) decoder states -> (G, K * Q, V) logits."""
         hidden = hidden.reshape(len(state.row_table), -1, hidden.shape[2])
-        symbols = self.backbone.embed(self.score_rows) * self.backbone.output_scale
         candidates = state.candidates[:, : state.cache.width]
         hidden = hidden.to(candidates.dtype)
-        logits = torch.cat((hidden @ symbols.to(hidden.dtype).T, hidden @ candidates.transpose(1, 2)), dim=2)
+        logits = torch.cat((hidden @ state.symbols.T, hidden @ candidates.transpose(1, 2)), dim=2)
         return self._mask(logits.float(), state.illegal[:, None, : state.n_symbols])
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, object]]:

@@ -230,7 +230,10 @@ class ConstraintState:
         return self.rows.owner * 2 + (state.phase == OPEN)
 
     def _word_at(self, state: Registers) -> Tensor:
-        return self.rows.tables.word_at.index_select(0, self._owner_rows(state))
+        word_at = self.rows.tables.word_at
+        if self.rows.n_rows == 1 and self.constraint.unit != "span":
+            return word_at
+        return word_at.index_select(0, self._owner_rows(state))
 
     def _chosen(self, state: Registers, pointer: Tensor) -> Tensor:
         """(R,) words at the pointers."""

@@ -9,6 +9,7 @@ Every function works on :class:`Registers`, one number per row, and never on sym
 
 from __future__ import annotations
 
+from copy import copy
 from typing import NamedTuple
 
 import torch
@@ -84,7 +85,12 @@ class RowTables:
 
     def with_tables(self, tables: SentenceTables, n_rows: int | None = None) -> RowTables:
         """The same for other tables or another K."""
-        return RowTables(tables, n_rows or self.n_rows, pairs=self.pairs, n_labels=self.n_labels)
+        if n_rows not in (None, self.n_rows) or tables.cost.shape != self.tables.cost.shape:
+            return RowTables(tables, n_rows or self.n_rows, pairs=self.pairs, n_labels=self.n_labels)
+        found = copy(self)
+        found.tables = tables
+        found.cost = tables.cost if self.n_rows == 1 else tables.cost.index_select(0, self.owner)
+        return found
 
     def rows_of(self, sentences: Tensor) -> Tensor:
         """Rows of sentences, (N,) -> (N * K,)."""

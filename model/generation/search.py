@@ -44,7 +44,7 @@ def search(
     return Hypotheses.collect([found[number] for number in range(limits.numel())])
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def search_all(
     model: ModelLike, batches: Iterable[Started], config: GenerationConfig
 ) -> Iterator[tuple[int, list[Hypothesis]]]:

@@ -93,6 +93,9 @@ class SentenceTables:
         """With sentences ``picks`` of ``other`` in place of those at ``places``, (N,) each."""
         tables = {}
         for name, table in vars(self).items():
+            if name == "entry" and table is self.cost:  # units without pairs
+                tables[name] = tables["cost"]
+                continue
             values = getattr(other, name)[self._rows(name, picks)]
             tables[name] = put_rows(table, self._rows(name, places), values, _FILL[name])
         return self._narrow(**tables)

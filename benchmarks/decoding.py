@@ -134,16 +134,14 @@ class _Decoding:
     def _replay(self, script: list) -> None:
         stepper, cache = self.model.backbone.stepper, deepcopy(self.encoded[0].cache)
         device = self.guided.targets.device
-        no_logits, no_gold = (
-            torch.zeros(_BATCH, 64, device=device),
-            torch.zeros(_BATCH, dtype=torch.long, device=device),
-        )
+        no_logits, sentences = torch.zeros(_BATCH, 64, device=device), torch.arange(_BATCH, device=device)
         for name, args in script:
             if name == "step":
                 inputs, positions = args
                 stepper(inputs, cache, positions)
                 cache.positions, cache.longest = positions[:, 0] + 1, cache.longest + 1
-                raise_gold(no_logits[: len(positions)], no_gold[: len(positions)])
+                gold = self.guided.gold_at(sentences[: len(positions)], positions[:, 0])
+                raise_gold(no_logits[: len(positions)], gold % no_logits.shape[1])
             else:
                 getattr(cache, name)(*args)
 

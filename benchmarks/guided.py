@@ -55,10 +55,13 @@ class GuidedModel(nn.Module):
     def step(self, symbols: Tensor, state: DecodeState) -> Tensor:
         """As the model's, with the gold column raised."""
         n_beams = len(symbols) // len(state.sentence_idx)
-        places = state.positions.clamp(max=self.targets.shape[1] - 2) + 1
-        gold = self.targets[state.sentence_idx.repeat_interleave(n_beams), places]
+        gold = self.gold_at(state.sentence_idx.repeat_interleave(n_beams), state.positions)
         self.n_row_steps += symbols.numel()
         return raise_gold(self.model.step(symbols, state), gold)
 
     def draft(self, *_: object) -> None:
         """Nothing: an untrained head has nothing to say."""
+
+    def gold_at(self, sentence_idx: Tensor, positions: Tensor) -> Tensor:
+        """(R,) gold symbols of rows to which (R,) ``positions`` symbols were fed before this one."""
+        return self.targets[sentence_idx, positions.clamp(max=self.targets.shape[1] - 2) + 1]

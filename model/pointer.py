@@ -234,7 +234,7 @@ class PointerModel(nn.Module):
 
         Args:
             symbols: (R,) the symbols written last, BOS at the first step; or (R, Q) symbols in a row. What is scored
-                behind an EOS means nothing; a row that is fed nothing but EOS has ended.
+                behind an EOS means nothing; a row that is fed EOS first has ended.
             state: of R rows; moves on by as many steps.
 
         Returns:
@@ -245,7 +245,7 @@ class PointerModel(nn.Module):
         """
         fed = state.to_cache(symbols if symbols.dim() == 2 else symbols.unsqueeze(1))
         cache, n_new = state.cache, fed.shape[1]
-        has_ended = (fed == EOS).all(1)
+        has_ended = fed[:, 0] == EOS
         begin = cache.positions.masked_fill(has_ended, 0)
         self.backbone.check_room(cache.longest + n_new, begin + n_new)
         cache.reserve(cache.longest + n_new)

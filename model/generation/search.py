@@ -122,7 +122,7 @@ def _step(model: ModelLike, lanes: Lanes, line: _Line, config: GenerationConfig)
     if config.repetition_penalty != 1.0:
         penalised = penalise_repetition(logits, line.written.so_far(lanes.steps)[:, 0], config.repetition_penalty)
     scores = _greedy_scores(penalised, lanes.steps, config.length_penalty)
-    best = scores.masked_fill(~lanes.constraint.allowed(), -torch.inf).argmax(1)
+    best = torch.where(lanes.constraint.allowed(), scores, -torch.inf).argmax(1)
     has_ended = line.symbols == EOS
     line.symbols = best.masked_fill(has_ended, EOS)
     logprobs = _logprobs(logits, line.symbols).masked_fill(has_ended, 0.0)
@@ -139,7 +139,7 @@ def _verify(model: ModelLike, lanes: Lanes, line: _Line, drafts: Tensor) -> None
     unrolled = lanes.constraint.unroll(drafts)
     allowed = unrolled.allowed().view_as(logits)
     scores = _greedy_scores(logits, lanes.steps, 1.0)
-    best = scores.masked_fill(~allowed, -torch.inf).argmax(2).masked_fill(has_ended.unsqueeze(1), EOS)
+    best = torch.where(allowed, scores, -torch.inf).argmax(2).masked_fill(has_ended.unsqueeze(1), EOS)
     # Symbols that are certain: each behind symbols that were drafted right, none of them the end.
     is_right = (best[:, :-1] == drafts) & (drafts != EOS)
     n_right = is_right.long().cumprod(1).sum(1)

@@ -15,7 +15,7 @@ from data.schema import Entity
 
 @pytest.fixture(scope="module")
 def split():
-    return invented_split(draw_sentences(40, LENGTHS, seed=12), Shape.quick())
+    return invented_split(draw_sentences(80, LENGTHS, seed=12), Shape.quick())
 
 
 @pytest.mark.parametrize("n_beams", [1, 2])
@@ -34,7 +34,7 @@ def test_the_bare_decoder_is_fed_what_the_search_feeds(split):
     both = decoding._Decoding(split, "cpu")
     script = both._script()
     assert sum(len(args[0]) for name, args in script if name == "step") == both.guided.n_row_steps
-    assert {name for name, _ in script} == {"step", "reserve", "put", "select"}  # 40 sentences, 32 places
+    assert {name for name, _ in script} == {"step", "reserve", "put", "select"}  # 80 sentences, 64 places
     both.bare()()
 
 

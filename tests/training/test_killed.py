@@ -129,7 +129,7 @@ def test_killed_at_random_moments(tmp_path, whole, kill) -> None:
     choose = random.Random(SEED + kill)
     n_kills = 0
     for _ in range(8):
-        n_kills += run(tmp_path, choose.uniform(0.2, 1.0) * seconds, kill) != 0
+        n_kills += run(tmp_path, choose.uniform(0.1, 0.7) * seconds, kill) != 0
     assert run(tmp_path) == 0
     assert n_kills >= 3
     assert outcome(tmp_path) == expected

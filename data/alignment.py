@@ -24,7 +24,7 @@ __all__ = ["CHUNK", "WordAlignment", "WordTokenizer"]
 
 #: Sentences that are aligned together.
 CHUNK = 4096
-_GROUP = 64  # words in one call into the library, whose calls cost more than tokenising a word does
+_GROUP = 64  # words that the library answers with one object: quicker than an object for every word
 _MAX_REMEMBERED = 1_000_000  # words, so that a long-running predictor does not grow for ever
 # A noncharacter before the name of a special piece: text never has it, so text never becomes that piece.
 _HIDDEN = "\U0010fffe"

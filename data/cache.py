@@ -116,7 +116,7 @@ def _read_header(file: BinaryIO) -> dict[str, Any]:
 
 
 def _check(header: Mapping[str, Any], digest: str, note: str, file: BinaryIO) -> str:
-    """Digest of what a file says. It reads the rest of the file, which costs less than mapping every page of it."""
+    """Digest of what a file says. Its numbers are read, not mapped: pages that were touched count as our memory."""
     sha = hashlib.sha256(_described(header, digest, note))
     while chunk := file.read(_CHUNK):
         sha.update(chunk)

@@ -132,7 +132,7 @@ class _Decoding:
 
     @torch.no_grad()
     def _replay(self, script: list) -> None:
-        stepper, cache = self.model.backbone.stepper, deepcopy(self.encoded[0].cache)
+        stepper, cache = self.model.backbone.stepper, deepcopy(self.encoded[0]).cache  # as much is copied for ours
         device = self.guided.targets.device
         no_logits, sentences = torch.zeros(_BATCH, 64, device=device), torch.arange(_BATCH, device=device)
         for name, args in script:

@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from model.drafts import DraftTables
 from model.generation.state import rows_of
-from model.stepping import StepCache
+from model.stepping import StepCache, select_rows
 
 __all__ = ["DecodeState"]
 
@@ -88,7 +88,7 @@ class DecodeState:
         self.row_table, self.illegal = (
             values[:, : self.shift + width].index_select(0, sentences) for values in (self.row_table, self.illegal)
         )
-        self.candidates = self.candidates[:, :width].index_select(0, sentences)
+        self.candidates = select_rows(self.candidates[:, :width], sentences, dim=0)
         if self.drafts is not None:
             self.drafts = self.drafts.select(sentences)
         self.cache.select(sentences, rows, width)

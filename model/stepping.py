@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["BartStepper", "StepCache", "Stepper", "T5Stepper"]
+__all__ = ["BartStepper", "StepCache", "Stepper", "T5Stepper", "select_rows"]
 
 _FIRST_ROOM = 32
 _FEW_ROWS = 4
@@ -61,9 +61,9 @@ class StepCache:
 
     def select(self, sentences: Tensor, rows: Tensor, width: int) -> None:
         """Other sentences and their rows; the longest has ``width`` pieces."""
-        self.source = [layer[:, :, :, :width].index_select(1, sentences) for layer in self.source]
+        self.source = [select_rows(layer[:, :, :, :width], sentences, dim=1) for layer in self.source]
         self.source_bias = self.source_bias[..., :width].index_select(0, sentences)
-        self.written = [layer[:, :, :, : self.longest].index_select(1, rows) for layer in self.written]
+        self.written = [select_rows(layer, rows, dim=1) for layer in self.written]
         self.positions = self.positions.index_select(0, rows)
         self._look(width)
 
@@ -98,6 +98,20 @@ class StepCache:
     def _look(self, width: int) -> None:
         self.longest = int(self.positions.max()) if len(self.positions) else 0
         self.width = width
+
+
+def select_rows(values: Tensor, rows: Tensor, dim: int) -> Tensor:
+    """The ``rows``, (N,), of a large tensor, which may change in place.
+
+    Where rows stay or come from behind the first N, only those that come are copied.
+    """
+    place = torch.arange(len(rows), device=rows.device)
+    comes = rows != place
+    if len(rows) > values.shape[dim] or bool((comes & (rows < len(rows))).any()):
+        return values.index_select(dim, rows)
+    targets = comes.nonzero().squeeze(1)
+    values.index_copy_(dim, targets, values.index_select(dim, rows[targets]))
+    return values.narrow(dim, 0, len(rows))
 
 
 class Stepper:

@@ -71,7 +71,7 @@ class Part(Protocol):
         """Begin anew at ``places``, (N,), with sequences up to ``limits``, (N,), long."""
 
     def keep(self, places: Tensor) -> None:
-        """Only some places, (G',) ascending."""
+        """Only some places, (G',)."""
 
 
 @dataclass
@@ -129,8 +129,7 @@ class Lanes:
             for part in parts:
                 part.clear(taken, limits)
         if places.numel():
-            is_kept = torch.ones_like(done).index_fill_(0, places, False)
-            self._keep(is_kept.nonzero().squeeze(1), parts)
+            self._keep(_moved_up(places, len(done)), parts)
 
     def _keep(self, kept: Tensor, parts: tuple[Part, ...]) -> None:
         self.numbers = [self.numbers[place] for place in kept.tolist()]
@@ -140,6 +139,15 @@ class Lanes:
         self.limits, self.steps = self.limits[kept], self.steps[kept]
         for part in parts:
             part.keep(kept)
+
+
+def _moved_up(gaps: Tensor, n_places: int) -> Tensor:
+    """All places but the ``gaps``, (N,) ascending: those at the end fill the gaps before them, the others stay."""
+    kept = torch.arange(n_places, device=gaps.device)
+    n_kept = n_places - len(gaps)
+    is_live = torch.ones_like(kept, dtype=torch.bool).index_fill_(0, gaps, False)
+    last = kept[n_kept:][is_live[n_kept:]]
+    return kept[:n_kept].index_copy_(0, gaps[: len(last)], last)
 
 
 class Sequences:

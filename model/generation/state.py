@@ -7,7 +7,6 @@ is only good for what was returned.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 
@@ -175,5 +174,5 @@ def as_hypotheses(ids: Tensor, symbol_logprobs: Tensor, score: Tensor, *, shorte
     ]
 
 
-def _padded(row: Sequence, width: int, value: float) -> list:
-    return [*row, *[value] * (width - len(row))]
+def _padded(row: list, width: int, value: float) -> list:
+    return row if len(row) == width else [*row, *[value] * (width - len(row))]

@@ -280,12 +280,12 @@ class PointerModel(nn.Module):
         The shared embedding is in the encoder's group. Free are all layer norms and biases; in compat mode, as in the
         reference, only the encoder's layer norms.
         """
-        drafts = set() if self.draft_head is None else set(self.draft_head.parameters())
+        drafts = [] if self.draft_head is None else list(self.draft_head.parameters())
         norms = {parameter for norm in self.backbone.layer_norms() for parameter in norm.parameters()}
         encoder = set(self.backbone.network.encoder.parameters()) | {self.backbone.embedding.weight}
         groups: dict[str, list[nn.Parameter]] = {"decoder": [], "encoder": [], "no_decay": []}
         for name, parameter in self.named_parameters():
-            if parameter in drafts:
+            if name.startswith("draft_head."):
                 continue
             if self.config.compat:
                 is_free = parameter in norms and parameter in encoder
@@ -296,12 +296,10 @@ class PointerModel(nn.Module):
             {"name": name, "params": members, "weight_decay": 0.0 if name == "no_decay" else weight_decay}
             for name, members in groups.items()
         ]
-        # A layer of its own that starts from nothing: the rate that suits a pretrained network would not move it.
-        return (
-            [*found, {"name": "drafts", "params": list(drafts), "weight_decay": 0.0, "lr": _DRAFT_LR}]
-            if drafts
-            else found
-        )
+        if drafts:
+            # A layer that starts from nothing: the rate that suits a pretrained network would not move it.
+            found.append({"name": "drafts", "params": drafts, "weight_decay": 0.0, "lr": _DRAFT_LR})
+        return found
 
     def _row_table(self, src_tokens: Tensor, src_mask: Tensor) -> Tensor:
         """(B, 2+L+S) embedding row that each symbol of a sentence is fed as."""

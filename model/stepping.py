@@ -129,7 +129,6 @@ class Stepper:
         both = ((keys(memory), values(memory)) for keys, values in self._projections())
         return [torch.stack((self._split(keys), self._split(values))) for keys, values in both]
 
-    @torch.no_grad()
     def __call__(self, inputs: Tensor, cache: StepCache, positions: Tensor) -> Tensor:
         """Feed symbols.
 

@@ -52,7 +52,8 @@ def predict(
     task.eval()
     progress = Progress(len(loader) if hasattr(loader, "__len__") else 0, title)
     try:
-        # Not inference_mode: what a model computes once and keeps could then not be used in training any more.
+        # Not inference_mode: what a model computes once and keeps could then not be used in training any more. A task
+        # that keeps nothing, such as the pointer's search, may enter it by itself.
         with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             rows = list(task.evaluate(_on_device(loader, device, progress)))
     finally:

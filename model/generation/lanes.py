@@ -19,7 +19,7 @@ _TURN_SHARE = 16
 """Places are given to others once one in so many is free: a turn costs some 100 small operations."""
 
 _COMPACT_BELOW = 0.75
-"""When nobody waits, places are given up once the used ones are fewer than this share: that copies the caches."""
+"""When nobody waits, places are given up once the used ones are fewer than this share: that moves parts of caches."""
 
 
 class Waiting:

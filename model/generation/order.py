@@ -97,7 +97,7 @@ class RowTables:
         return rows_of(sentences, self.n_rows)
 
     def at(self, table: Tensor, word: Tensor) -> Tensor:
-        """(R,) entries of a (B, N) table."""
+        """(R,) entries of a (G, N) table."""
         return table.view(-1).index_select(0, self.offset + word)
 
     def entry(self, phase: Tensor) -> Tensor:

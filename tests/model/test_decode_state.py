@@ -112,6 +112,24 @@ def test_sentences_are_left_out_repeated_and_reordered(spec: str, make_rows) -> 
 
 
 @SPECS
+@pytest.mark.parametrize("n_beams", [1, 2])
+def test_the_last_sentences_move_into_gaps(spec: str, n_beams: int, make_rows) -> None:
+    """Those that stay are not copied; their cache goes on to be written in place."""
+    rows, draw = make_rows(spec, [3, 4, 5, 6, 7]), random.Random(8)
+    if n_beams > 1:
+        rows.state = rows.state.spread(n_beams)
+        rows.histories = [[[] for _ in range(n_beams)] for _ in rows.numbers]
+    for sentences in ([0, 4, 2, 3], [3, 1], [0]):
+        rows.check(rows.feed(draw))
+        kept = rows.state.cache.source[0].data_ptr()
+        rows.select(sentences)
+        assert rows.state.cache.source[0].data_ptr() == kept
+        rows.check(rows.feed(draw))
+    rows.put([0], [9])
+    rows.check(rows.feed(draw))
+
+
+@SPECS
 def test_new_sentences_take_places(spec: str, make_rows) -> None:
     """Shorter and longer ones than those that go; at places where targets of several lengths are half-way."""
     rows, draw = make_rows(spec, [4, 5, 6]), random.Random(2)

@@ -114,6 +114,9 @@ def test_the_head_learns_what_targets_show(make_model, make_batch) -> None:
     first = torch.where(first >= model.backbone.lead, first, 0)[:, model.backbone.lead :]
     groups = model.parameter_groups(0.01)
     assert [group["name"] for group in groups] == ["decoder", "encoder", "no_decay", "drafts"]
+    # In this order in every process: a continued run finds the moments of its parameters by it.
+    head = model.draft_head.linear
+    assert [id(parameter) for parameter in groups[-1]["params"]] == [id(head.weight), id(head.bias)]
     optimizer = torch.optim.AdamW(groups, lr=2e-3)
     for group in optimizer.param_groups:
         group["lr"] *= 5 if group["name"] == "drafts" else 1

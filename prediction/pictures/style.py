@@ -24,7 +24,7 @@ align-items:baseline;max-width:100%;white-space:pre}
 .genner-word{grid-row:1;min-width:0}
 .genner-bar{display:block;align-self:start;height:0;border-top:4px solid var(--genner-c)}
 .genner-t1{border-top-style:double;border-top-width:5px}
-.genner-t2{border-image:repeating-linear-gradient(115deg,var(--genner-c) 0 4px,#111 4px 6px) 4}
+.genner-t2{border-image:repeating-linear-gradient(115deg,var(--genner-c) 0 4px,#888 4px 7px) 4}
 .genner-t3{border-top-width:2px;height:1px;border-bottom:1px solid var(--genner-c)}
 .genner-starts{margin-inline-start:1px;border-start-start-radius:2px;border-end-start-radius:2px}
 .genner-ends{margin-inline-end:1px;border-start-end-radius:2px;border-end-end-radius:2px}

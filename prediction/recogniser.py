@@ -189,7 +189,14 @@ class Recogniser:
         n_shortened = sum(answer.n_shortened for _, answer in answers)
         notes = [f"{n_shortened} words too long for the model, which saw their beginnings only"] if n_shortened else []
         return TextResult(
-            given.text, given.id, text.words, text.sentences, tuple(entities), tuple(notes), None, given.gold
+            given.text,
+            given.id,
+            text.words,
+            text.sentences,
+            tuple(entities),
+            tuple(notes),
+            gold=given.gold,
+            labels=self.labels,
         )
 
 

@@ -11,11 +11,9 @@ from errors import DataFormatError
 from evaluation.errors_table import classify_errors
 from prediction.results import TextEntity, TextResult
 
-__all__ = ["DOTTED", "RIGHT", "SIGNS", "Judged", "Mark", "Mistake", "judge", "lanes"]
+__all__ = ["RIGHT", "SIGNS", "Judged", "Mark", "Mistake", "judge", "lanes"]
 
 RIGHT = "right"
-#: What a dotted line means, for legends.
-DOTTED = "not part of the entity, which goes on after it"
 #: The sign before the name of a kind of mistake; the kinds are those of :mod:`evaluation.errors_table`.
 SIGNS = {
     RIGHT: "✓",

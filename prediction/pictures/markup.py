@@ -19,8 +19,8 @@ from prediction.pictures.layout import (
     one_line,
     spoken,
 )
-from prediction.pictures.marks import DOTTED, RIGHT, SIGNS, Judged, Mark, Mistake
-from prediction.pictures.palette import TEXTURES, Looks
+from prediction.pictures.marks import RIGHT, SIGNS, Judged, Mark, Mistake
+from prediction.pictures.palette import DOTTED, TEXTURES, Looks
 from prediction.results import TextEntity, TextResult
 
 __all__ = ["legend", "section"]

@@ -10,8 +10,8 @@ from evaluation.errors_table import KINDS
 from evaluation.terminal import columns_of
 from prediction.pictures.boxes import COLUMN, LABEL_COLUMN, MOST_COLUMNS, Bar, joined, rows_of
 from prediction.pictures.layout import description, label_text, lines_of, one_line, spoken
-from prediction.pictures.marks import DOTTED, RIGHT, SIGNS, Judged, Mark, Mistake
-from prediction.pictures.palette import COLOURS, TEXTURES, Looks
+from prediction.pictures.marks import RIGHT, SIGNS, Judged, Mark, Mistake
+from prediction.pictures.palette import COLOURS, DOTTED, TEXTURES, Looks
 from prediction.results import TextResult
 
 __all__ = ["drawing"]

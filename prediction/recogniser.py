@@ -57,7 +57,7 @@ class PredictOptions:
     num_beams: int | None = None
     min_score: float = 0.0
     max_chars: int = 1_000_000
-    chunk_words: int = 50_000
+    chunk_words: int = 20_000
     device: str = "auto"
     form: str = "float32"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import accumulate
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from torch import Tensor, nn
@@ -21,15 +21,27 @@ from data.cache import CACHES
 from data.codecs.pointer import EOS, PointerCodec, PointerVocab
 from data.labels import LabelSet
 from data.pipe import PipeConfig, PipeReport, PointerPipe
+from data.schema import Segment
 from errors import ConfigError
-from model.checkpoint import load_model, save_model
+from model.checkpoint import SavedModel, load_model, save_model
 from model.drafts import DRAFT_UNITS
 from model.generation import AnyPiece, GenerationConfig, Hypothesis, PointerConstraint, Started, search_all
 from model.pointer import PointerConfig, PointerModel
 from model.sources import load_backbone, load_tokenizer
 from training.predictions import Prediction
 
-__all__ = ["FORMULATIONS", "Formulation", "PointerFormulation", "PointerTask", "Rows", "formulation_of"]
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = [
+    "FORMULATIONS",
+    "Formulation",
+    "PointerFormulation",
+    "PointerTask",
+    "Predictor",
+    "Rows",
+    "formulation_of",
+]
 
 
 class Rows(Protocol):
@@ -67,6 +79,32 @@ class Formulation(Protocol):
     def load_task(self, folder: Path, *, constrained: bool) -> nn.Module:
         """A task with the weights of such a folder, whose output is held to the formulation's grammar or not."""
 
+    def restore(self, folder: Path) -> Predictor:
+        """What such a folder holds, for sentences that no corpus brings; nothing has to be prepared before."""
+
+
+class EncodedPassage(Protocol):
+    """The words of a passage as a model takes them."""
+
+    lens: Sequence[int]  # pieces of every word
+
+    def row(self, window: Segment, idx: int) -> dict[str, Any]:
+        """The fields of some words, which answers will call ``example_idx`` ``idx``; they count from the window."""
+
+
+class Predictor(Protocol):
+    """A trained model and what it takes to read new sentences."""
+
+    labels: LabelSet
+    task: nn.Module  # with ``evaluate`` and a ``model``
+    max_pieces: int | None  # of the words of a window
+
+    def encode(self, passages: Sequence[Sequence[str]]) -> Sequence[EncodedPassage]:
+        """Passages with one word at least each."""
+
+    def collate(self, instances: list[dict[str, Any]]) -> dict[str, Any]:
+        """One batch."""
+
 
 class PointerFormulation:
     """Pointer symbols over source pieces, written by BART or T5 (Yan et al., 2021)."""
@@ -86,9 +124,7 @@ class PointerFormulation:
             self.backbone = load_backbone(recipe.backbone, corpus_words=words, seed=seed)
             tokenizer, max_pieces = self.backbone.tokenizer, self.backbone.max_positions
         asked = [limit for limit in (max_pieces, recipe.data.max_pieces) if limit is not None]
-        self.word_tokenizer = WordTokenizer(tokenizer, compat=recipe.is_reference, label_words=labels.words)
-        vocab, codec = PointerVocab(labels.tags), recipe.codec
-        self.codec = PointerCodec(vocab, codec.unit.value, compat=recipe.is_reference, order=codec.order.value)
+        self.word_tokenizer, self.codec = _tools(recipe, tokenizer, labels)
         config = PipeConfig(
             on_too_long=recipe.data.on_too_long.value,
             max_pieces=min(asked, default=None),
@@ -127,6 +163,10 @@ class PointerFormulation:
         """The saved model, and its search with or without the constraint."""
         generation = replace(generation_config(self.recipe), constrained=constrained)
         return PointerTask(load_model(folder).model, self.codec, generation)
+
+    def restore(self, folder: Path) -> PointerPredictor:
+        """The saved model for new sentences; the search is that of the recipe."""
+        return PointerPredictor(load_model(folder), self.recipe)
 
 
 class PointerTask(nn.Module):
@@ -171,6 +211,8 @@ class PointerTask(nn.Module):
         src_tokens, src_seq_len = batch["src_tokens"], batch["src_seq_len"]
         lead, tail = self.model.backbone.lead, self.model.backbone.tail
         limits = self.generation.limits(src_seq_len)
+        if (room := self.model.backbone.max_positions) is not None:
+            limits = limits.clamp(max=room)
         first = batch["first"]
         begin = self.constraint.start(first, src_seq_len, lead, tail, limits, src_tokens.shape[1])
         return Started(self.model.start(src_tokens, src_seq_len, first), begin, limits)
@@ -189,6 +231,62 @@ class PointerTask(nn.Module):
             exact=_until_end(found.ids) == _until_end(gold) if gold is not None and self.is_ordered else None,
             word_offset=word_offset,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _EncodedWords:
+    """See :class:`EncodedPassage`."""
+
+    piece_ids: list[int]
+    bounds: list[int]
+    word_tokenizer: WordTokenizer
+
+    @property
+    def lens(self) -> list[int]:
+        return [end - start for start, end in pairwise(self.bounds)]
+
+    def row(self, window: Segment, idx: int) -> dict[str, Any]:
+        tokenizer, bounds = self.word_tokenizer, self.bounds
+        piece_ids = tokenizer.enclose(self.piece_ids[bounds[window.start] : bounds[window.end]])
+        shift = tokenizer.lead - bounds[window.start]
+        inside = [bound + shift for bound in bounds[window.start : window.end + 1]]
+        first = list(range(len(piece_ids))) if tokenizer.compat else inside[:-1]
+        return {"src_tokens": piece_ids, "first": first, "bounds": inside, "example_idx": idx}
+
+
+class PointerPredictor:
+    """The pointer model for new sentences, see :class:`Predictor`.
+
+    Args:
+        saved: the model and its labels.
+        recipe: it was trained by.
+    """
+
+    def __init__(self, saved: SavedModel, recipe: Recipe) -> None:
+        self.labels = saved.labels
+        backbone = saved.model.backbone
+        self.word_tokenizer, codec = _tools(recipe, backbone.tokenizer, self.labels)
+        self.task = PointerTask(saved.model, codec, generation_config(recipe))
+        room = backbone.max_positions
+        self.max_pieces = None if room is None else room - self.word_tokenizer.lead - self.word_tokenizer.tail
+
+    def encode(self, passages: Sequence[Sequence[str]]) -> list[EncodedPassage]:
+        """Pieces of the words."""
+        columns = self.word_tokenizer.align_columns(passages)
+        return [_EncodedWords(*row, self.word_tokenizer) for row in zip(*columns, strict=True)]
+
+    def collate(self, instances: list[dict[str, Any]]) -> dict[str, Any]:
+        """Padded tensors, see :func:`data.batching.collate_pointer`."""
+        return collate_pointer(instances, self.word_tokenizer.pad_id)
+
+
+def _tools(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, labels: LabelSet) -> tuple[WordTokenizer, PointerCodec]:
+    """What turns words into pieces, and entities into symbols and back."""
+    codec, compat = recipe.codec, recipe.is_reference
+    word_tokenizer = WordTokenizer(tokenizer, compat=compat, label_words=labels.words)
+    return word_tokenizer, PointerCodec(
+        PointerVocab(labels.tags), codec.unit.value, compat=compat, order=codec.order.value
+    )
 
 
 def _remembered(batches: Iterable[Mapping[str, Any]], rows: dict[int, tuple]) -> Iterator[Mapping[str, Any]]:

@@ -11,7 +11,7 @@ from data.cache import CacheStatus
 from data.codecs.pointer import PointerCodec, Target
 from data.encoded import EncodedSplit, SplitBuilder
 from data.long_sentences import Limits, cut_sentence, entities_within
-from data.schema import Entity, Example, Segment
+from data.schema import Entity, Example
 from errors import DataFormatError, SequenceTooLongError
 
 __all__ = ["PipeReport", "SplitEncoder"]
@@ -175,7 +175,7 @@ class _Oracle:
         expected, found = set(gold), set()
         for offset, bounds, symbols in written:
             decoded = self.codec.decode(symbols, bounds)
-            found.update(_moved(entity, offset) for entity in decoded.entities)
+            found.update(entity.shifted(offset) for entity in decoded.entities)
         n_right = len(expected & found)
         self.right += n_right
         self.missed += len(expected) - n_right
@@ -186,9 +186,3 @@ class _Oracle:
         """F1 in percent."""
         total = 2 * self.right + self.missed + self.wrong
         return 200.0 * self.right / total if total else 100.0
-
-
-def _moved(entity: Entity, offset: int) -> Entity:
-    if not offset:
-        return entity
-    return Entity(entity.label, tuple(Segment(start + offset, end + offset) for start, end in entity.segments))

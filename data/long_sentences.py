@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from data.schema import Entity, Segment
+from data.schema import Entity
 
 __all__ = ["Limits", "cut_sentence", "entities_within"]
 
@@ -81,8 +81,4 @@ def cut_sentence(
 
 def entities_within(entities: Sequence[Entity], start: int, end: int) -> list[Entity]:
     """The entities that lie in the words ``start .. end - 1``, with offsets counted from ``start``."""
-    return [
-        Entity(entity.label, tuple(Segment(first - start, last - start) for first, last in entity.segments))
-        for entity in entities
-        if start <= entity.start and entity.end <= end
-    ]
+    return [entity.shifted(-start) for entity in entities if start <= entity.start and entity.end <= end]

@@ -51,6 +51,12 @@ class Entity:
     def is_discontinuous(self) -> bool:
         return len(self.segments) > 1
 
+    def shifted(self, n_words: int) -> Entity:
+        """The same entity where ``n_words`` more words come before it (fewer, if negative)."""
+        if not n_words:
+            return self
+        return Entity(self.label, tuple([Segment(start + n_words, end + n_words) for start, end in self.segments]))
+
     def word_indices(self) -> list[int]:
         """Indices of all words of all segments, ascending."""
         return [index for start, end in self.segments for index in range(start, end)]

@@ -152,8 +152,7 @@ class TextResult:
             if entity.end > self.sentences[row].end:
                 crossing.append(found)
                 continue
-            moved = tuple(Segment(start - starts[row], end - starts[row]) for start, end in entity.segments)
-            rows[row].append(Entity(entity.label, moved))
+            rows[row].append(entity.shifted(-starts[row]))
         pairs = zip(self.sentences, rows, strict=True)
         return [Example(tuple(words[start:end]), tuple(row)) for (start, end), row in pairs], crossing
 

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -9,6 +11,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; tests run in two processes
 
 import pytest
+from filelock import FileLock
 
 import patches
 
@@ -51,3 +54,25 @@ def shared_data() -> Path:
 def fixtures_dir() -> Path:
     """Folder of the committed fixtures."""
     return ROOT / "tests" / "fixtures"
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a small model, trained for seconds on the demo, once for all processes that test. Read only."""
+    base = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        base = base.parent
+    folder = base / "trained"
+    with FileLock(base / "trained.lock"):
+        if not (folder / "runs" / "demo" / "small" / "result.json").is_file():
+            folder.mkdir(exist_ok=True)
+            settings = ["--limit", "1200", "training.epochs=4", "--runs_dir", "runs", "--run_name", "small"]
+            command = [sys.executable, str(ROOT / "train.py"), *settings]
+            subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    return folder / "runs" / "demo" / "small"
+
+
+@pytest.fixture(scope="session")
+def trained_model(trained_run: Path) -> Path:
+    """The model folder of that run."""
+    return trained_run / "best"

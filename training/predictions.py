@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data.schema import Entity, Example, Segment
+from data.schema import Entity, Example
 from files import replace_file
 
 __all__ = ["Prediction", "merge_parts", "prediction_record", "write_predictions"]
@@ -81,13 +81,9 @@ def _united(example_idx: int, parts: list[Prediction]) -> Prediction:
     judged = [part.exact for part in parts]
     return Prediction(
         example_idx,
-        entities=[_shifted(entity, part.word_offset) for part in parts for entity in part.entities],
+        entities=[entity.shifted(part.word_offset) for part in parts for entity in part.entities],
         scores=[score for part in parts for score in part.scores],
         # The same symbols in two parts are two different mistakes.
         rejected=[(reason, (part.word_offset, key)) for part in parts for reason, key in part.rejected],
         exact=None if None in judged or not judged else all(judged),
     )
-
-
-def _shifted(entity: Entity, offset: int) -> Entity:
-    return replace(entity, segments=tuple(Segment(start + offset, end + offset) for start, end in entity.segments))

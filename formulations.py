@@ -101,6 +101,7 @@ class Predictor(Protocol):
     labels: LabelSet
     task: nn.Module  # with ``evaluate`` and a ``model``
     max_pieces: int | None  # of the words of a window
+    n_special: int  # pieces around them
 
     def encode(self, passages: Sequence[Sequence[str]]) -> Sequence[EncodedPassage]:
         """Passages with one word at least each."""
@@ -301,8 +302,9 @@ class PointerPredictor:
         backbone = saved.model.backbone
         self.word_tokenizer, codec = _tools(recipe, backbone.tokenizer, self.labels)
         self.task = PointerTask(saved.model, codec, generation_config(recipe), scores=scores, candidates=candidates)
+        self.n_special = self.word_tokenizer.lead + self.word_tokenizer.tail
         room = backbone.max_positions
-        self.max_pieces = None if room is None else room - self.word_tokenizer.lead - self.word_tokenizer.tail
+        self.max_pieces = None if room is None else room - self.n_special
 
     def encode(self, passages: Sequence[Sequence[str]]) -> list[EncodedPassage]:
         """Pieces of the words."""

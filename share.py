@@ -15,7 +15,8 @@ from pathlib import Path
 import yaml
 
 from data.labels import LabelSet
-from errors import exit_code
+from errors import ConfigError, exit_code
+from prediction.calibration_file import ModelCalibration
 from prediction.card import CardFacts, Stated, model_card
 from prediction.hub import resolve_model
 from prediction.sharing import FoundModel, destination_of, find_model, push, write_copy
@@ -78,18 +79,23 @@ class _Card:
         from predict import load  # not before it is needed: it brings torch
 
         options = self.options
-        result = load(folder)(options.example)
-        calibration = folder / "calibration.json"
+        language = options.language or "en"
+        try:
+            ner = load(folder, language=language)
+        except ConfigError:  # the library has no rules for the language
+            language = "xx"
+            ner = load(folder, language=language)
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         facts = CardFacts(
             name=self.name,
             labels=LabelSet.load(folder / "labels.json"),
             recipe=yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8")),
-            example=result,
+            example=ner(options.example),
+            language=language,
             stated=Stated(options.license, options.data_license, options.language, tuple(options.datasets)),
             seed=self.found.seed,
             run=self.found.run,
-            calibration=json.loads(calibration.read_text(encoding="utf-8")) if calibration.is_file() else None,
+            calibration=ModelCalibration.read(folder),
             versions=(self.found.run or {}).get("versions") or about.get("versions") or {},
         )
         (folder / "README.md").write_text(model_card(facts), encoding="utf-8")

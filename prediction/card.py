@@ -9,6 +9,7 @@ from typing import Any
 from data.labels import LabelSet
 from evaluation.tables import Table, markdown_table, markdown_text, mean_and_std
 from evaluation.terminal import Style, render_sentence, visible
+from prediction.calibration_file import ModelCalibration
 from prediction.results import TextResult
 
 __all__ = ["CardFacts", "Stated", "model_card"]
@@ -53,10 +54,11 @@ class CardFacts:
         labels: types and their words.
         recipe: the resolved recipe, without paths of this machine.
         example: what the model found in an invented text.
+        language: whose words it looked for there, a code of spaCy's.
         stated: what a person said.
         seed: ``result.json`` of the model's seed, if it is there.
         run: ``result.json`` of its run, if it is there.
-        calibration: ``calibration.json``, if there is one.
+        calibration: what ``calibration.json`` says.
         versions: of the libraries that wrote the weights.
     """
 
@@ -64,10 +66,11 @@ class CardFacts:
     labels: LabelSet
     recipe: Mapping[str, Any]
     example: TextResult
+    language: str = "en"
     stated: Stated = Stated()
     seed: Mapping[str, Any] | None = None
     run: Mapping[str, Any] | None = None
-    calibration: Mapping[str, Any] | None = None
+    calibration: ModelCalibration = field(default_factory=ModelCalibration)
     versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -154,7 +157,8 @@ def _labels_table(labels: LabelSet) -> Table:
 def _use(facts: CardFacts) -> Iterator[str]:
     result = facts.example
     yield "In a checkout of GenNER:"
-    call = f"ner = load({facts.name!r})\nresult = ner({result.text!r})"
+    option = f", language={facts.language!r}" if facts.language != "en" else ""
+    call = f"ner = load({facts.name!r}{option})\nresult = ner({result.text!r})"
     lines = "for entity in result:\n    print(entity.type, entity.text, round(entity.score, 2))"
     yield _fenced(f"from predict import load\n\n{call}\n{lines}", "python")
     found = [f"{visible(one.type)} {visible(one.text)} {round(one.score, 2)}" for one in result]
@@ -209,24 +213,28 @@ def _groups(scores: Mapping[str, Any], split: str) -> Iterator[str]:
             yield markdown_table(Table("", [title, "precision", "recall", "F1", "entities"], rows))
 
 
-def _confidence(calibration: Mapping[str, Any] | None) -> Iterator[str]:
-    fitted = (calibration or {}).get("scores") or []
-    if not fitted:
+def _confidence(calibration: ModelCalibration) -> Iterator[str]:
+    if not calibration.scores:
         yield "Scores are those of the model, from 0 to 1; they are not calibrated, so they are no probabilities."
         return
     yield "Scores are calibrated: a score says how often such an entity is right."
     rows = [
         [
-            f"{kind['scores']}, {kind['num_beams']} beams" + ", candidates" * bool(kind.get("candidates")),
-            f"{one['fitted_on']['name']} ({one['fitted_on']['sentences']} sentences)",
-            f"{one['ece_before']:.4f}",
-            f"{one['ece_after']:.4f}",
+            str(one.kind),
+            f"{one.fitted_on.name} ({one.fitted_on.sentences} sentences)",
+            f"{one.ece_before:.4f}",
+            f"{one.ece_after:.4f}",
         ]
-        for one in fitted
-        for kind in (one["kind"],)
+        for one in calibration.scores
     ]
     header = ["scores", "fitted on", "expected calibration error before", "after, on the same data"]
     yield markdown_table(Table("", header, rows, n_left=2))
+    if calibration.misses is not None:
+        on = calibration.misses.fitted_on
+        yield (
+            "`load(..., alpha=0.1)` keeps the share of entities that are missed below a tenth on average, on data like "
+            f"{markdown_text(on.name)} ({on.sentences} sentences)."
+        )
 
 
 def _data(facts: CardFacts) -> Iterator[str]:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from errors import DataFormatError, MissingBackendError
 
-__all__ = ["MODEL_FILES", "WEIGHTS", "hub_reason", "is_hub_id", "resolve_model"]
+__all__ = ["HUB_PREFIX", "MODEL_FILES", "WEIGHTS", "hub_reason", "is_hub_id", "resolve_model"]
 
+#: Before a name that is the hub's whatever folders lie here.
+HUB_PREFIX = "hub:"
 WEIGHTS = "model.safetensors"
 #: Everything that a model folder may hold; what else lies in it is neither shared nor fetched.
 MODEL_FILES = (
@@ -36,8 +38,9 @@ def resolve_model(model: str | Path) -> Path:
     """The folder of a model: the one that is named, or that of a model of the hub, which is fetched once and kept.
 
     Args:
-        model: a folder, or ``user/name`` or ``user/name@revision`` of the hub; a folder of that name comes first.
-            With ``HF_HUB_OFFLINE=1``, or without a network, what was fetched before is used.
+        model: a folder; or ``user/name`` or ``user/name@revision`` of the hub, with :data:`HUB_PREFIX` before it where
+            a folder ``user`` lies here. With ``HF_HUB_OFFLINE=1``, or without a network, what was fetched before is
+            used.
 
     Raises:
         DataFormatError: no such folder and the name is none of the hub's, or the hub's model is not one of ours.
@@ -46,14 +49,18 @@ def resolve_model(model: str | Path) -> Path:
     path = Path(model).expanduser()
     if path.is_dir():
         return path
-    name, _, revision = str(model).partition("@")
-    if isinstance(model, Path) or not is_hub_id(name) or path.exists():
+    given = str(model)
+    name, _, revision = given.removeprefix(HUB_PREFIX).partition("@")
+    # A folder's name that was misspelt is nothing to ask the world about.
+    may_be_path = isinstance(model, Path) or path.exists() or path.parent.is_dir()
+    if not is_hub_id(name) or (may_be_path and not given.startswith(HUB_PREFIX)):
         found = "a file, no model folder" if path.exists() else "no such model folder"
+        where = f", {HUB_PREFIX}{name} if it is meant to be there" if is_hub_id(name) else ""
         raise DataFormatError(
-            f"{model}: {found}. Expected the folder 'best' of a finished run, or a model of the hub as user/name or "
-            "user/name@revision. Set the model."
+            f"{given}: {found}. Expected the folder 'best' of a finished run, or a model of the hub as user/name or "
+            f"user/name@revision{where}. Set the model."
         )
-    return _fetch(str(model), name, revision or None)
+    return _fetch(given, name, revision or None)
 
 
 def hub_reason(error: Exception) -> str:

@@ -18,7 +18,7 @@ import yaml
 
 from errors import ConfigError, DataFormatError, MissingBackendError
 from files import replace_folder, write_text
-from prediction.hub import MODEL_FILES, WEIGHTS, hub_reason, is_hub_id
+from prediction.hub import HUB_PREFIX, MODEL_FILES, WEIGHTS, hub_reason, is_hub_id
 
 __all__ = ["Destination", "FoundModel", "destination_of", "find_model", "push", "write_copy"]
 
@@ -27,7 +27,6 @@ _LICENCES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt", "
 _KEPT = {*MODEL_FILES, *_LICENCES}
 _OF_A_COPY = {*_KEPT, CARD, ".gitattributes"}
 _OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack", ".onnx", ".npz", ".joblib")
-_HUB_PREFIX = "hub:"
 
 FillCopy = Callable[[Path], None]
 
@@ -94,10 +93,10 @@ def destination_of(to: str, model: Path, *, overwrite: bool = False) -> Destinat
     Raises:
         ConfigError: it could be both, or the folder cannot be written to without loss.
     """
-    hub_id = to.removeprefix(_HUB_PREFIX)
-    if to.startswith(_HUB_PREFIX) and not is_hub_id(hub_id):
+    hub_id = to.removeprefix(HUB_PREFIX)
+    if to.startswith(HUB_PREFIX) and not is_hub_id(hub_id):
         raise ConfigError(f"--to: {to!r} names no model of the hub. Expected hub:user/name. Correct it.")
-    if to.startswith(_HUB_PREFIX):
+    if to.startswith(HUB_PREFIX):
         return Destination(None, hub_id)
     path = Path(to).expanduser()
     if is_hub_id(to):

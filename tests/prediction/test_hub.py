@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from errors import DataFormatError
+from errors import DataFormatError, MissingBackendError
 from prediction.hub import MODEL_FILES, is_hub_id, resolve_model
 from tests.prediction.fake_hub import FakeHub, Repository
 
@@ -119,6 +119,15 @@ def test_what_the_hub_said_is_told(
 def test_names_that_can_only_be_folders(name: str) -> None:
     with pytest.raises(DataFormatError, match=r"no such model folder\. Expected the folder 'best'.*, or"):
         resolve_model(name)
+
+
+def test_a_misspelt_folder_is_not_looked_for_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(DataFormatError, match=r"runs/demo: no such model folder\..*hub:runs/demo if it is meant"):
+        resolve_model("runs/demo")
+    with pytest.raises(MissingBackendError, match=r"hub:runs/demo: no such folder on this machine, and not to be had"):
+        resolve_model("hub:runs/demo")  # tests are offline
 
 
 def test_a_file_is_no_model(tmp_path: Path) -> None:

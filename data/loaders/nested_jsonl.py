@@ -17,7 +17,7 @@ from data.loaders.reading import LoaderOptions, LoadReport, check_kind, read_lin
 from data.schema import Entity, Example, Segment
 from errors import DataFormatError
 
-__all__ = ["load"]
+__all__ = ["load", "read_document"]
 
 
 def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Example], LoadReport]:  # noqa: B008
@@ -37,18 +37,37 @@ def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Exa
     for number, line in enumerate(lines, 1):
         if not line.strip(" \t"):
             continue
-        for words, mentions in _read_document(line, f"{path}:{number}"):
-            if not words and not mentions:
-                report.add("sentence without words, skipped", number)
-                continue
-            entities = in_order(_read_mentions(words, mentions, number, report, options), report, number, options)
-            example = Example(words, entities, n_documents)
-            examples += cut(example, number, report, options)
+        examples += read_document(line, number, report, options, n_documents)
         n_documents += 1
     return examples, report
 
 
-def _read_document(line: str, where: str) -> Iterator[tuple[tuple[str, ...], list]]:
+def read_document(
+    line: str, number: int, report: LoadReport, options: LoaderOptions, document: int | None = None
+) -> list[Example]:
+    """The sentences of one line.
+
+    Args:
+        line: a JSON object.
+        number: of the line, from 1.
+        report: takes what was repaired or left out.
+        options: whether long sentences are cut.
+        document: what the examples say of their document.
+
+    Raises:
+        DataFormatError: it is not a JSON object, lacks a key, or holds words or mentions of another shape.
+    """
+    examples = []
+    for words, mentions in _read_lists(line, f"{report.path}:{number}"):
+        if not words and not mentions:
+            report.add("sentence without words, skipped", number)
+            continue
+        entities = in_order(_read_mentions(words, mentions, number, report, options), report, number, options)
+        examples += cut(Example(words, entities, document), number, report, options)
+    return examples
+
+
+def _read_lists(line: str, where: str) -> Iterator[tuple[tuple[str, ...], list]]:
     """The words and the raw mentions of every sentence of a line."""
     shape = 'one JSON object per line: {"ners": [[[start, end, "TYPE"], ...], ...], "sentences": [["word", ...], ...]}'
     try:

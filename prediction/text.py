@@ -74,7 +74,7 @@ class TextSplitter:
             with self._library.memory_zone():  # else it remembers every word that it ever met
                 for token in self._library(text[start:end]):
                     begins |= bool(token.is_sent_start) and token.i > 0
-                    if token.is_space:
+                    if token.is_space or not any(map(str.isprintable, token.text)):  # such as a byte order mark
                         continue
                     if begins or not words:
                         firsts.append(len(words))

@@ -17,7 +17,7 @@ from files import replace_file
 __all__ = ["DOCSTART", "FORMATS", "format_examples", "write_split"]
 
 _BLANK = re.compile(r"[ \t\r\n\0]")
-_BAD_LABEL = re.compile(r"[\s|,;]|^[0-9]+$|[,;|/+&][BI]-")
+_BAD_LABEL = re.compile(r"[\s|,;\0]|^[0-9]*$|[,;|/+&][BI]-")
 DOCSTART = "-DOCSTART-"
 
 #: Loader -> file ending.
@@ -85,8 +85,8 @@ def _clean(example: Example, place: str, loader: str, tally: Tally) -> Example:
 
 
 def _plain_label(label: str) -> str:
-    plain = re.sub(r"[\s|,;/+&]+", "_", label)
-    return f"_{plain}" if plain.isdigit() else plain
+    plain = re.sub(r"[\s|,;/+&\0]+", "_", label)
+    return f"_{plain}" if plain.isdigit() or not plain else plain
 
 
 def _columns(examples: Sequence[Example], where: str) -> Iterator[str]:

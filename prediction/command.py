@@ -119,9 +119,9 @@ def _run(options: argparse.Namespace) -> int:
     with open_output(
         options.output, writer, sys.stdout.buffer, resume=options.resume, overwrite=options.overwrite
     ) as output:
+        inputs = _inputs(options, read)
         ner = _load(options)
         writer.labels = ner.labels
-        inputs = _inputs(options, ner, read)
         with writable(options.output):
             done = output.begin(_settings(options, ner, format_name))
         if done:
@@ -155,9 +155,9 @@ def _load(options: argparse.Namespace) -> Recogniser:
     return load(options.model, chunk_words=options.chunk_words * _DENSEST, **chosen)
 
 
-def _inputs(options: argparse.Namespace, ner: Recogniser, read: Tally) -> Iterator[TextInput]:
+def _inputs(options: argparse.Namespace, read: Tally) -> Iterator[TextInput]:
     if options.text is None:
-        return read_inputs(options.input, options.format, split=_splitter(ner), tally=read)
+        return read_inputs(options.input, options.format, split=_splitter(options), tally=read)
     for number, text in enumerate(options.text, 1):
         try:
             check_text(text, f"--text {number}")
@@ -166,9 +166,10 @@ def _inputs(options: argparse.Namespace, ner: Recogniser, read: Tally) -> Iterat
     return iter([TextInput(text, str(number)) for number, text in enumerate(options.text, 1)])
 
 
-def _splitter(ner: Recogniser) -> Callable[[str], SplitText]:
-    """The rules of the recogniser, made when they are first needed."""
-    made = cache(lambda: TextSplitter(ner.options.language, ner.options.words))
+def _splitter(options: argparse.Namespace) -> Callable[[str], SplitText]:
+    """The rules that the recogniser has, too; made when they are first needed."""
+    given = {"language": options.language, "rules": options.words}
+    made = cache(lambda: TextSplitter(**{name: value for name, value in given.items() if value is not None}))
     return lambda text: made().split(text)
 
 

@@ -104,23 +104,21 @@ class Writer:
 
     def _holdable(self, result: TextResult) -> TextResult:
         """A result without the entities that the format cannot hold."""
-        kept = result.entities
         if "discontinuous" not in self.holds:
-            kept = self._counted(
-                result, kept, [one for one in kept if not one.is_discontinuous], "entity of several parts, left out"
-            )
+            whole = [entity for entity in result if not entity.is_discontinuous]
+            result = self._with(result, whole, "entity of several parts, left out")
+        if "crossing" not in self.holds:
+            crossing = set(result.examples()[1])
+            inside = [entity for entity in result if entity not in crossing]
+            result = self._with(result, inside, "entity over a sentence end, left out")
         if "overlapping" not in self.holds:
-            kept = self._counted(
-                result, kept, disjoint(kept), "entity in or over a longer or surer one, left out"
-            )
-        return replace(result, entities=tuple(kept))
+            result = self._with(result, disjoint(result.entities), "entity in or over a longer or surer one, left out")
+        return result
 
-    def _counted(
-        self, result: TextResult, before: Sequence[TextEntity], kept: Sequence[TextEntity], reason: str
-    ) -> Sequence[TextEntity]:
-        if len(kept) < len(before):
-            self.tally.add(reason, result.id, len(before) - len(kept))
-        return kept
+    def _with(self, result: TextResult, kept: Sequence[TextEntity], reason: str) -> TextResult:
+        if len(kept) < len(result):
+            self.tally.add(reason, result.id, len(result) - len(kept))
+        return replace(result, entities=tuple(kept))
 
 
 def disjoint(entities: Sequence[TextEntity]) -> list[TextEntity]:

@@ -22,12 +22,8 @@ class _WordWriter(Writer):
     loader: ClassVar[str]
 
     def encode(self, result: TextResult) -> bytes:
-        examples, crossing = result.examples()
-        if crossing:
-            self.tally.add("entity over a sentence end, left out", result.id, len(crossing))
-        rows = [
-            Example(row.words, sort_entities(row.entities), self._document()) for row in examples if row.words
-        ]
+        examples, _ = result.examples()
+        rows = [Example(row.words, sort_entities(row.entities), self._document()) for row in examples if row.words]
         return self.utf8(self.text_of(rows, result.id), result.id)
 
     def text_of(self, examples: Sequence[Example], name: str) -> str:

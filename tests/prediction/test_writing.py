@@ -3,8 +3,8 @@
 import io
 import json
 from collections import Counter
-from itertools import pairwise
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest

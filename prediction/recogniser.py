@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -57,7 +58,7 @@ class PredictOptions:
     num_beams: int | None = None
     min_score: float = 0.0
     max_chars: int = 1_000_000
-    chunk_words: int = 50_000
+    chunk_words: int = 20_000
     device: str = "auto"
     form: str = "float32"
 
@@ -94,7 +95,7 @@ class Recogniser:
         self.predictor, self.options, self.folder, self.kind = predictor, options, folder, kind
         self.labels = predictor.labels.tags
         self._splitter = TextSplitter(options.language, options.words)
-        window = min(options.window or _USUAL_PIECES, predictor.max_pieces or _USUAL_PIECES)
+        window = min(options.window or _USUAL_PIECES, predictor.max_pieces or sys.maxsize)
         self._reader = PassageReader(predictor, window, options.overlap, options.batch_size)
         self._lock = threading.Lock()
 

@@ -115,6 +115,7 @@ def _run(options: argparse.Namespace) -> int:
     writer = FORMATS[format_name](Tally())
     if writer.is_binary and options.output == _STDOUT and sys.stdout.isatty():
         raise ConfigError(f"--to: {format_name} is not text. Expected a file for it. Set --output.")
+    _check_apart(options)
     summary, read = Summary(writer.tally), Tally()
     with open_output(
         options.output, writer, sys.stdout.buffer, resume=options.resume, overwrite=options.overwrite
@@ -138,6 +139,18 @@ def _run(options: argparse.Namespace) -> int:
     if lines:
         print("\n".join(lines), file=sys.stderr)
     return 1 if summary.n_failed else 0
+
+
+def _check_apart(options: argparse.Namespace) -> None:
+    """What is written must not be what is read, nor be found where it is looked for."""
+    if options.input is None or _STDOUT in (options.input, options.output):
+        return
+    source, target = Path(options.input).resolve(), Path(options.output).resolve()
+    if source == target or (source.is_dir() and source in target.parents) or target in source.parents:
+        raise ConfigError(
+            f"--output: {options.output} and --input {options.input} are one or in one another. Expected another place "
+            "for the output, so that it is not read or replaced."
+        )
 
 
 def _usual_format(options: argparse.Namespace) -> str:

@@ -115,7 +115,10 @@ def _inputs_below(folder: Path, format_name: str, reading: Reading) -> Iterator[
     is_empty = True
     refused: list[OSError] = []
     for where, folders, names in os.walk(folder, onerror=refused.append):
-        folders.sort()  # os.walk goes on in this order
+        for name in folders:
+            if name.startswith("."):
+                reading.tally.add("hidden folder, left out", name)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))  # in this order os.walk goes on
         formats = _formats_in(Path(where), sorted(names), format_name, reading.tally)
         stems = Counter(path.stem for path in formats)
         for path, name in formats.items():

@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -72,10 +72,11 @@ class Output:
 
     def close(self) -> None:
         """Let go of everything, complete or not."""
-        if self._stream is not self._target:
-            self._stream.close()
-        if self._closes:
-            self._target.close()
+        with suppress(OSError):  # of a full disk; what matters was flushed
+            if self._stream is not self._target:
+                self._stream.close()
+            if self._closes:
+                self._target.close()
 
 
 class FileOutput(Output):
@@ -154,8 +155,9 @@ class FileOutput(Output):
         self.log.unlink()
 
     def close(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
+        with suppress(OSError):
+            if self._stream is not None:
+                self._stream.close()
         if self._is_empty:
             self._remove_part()
             self.log.unlink(missing_ok=True)

@@ -361,3 +361,16 @@ def test_in_a_browser(browser: object, width: int) -> None:
     tops = sorted({round(tag[1]) for tag in tags})
     assert all(after - before >= 10 for before, after in pairwise(tops))
     assert not messages
+
+
+@pytest.mark.slow
+def test_the_styles_of_a_page_do_not_reach_into_a_picture(browser: object) -> None:
+    """Such as those of notebooks and of Gradio, which colour everything inside them."""
+    page = browser.new_page()
+    hostile = ".prose *{color:#222222;margin:9px;font-size:40px} .prose ul li,.prose h2{padding:9px}"
+    page.set_content(f'<style>{hostile}</style><div class="prose">{render([EXAMPLE, EXAMPLE], gold=None)}</div>')
+    style = "e => [getComputedStyle(e).color, parseFloat(getComputedStyle(e).fontSize)]"
+    for tag in page.query_selector_all(".genner-tag, .genner-score"):
+        colour, size = tag.evaluate(style)
+        assert colour == "rgb(255, 255, 255)" and size < 20
+    assert page.eval_on_selector(".genner-word", style)[1] < 20

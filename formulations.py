@@ -44,6 +44,9 @@ __all__ = [
 ]
 
 
+_MANY_WORDS, _FEW_WORDS = 1_000_000, 20_000  # whose pieces are remembered in training and in prediction
+
+
 class Rows(Protocol):
     """What a formulation makes of a split: a sequence of the fields by name, and how long the rows are."""
 
@@ -300,7 +303,7 @@ class PointerPredictor:
     def __init__(self, saved: SavedModel, recipe: Recipe, *, scores: str = "symbols", candidates: bool = False) -> None:
         self.labels = saved.labels
         backbone = saved.model.backbone
-        self.word_tokenizer, codec = _tools(recipe, backbone.tokenizer, self.labels)
+        self.word_tokenizer, codec = _tools(recipe, backbone.tokenizer, self.labels, _FEW_WORDS)
         self.task = PointerTask(saved.model, codec, generation_config(recipe), scores=scores, candidates=candidates)
         self.n_special = self.word_tokenizer.lead + self.word_tokenizer.tail
         room = backbone.max_positions
@@ -316,13 +319,13 @@ class PointerPredictor:
         return collate_pointer(instances, self.word_tokenizer.pad_id)
 
 
-def _tools(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, labels: LabelSet) -> tuple[WordTokenizer, PointerCodec]:
+def _tools(
+    recipe: Recipe, tokenizer: PreTrainedTokenizerBase, labels: LabelSet, max_remembered: int = _MANY_WORDS
+) -> tuple[WordTokenizer, PointerCodec]:
     """What turns words into pieces, and entities into symbols and back."""
-    codec, compat = recipe.codec, recipe.is_reference
-    word_tokenizer = WordTokenizer(tokenizer, compat=compat, label_words=labels.words)
-    return word_tokenizer, PointerCodec(
-        PointerVocab(labels.tags), codec.unit.value, compat=compat, order=codec.order.value
-    )
+    unit, order, compat = recipe.codec.unit.value, recipe.codec.order.value, recipe.is_reference
+    words = WordTokenizer(tokenizer, compat=compat, label_words=labels.words, max_remembered=max_remembered)
+    return words, PointerCodec(PointerVocab(labels.tags), unit, compat=compat, order=order)
 
 
 def _remembered(batches: Iterable[Mapping[str, Any]], rows: dict[int, tuple]) -> Iterator[Mapping[str, Any]]:

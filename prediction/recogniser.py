@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -28,6 +29,7 @@ PASSAGES = ("sentence", "document")
 
 _USUAL_PIECES = 512  # of a window, where positions are relative
 _SMALLEST_WINDOW = 16
+_AS_THEY_ARE = Scoring()
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class PredictOptions:
     min_score: float = 0.0
     alpha: float | None = None
     max_chars: int = 1_000_000
-    chunk_words: int = 50_000
+    chunk_words: int = 20_000
     device: str = "auto"
     form: str = "float32"
 
@@ -104,13 +106,13 @@ class Recogniser:
     """
 
     def __init__(
-        self, predictor: Predictor, options: PredictOptions, folder: Path, kind: str, scoring: Scoring
+        self, predictor: Predictor, options: PredictOptions, folder: Path, kind: str, scoring: Scoring = _AS_THEY_ARE
     ) -> None:
         self.predictor, self.options, self.folder, self.kind = predictor, options, folder, kind
         self.scoring = scoring
         self.labels = predictor.labels.tags
         self._splitter = TextSplitter(options.language, options.words)
-        window = min(options.window or _USUAL_PIECES, predictor.max_pieces or _USUAL_PIECES)
+        window = min(options.window or _USUAL_PIECES, predictor.max_pieces or sys.maxsize)
         self._reader = PassageReader(predictor, window, options.overlap, options.batch_size)
         self._lock = threading.Lock()
 

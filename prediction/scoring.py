@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -37,7 +37,7 @@ class Scoring:
         min_score: so are those whose score is lower as it is handed out.
     """
 
-    kind: ScoreKind
+    kind: ScoreKind = field(default_factory=ScoreKind)
     calibration: Calibration | None = None
     threshold: float = 0.0
     min_score: float = 0.0

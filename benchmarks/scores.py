@@ -84,7 +84,9 @@ def promise_table(title: str, draws: Iterable[tuple[Sequence[_Sentence], Sequenc
     rows = []
     for alpha, values in found.items():
         if None in values:
-            rows.append([f"{alpha:g}", "cannot be promised", "-", "-"])
+            n_without = values.count(None)
+            of = f" in {n_without} of {len(values)} draws" if n_without < len(values) else ""
+            rows.append([f"{alpha:g}", "cannot be promised" + of, "-", "-"])
             continue
         misses, sizes = zip(*values, strict=True)
         spread = f"{np.std(misses):.4f}" if len(misses) > 1 else "-"

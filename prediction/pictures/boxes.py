@@ -86,7 +86,7 @@ def chip_width(mark: Mark, scores: bool) -> float:
 
 
 def rows_of(line: Line, *, scores: bool, left: float) -> Iterator[list[Box]]:
-    """The rows of a line, each with its boxes from left to right; a line of the other direction begins at the right.
+    """The rows of a line with their boxes in the order of the text; a line from right to left begins at the right.
 
     Args:
         line: a line of the text.
@@ -147,14 +147,14 @@ def _box(group: Group, direction: str, scores: bool) -> Box:
 
 
 def _placed(row: Sequence[Box], direction: str, left: float) -> list[Box]:
-    """The boxes of a row from left to right: runs of one direction keep their order in it."""
-    runs = [(own, list(boxes)) for own, boxes in groupby(row, key=lambda box: box.direction)]
+    """The boxes of a row in the order of the text, each in its place: runs of one direction keep their order in it."""
+    runs = [(own, list(boxes)) for own, boxes in groupby(enumerate(row), key=lambda pair: pair[1].direction)]
     if direction == "rtl":
         runs.reverse()
         left += max(MOST_COLUMNS * COLUMN - sum(box.width for box in row), 0.0)
-    placed = []
+    placed = {}
     for own, boxes in runs:
-        for box in boxes if own == "ltr" else reversed(boxes):
-            placed.append(box._replace(left=left))
+        for number, box in boxes if own == "ltr" else reversed(boxes):
+            placed[number] = box._replace(left=left)
             left += box.width
-    return placed
+    return [placed[number] for number in range(len(row))]

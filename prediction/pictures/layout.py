@@ -15,7 +15,7 @@ from evaluation.terminal import columns_of
 from prediction.pictures.marks import SIGNS, Mark, lanes
 from prediction.results import TextEntity
 
-__all__ = ["Piece", "by_lane", "description", "label_text", "lines_of", "one_line", "spoken"]
+__all__ = ["by_lane", "description", "label_name", "label_text", "lines_of", "one_line", "spoken"]
 
 _LABEL_SIZE, _LABEL_EDGES = 0.8, 2  # of a letter of a label, compared with one of the text, and what surrounds it
 _WIDEST = 30  # columns of a group that takes in words for the sake of its labels
@@ -131,8 +131,13 @@ def lines_of(text: str, marks: Sequence[Mark], *, scores: bool) -> list[Line]:
 
 def label_text(mark: Mark, scores: bool) -> str:
     """What stands below a bar: the sign of a judgement, the label, the score."""
-    parts = [SIGNS.get(mark.kind, ""), one_line(mark.entity.type), f"{mark.entity.score:.2f}" if scores else ""]
+    parts = [SIGNS.get(mark.kind, ""), label_name(mark.entity.type), f"{mark.entity.score:.2f}" if scores else ""]
     return " ".join(filter(None, parts))
+
+
+def label_name(label: str) -> str:
+    """A label as it is shown; two quotation marks for one of nothing but white space."""
+    return one_line(label) or "''"
 
 
 def one_line(text: str) -> str:
@@ -143,7 +148,7 @@ def one_line(text: str) -> str:
 def description(entity: TextEntity) -> str:
     """The entity in words: its label and its parts."""
     parts = " … ".join(one_line(part.text) for part in entity.segments)
-    return f"{one_line(entity.type)}: {parts}"
+    return f"{label_name(entity.type)}: {parts}"
 
 
 def spoken(mark: Mark, scores: bool) -> str:

@@ -11,11 +11,9 @@ from errors import DataFormatError
 from evaluation.errors_table import classify_errors
 from prediction.results import TextEntity, TextResult
 
-__all__ = ["DOTTED", "RIGHT", "SIGNS", "Judged", "Mark", "Mistake", "judge", "lanes"]
+__all__ = ["RIGHT", "SIGNS", "Judged", "Mark", "Mistake", "judge", "lanes"]
 
 RIGHT = "right"
-#: What a dotted line means, for legends.
-DOTTED = "not part of the entity, which goes on after it"
 #: The sign before the name of a kind of mistake; the kinds are those of :mod:`evaluation.errors_table`.
 SIGNS = {
     RIGHT: "✓",
@@ -64,9 +62,10 @@ def judge(result: TextResult, gold: Collection[TextEntity] | None) -> Judged:
     Raises:
         DataFormatError: an entity does not lie in the text.
     """
-    found = {entity.words: entity for entity in reversed(_checked(result, result.entities))}
     if gold is None:
-        return Judged([Mark(entity) for entity in sorted(found.values(), key=_reading_order)])
+        drawn = {(entity.type, entity.segments): entity for entity in reversed(_checked(result, result.entities))}
+        return Judged([Mark(entity) for entity in sorted(drawn.values(), key=_reading_order)])
+    found = {entity.words: entity for entity in reversed(_checked(result, result.entities))}
     true = {entity.words: entity for entity in reversed(_checked(result, gold))}
     errors = classify_errors(true.keys(), found.keys())
     mistakes = [Mistake(kind, true.get(right), found.get(wrong)) for kind, right, wrong in errors]

@@ -14,13 +14,14 @@ from prediction.pictures.layout import (
     Stroke,
     by_lane,
     description,
+    label_name,
     label_text,
     lines_of,
     one_line,
     spoken,
 )
-from prediction.pictures.marks import DOTTED, RIGHT, SIGNS, Judged, Mark, Mistake
-from prediction.pictures.palette import TEXTURES, Looks
+from prediction.pictures.marks import RIGHT, SIGNS, Judged, Mark, Mistake
+from prediction.pictures.palette import DOTTED, TEXTURES, Looks
 from prediction.results import TextEntity, TextResult
 
 __all__ = ["legend", "section"]
@@ -52,7 +53,7 @@ def section(result: TextResult, judged: Judged, looks: Looks, *, scores: bool, t
 def legend(looks: Looks, labels: Collection[str], kinds: Collection[str], *, dotted: bool) -> str:
     """Labels in the order of their looks, the dotted line, and the signs of judgements; empty without any."""
     rows = [
-        f'<span class="genner-bar {_look(looks[label])}"></span>{escape(one_line(label))}'
+        f'<span class="genner-bar {_look(looks[label])}"></span>{escape(label_name(label))}'
         for label in looks
         if label in labels
     ]

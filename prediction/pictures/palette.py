@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from zlib import crc32
 
-__all__ = ["COLOURS", "TEXTURES", "Looks", "looks"]
+__all__ = ["COLOURS", "DOTTED", "TEXTURES", "Looks", "looks"]
 
 #: Of a label the number of its colour and of its texture.
 Looks = Mapping[str, tuple[int, int]]
@@ -17,6 +17,8 @@ COLOURS = (
 )  # fmt: skip
 #: Strokes: one line, two lines, with grey stripes, two thin lines. None has holes: those are interruptions.
 TEXTURES = ("plain", "double", "striped", "rail")
+#: What a line with holes means.
+DOTTED = "not part of the entity, which goes on after it"
 
 
 def looks(labels: Sequence[str], seen: Iterable[str]) -> Looks:

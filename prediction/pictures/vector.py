@@ -9,9 +9,9 @@ from html import escape
 from evaluation.errors_table import KINDS
 from evaluation.terminal import columns_of
 from prediction.pictures.boxes import COLUMN, LABEL_COLUMN, MOST_COLUMNS, Bar, joined, rows_of
-from prediction.pictures.layout import description, label_text, lines_of, one_line, spoken
-from prediction.pictures.marks import DOTTED, RIGHT, SIGNS, Judged, Mark, Mistake
-from prediction.pictures.palette import COLOURS, TEXTURES, Looks
+from prediction.pictures.layout import description, label_name, label_text, lines_of, one_line, spoken
+from prediction.pictures.marks import RIGHT, SIGNS, Judged, Mark, Mistake
+from prediction.pictures.palette import COLOURS, DOTTED, TEXTURES, Looks
 from prediction.results import TextResult
 
 __all__ = ["drawing"]
@@ -105,7 +105,7 @@ class _Sheet:
         """Labels that are drawn, the dotted line and the signs of judgements as far as they occur."""
         marks = list(marks)
         labels, kinds = {mark.entity.type for mark in marks}, {mark.kind for mark in marks}
-        rows = [(_swatch(*look), one_line(label)) for label, look in self.looks.items() if label in labels]
+        rows = [(_swatch(*look), label_name(label)) for label, look in self.looks.items() if label in labels]
         if any(mark.entity.is_discontinuous for mark in marks):
             rows.append((_dotted(0, 24, 0, COLOURS[_GREY]), DOTTED))
         rows += [("", f"{SIGNS[kind]} {kind}") for kind in (RIGHT, *KINDS) if kind in kinds]

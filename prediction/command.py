@@ -34,6 +34,11 @@ _CHUNK_WORDS = 20_000
 _CHARS_PER_WORD = 5
 _DENSEST = 2 * _CHARS_PER_WORD  # a chunk is read as a whole even if every character is a word
 _STDOUT = "-"
+#: Options of :class:`prediction.recogniser.PredictOptions` that are handed on.
+_CHOICES = (
+    "language", "words", "passage", "window", "overlap", "num_beams", "scores", "candidates", "calibrated", "min_score",
+    "alpha", "max_chars", "batch_size", "device", "form",
+)  # fmt: skip
 
 _EPILOG = """\
 exit codes: 0 done; 1 some texts failed, the others are written; 2 wrong usage or data, nothing more is written;
@@ -64,9 +69,16 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     how.add_argument("--lang", dest="language", metavar="CODE", help="spaCy's code for words and sentences; xx: any")
     how.add_argument("--words", choices=RULES, help="whose rules part words")
     how.add_argument("--passage", choices=("sentence", "document"), help="what the model reads at once")
+    how.add_argument("--window", type=int, metavar="PIECES", help="most that the model reads at once")
     how.add_argument("--overlap", type=int, metavar="WORDS", help="shared by windows of a passage that is too long")
     how.add_argument("--num_beams", type=int, metavar="N", help="default: as in training")
     how.add_argument("--scores", metavar="KIND", help="how entities are scored: symbols, nbest")
+    how.add_argument(
+        "--candidates", action="store_const", const=True, help="with nbest: entities of all hypotheses, not of the best"
+    )
+    how.add_argument(
+        "--no_calibration", dest="calibrated", action="store_const", const=False, help="scores as the model gives them"
+    )
     how.add_argument("--min_score", type=float, metavar="P", help="leave out entities below it")
     how.add_argument("--alpha", type=float, metavar="P", help="share of missed entities that a calibrated model allows")
     how.add_argument("--max_chars", type=int, metavar="N", help="longer texts fail")
@@ -162,9 +174,7 @@ def _usual_format(options: argparse.Namespace) -> str:
 def _load(options: argparse.Namespace) -> Recogniser:
     from prediction.recogniser import load  # late: torch takes seconds, which --help should not cost
 
-    names = ("language", "words", "passage", "overlap", "num_beams", "scores", "min_score", "alpha", "max_chars")
-    given = {name: getattr(options, name) for name in (*names, "batch_size", "device", "form")}
-    chosen = {name: value for name, value in given.items() if value is not None}
+    chosen = {name: getattr(options, name) for name in _CHOICES if getattr(options, name) is not None}
     return load(options.model, chunk_words=options.chunk_words * _DENSEST, **chosen)
 
 

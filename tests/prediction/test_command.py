@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -18,8 +19,10 @@ from data.prepare.request import Tally
 from data.schema import Entity, Segment
 from evaluation.span_f1 import SpanF1
 from prediction.command import main
+from prediction.reading import FORMATS as INPUT_FORMATS
 from prediction.results import TextResult, place_entity, words_joined
 from prediction.writing import FORMATS
+from prediction.writing.base import FEATURES
 from tests.conftest import ROOT
 
 TEXT = "I woke up with pain in the left knee and shoulder. On Monday, Otto Tondwright bought a farm near Lake Borbury."
@@ -217,3 +220,28 @@ def test_a_reader_that_has_seen_enough(trained_model: Path, tmp_path: Path) -> N
     done = subprocess.run(["bash", "-o", "pipefail", "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and done.stdout.count("\n") == 1
     assert done.stderr.strip() == "standard output was closed; the rest is not written"
+
+
+def test_the_page_says_what_formats_hold() -> None:
+    page = (ROOT / "docs" / "prediction.md").read_text(encoding="utf-8")
+    table = page.split("## Formats out")[1].split("\n\n")[2].splitlines()
+    header, _, *rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in table]
+    assert header[1:] == list(FEATURES)
+    declared = {name: [feature in writer.holds for feature in FEATURES] for name, writer in FORMATS.items()}
+    assert {name: [cell == "yes" for cell in cells] for name, *cells in rows} == declared
+    for name, one in INPUT_FORMATS.items():
+        (row,) = re.findall(rf"^\| `{name}` \|.*\|$", page.split("## Formats in")[1].split("## Formats out")[0], re.M)
+        assert name == "discontinuous" or any(f"{ending} " in row or f"{ending}`" in row for ending in one.endings)
+
+
+def test_the_pages_snippet_reads_a_docbin(run, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text(TEXT)
+    assert run("--input", "notes.txt", "--output", "found.spacy").code == 0
+    page = (ROOT / "docs" / "prediction.md").read_text(encoding="utf-8")
+    (snippet,) = [block for block in page.split("```python\n")[1:] if "DocBin" in block]
+    exec(textwrap.dedent(snippet.split("```")[0]), {})
+    found = run("--input", "notes.txt")  # gives what the snippet printed as well
+    entities = json.loads(found.out.splitlines()[-1])["entities"]
+    shown = [f"notes:1 {one['type']} {' ... '.join(part['text'] for part in one['segments'])}" for one in entities]
+    assert len(shown) > 2 and found.out.splitlines()[:-1] == shown

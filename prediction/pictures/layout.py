@@ -17,7 +17,7 @@ from prediction.results import TextEntity
 
 __all__ = ["by_lane", "description", "label_name", "label_text", "lines_of", "one_line", "spoken"]
 
-_LABEL_SIZE, _LABEL_EDGES = 0.8, 2  # of a letter of a label, compared with one of the text, and what surrounds it
+_LABEL_SIZE, _LABEL_EDGES = 0.9, 2.5  # of a letter of a label, compared with one of the text, and what surrounds it
 _WIDEST = 30  # columns of a group that takes in words for the sake of its labels
 _LONGEST = 40  # characters of a piece
 _TOO_WIDE = 40  # columns of a group that may be parted between any two pieces

@@ -91,7 +91,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     how.add_argument("--max_chars", type=int, metavar="N", help="longer texts fail")
     how.add_argument("--batch_size", type=int, metavar="N")
     how.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 ...")
-    how.add_argument("--form", metavar="NAME", help="of the model on a CPU, such as float32 or int8")
+    how.add_argument("--form", metavar="NAME", help="of the model on a CPU: float32, packed, bf16, int8")
     how.add_argument(
         "--chunk_words", type=int, default=_CHUNK_WORDS, metavar="N",
         help=f"about so many words are read together, then written and saved (default {_CHUNK_WORDS:,})",

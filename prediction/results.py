@@ -104,6 +104,7 @@ class TextResult:
         notes: what a reader should know, such as words that no window could hold.
         error: why the text was not read; then there are no entities.
         gold: of the input.
+        labels: types that there might have been, in the order of the model; pictures take their colours from it.
     """
 
     text: str
@@ -114,6 +115,7 @@ class TextResult:
     notes: tuple[str, ...] = ()
     error: str | None = None
     gold: tuple[TextEntity, ...] | None = field(default=None)
+    labels: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def __iter__(self) -> Iterator[TextEntity]:
         return iter(self.entities)
@@ -139,6 +141,12 @@ class TextResult:
         if self.error is not None:
             record["error"] = self.error
         return record
+
+    def _repr_html_(self) -> str:
+        """The picture that a notebook shows."""
+        from prediction.pictures import render  # drawn from this module's types, so not before they are there
+
+        return render(self)
 
     def examples(self) -> tuple[list[Example], list[TextEntity]]:
         """The sentences with their entities on words, and the entities that reach over a sentence end and have none."""

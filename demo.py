@@ -13,11 +13,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from errors import exit_code
 
 if TYPE_CHECKING:
+    import socket
+
     from serving.limits import Limits
     from serving.service import TextReader
 
@@ -66,17 +69,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from serving.examples import read_examples
     from serving.limits import Limits
     from serving.server import bind
 
     sizes = ("max_chars", "max_texts", "max_body", "max_waiting", "timeout")
     limits = Limits(**{name: getattr(options, name) for name in sizes})
-    with bind(options.host, options.port) as listening:
-        asyncio.run(_serve(options, limits, listening))
+    examples = None if options.examples is None else read_examples(options.examples, limits.max_chars)
+    with bind(options.host, options.port) as listening, TemporaryDirectory(prefix="genner-") as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder  # uploaded files vanish with the server
+        asyncio.run(_serve(options, limits, examples, listening))
     return 0
 
 
-async def _serve(options: argparse.Namespace, limits: Limits, listening: Any) -> None:
+async def _serve(
+    options: argparse.Namespace, limits: Limits, examples: Sequence[str] | None, listening: socket.socket
+) -> None:
     from serving.api import build_api
     from serving.server import serve
     from serving.service import Service
@@ -87,7 +95,7 @@ async def _serve(options: argparse.Namespace, limits: Limits, listening: Any) ->
     if not options.no_page:
         from serving.page import add_page
 
-        add_page(app, service, options.examples, min_score=options.min_score)
+        add_page(app, service, examples, min_score=options.min_score)
     host, port = listening.getsockname()[:2]
     where = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     await serve(service, app, listening, on_ready=lambda: print(f"{service.name} is served at {where}", flush=True))
@@ -109,5 +117,4 @@ def _name(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before it is imported
     raise SystemExit(main())

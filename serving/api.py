@@ -52,7 +52,7 @@ def build_api(service: Service) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(RefusedError, _on_refused)
     app.add_exception_handler(HTTPStatus.INTERNAL_SERVER_ERROR, _on_broken)
-    app.add_middleware(BodyGuard, limit=limits.max_body, text_path="/predict", exempt="/gradio_api/upload")
+    app.add_middleware(BodyGuard, limit=limits.max_body, text_path="/predict")
     app.add_middleware(RequestMeter, path="/predict", metrics=service.metrics)
     refusals: dict[int | str, dict[str, Any]] = {
         status: {"model": ErrorAnswer, "description": what} for status, what in _REFUSALS.items()

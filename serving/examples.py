@@ -40,5 +40,7 @@ def read_examples(path: Path, max_chars: int) -> list[str]:
         raise ConfigError(f"{path}: {len(lines)} examples. Expected 1 to {_MOST}, one in a line.")
     for number, line in lines:
         if len(line) > max_chars:
-            raise ConfigError(f"{path}:{number}: {len(line):,} characters. Expected at most {max_chars:,} (--max_chars).")
+            raise ConfigError(
+                f"{path}:{number}: {len(line):,} characters. Expected at most {max_chars:,} (--max_chars)."
+            )
     return [line for _, line in lines]

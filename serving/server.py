@@ -49,9 +49,7 @@ def bind(host: str, port: int) -> socket.socket:
     return found
 
 
-async def serve(
-    service: Service, app: FastAPI, listening: socket.socket, *, on_ready: Callable[[], None]
-) -> None:
+async def serve(service: Service, app: FastAPI, listening: socket.socket, *, on_ready: Callable[[], None]) -> None:
     """Answer requests until SIGTERM or SIGINT; then take no more and answer those that are there.
 
     A second signal ends the process at once.

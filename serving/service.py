@@ -15,6 +15,7 @@ from serving.metrics import Metrics
 __all__ = ["Service", "TextReader"]
 
 _LOADING_RETRY = 5
+_FIRST_TEXT = "This is read before anything else."
 
 
 class TextReader(Protocol):
@@ -60,7 +61,7 @@ class Service:
         Raises:
             NerError: it cannot be loaded.
         """
-        self.reader = await asyncio.get_running_loop().run_in_executor(self._thread, self._open_reader)
+        self.reader = await asyncio.get_running_loop().run_in_executor(self._thread, self._warm_reader)
         self.metrics.know_types(self.reader.labels)
         self._running = asyncio.create_task(self._queue.run(self._read))
         if self.state == "loading":
@@ -102,6 +103,12 @@ class Service:
         self._thread.shutdown(wait=False)
         for call in self.at_end:
             call()
+
+    def _warm_reader(self) -> TextReader:
+        """Load the model and let it read, as the first time takes much longer than any other."""
+        reader = self._open_reader()
+        list(reader.stream([TextInput(_FIRST_TEXT, "first")]))
+        return reader
 
     def _read(self, inputs: Sequence[TextInput]) -> list[TextResult]:
         assert self.reader is not None, "internal error: asked before the model was opened"

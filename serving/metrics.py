@@ -45,6 +45,8 @@ class Metrics:
             "genner_batch_seconds", "Time in which a batch was read.", buckets=_SECONDS, registry=registry
         )
         self._waiting = Gauge("genner_queue_texts", "Texts that wait to be read.", registry=registry)
+        for outcome in ("read", "failed"):  # with zero, before there are any
+            self._texts.labels(outcome)
 
     def text(self) -> bytes:
         """All numbers in the text format of Prometheus."""

@@ -1,4 +1,4 @@
-() => {
+(() => {
   // Called from events of the page; the server counts code points, so this does too.
   window.countCharacters = (text) => {
     const counter = document.querySelector("#counter");
@@ -26,7 +26,4 @@
       document.querySelector("#find")?.click();
     }
   });
-
-  // Read aloud what was found whenever it changes.
-  document.querySelector("#status")?.setAttribute("aria-live", "polite");
-}
+})();

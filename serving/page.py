@@ -54,7 +54,8 @@ def add_page(app: FastAPI, service: Service, examples: Sequence[str] | None = No
         theme=layout.theme(),
         css=layout.swatches(),
         css_paths=[_FOLDER / "page.css"],
-        js=(_FOLDER / "page.js").read_text(encoding="utf-8"),
+        head=f"<script>\n{(_FOLDER / 'page.js').read_text(encoding='utf-8')}</script>",  # there before anything else
+        js="() => document.querySelector('#status')?.setAttribute('aria-live', 'polite')",  # read aloud what was found
         footer_links=[],
         run_history=False,
         show_error=True,

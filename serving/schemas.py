@@ -28,7 +28,7 @@ def _all_characters(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_all_characters)]
-Word = Annotated[Text, Field(min_length=1)]
+Word = Annotated[str, Field(min_length=1), AfterValidator(_all_characters)]
 
 
 class _Strict(BaseModel):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +24,7 @@ from data.schema import Segment
 from errors import ConfigError
 from model.checkpoint import SavedModel, load_model, save_model
 from model.drafts import DRAFT_UNITS
+from model.entity_scores import check_scores, mass_of_entities, symbol_scores
 from model.generation import AnyPiece, GenerationConfig, Hypothesis, PointerConstraint, Started, search_all
 from model.pointer import PointerConfig, PointerModel
 from model.sources import load_backbone, load_tokenizer
@@ -42,6 +42,9 @@ __all__ = [
     "Rows",
     "formulation_of",
 ]
+
+
+_MANY_WORDS, _FEW_WORDS = 1_000_000, 20_000  # whose pieces are remembered in training and in prediction
 
 
 class Rows(Protocol):
@@ -79,8 +82,11 @@ class Formulation(Protocol):
     def load_task(self, folder: Path, *, constrained: bool) -> nn.Module:
         """A task with the weights of such a folder, whose output is held to the formulation's grammar or not."""
 
-    def restore(self, folder: Path) -> Predictor:
-        """What such a folder holds, for sentences that no corpus brings; nothing has to be prepared before."""
+    def restore(self, folder: Path, *, scores: str = "symbols", candidates: bool = False) -> Predictor:
+        """What such a folder holds, for sentences that no corpus brings; nothing has to be prepared before.
+
+        ``scores`` and ``candidates`` say what a score is and which entities are handed out, see :class:`PointerTask`.
+        """
 
 
 class EncodedPassage(Protocol):
@@ -98,6 +104,7 @@ class Predictor(Protocol):
     labels: LabelSet
     task: nn.Module  # with ``evaluate`` and a ``model``
     max_pieces: int | None  # of the words of a window
+    n_special: int  # pieces around them
 
     def encode(self, passages: Sequence[Sequence[str]]) -> Sequence[EncodedPassage]:
         """Passages with one word at least each."""
@@ -164,9 +171,9 @@ class PointerFormulation:
         generation = replace(generation_config(self.recipe), constrained=constrained)
         return PointerTask(load_model(folder).model, self.codec, generation)
 
-    def restore(self, folder: Path) -> PointerPredictor:
+    def restore(self, folder: Path, *, scores: str = "symbols", candidates: bool = False) -> PointerPredictor:
         """The saved model for new sentences; the search is that of the recipe."""
-        return PointerPredictor(load_model(folder), self.recipe)
+        return PointerPredictor(load_model(folder), self.recipe, scores=scores, candidates=candidates)
 
 
 class PointerTask(nn.Module):
@@ -176,11 +183,29 @@ class PointerTask(nn.Module):
         model: scores symbols.
         codec: reads symbols back as entities.
         generation: how symbols are searched.
+        scores: what the score of an entity is, one of :data:`model.entity_scores.SCORES`. For ``nbest`` the search
+            keeps as many hypotheses as it has beams.
+        candidates: ``nbest``: hand out the entities of all hypotheses, each once, not only those of the best.
+
+    Raises:
+        ConfigError: the search cannot give such scores.
     """
 
-    def __init__(self, model: PointerModel, codec: PointerCodec, generation: GenerationConfig) -> None:
+    def __init__(
+        self,
+        model: PointerModel,
+        codec: PointerCodec,
+        generation: GenerationConfig,
+        *,
+        scores: str = "symbols",
+        candidates: bool = False,
+    ) -> None:
         super().__init__()
+        check_scores(scores, candidates, generation)
+        if scores == "nbest":
+            generation = replace(generation, n_best=generation.num_beams)
         self.model, self.codec, self.generation = model, codec, generation
+        self.scores, self.candidates = scores, candidates
         self.is_ordered = codec.order == "position"  # else another order of the same entities is as good
         n_labels = len(codec.vocab.labels)
         self.constraint: AnyPiece | PointerConstraint = AnyPiece(n_labels)
@@ -202,10 +227,10 @@ class PointerTask(nn.Module):
         return search_all(self.model, map(self._started, batches), self.generation)
 
     def evaluate(self, batches: Iterable[Mapping[str, Any]]) -> Iterator[Prediction]:
-        """Entities of every sentence, each with the probability of its symbols as score, as sentences are done."""
+        """Entities of every sentence, each with its score, as sentences are done."""
         waiting: dict[int, tuple] = {}
         for number, hypotheses in self.generate(_remembered(batches, waiting)):
-            yield self._read(hypotheses[0], *waiting.pop(number))
+            yield self._read(hypotheses, *waiting.pop(number))
 
     def _started(self, batch: Mapping[str, Any]) -> Started:
         src_tokens, src_seq_len = batch["src_tokens"], batch["src_seq_len"]
@@ -218,15 +243,27 @@ class PointerTask(nn.Module):
         return Started(self.model.start(src_tokens, src_seq_len, first), begin, limits)
 
     def _read(
-        self, found: Hypothesis, bounds: Sequence[int], example_idx: int, word_offset: int, gold: list[int] | None
+        self,
+        hypotheses: Sequence[Hypothesis],
+        bounds: Sequence[int],
+        example_idx: int,
+        word_offset: int,
+        gold: list[int] | None,
     ) -> Prediction:
+        found = hypotheses[0]
         decoded = self.codec.decode(found.ids, bounds)
-        logprobs = list(accumulate(found.symbol_logprobs))
-        scores = [logprobs[end - 1] - logprobs[start - 1] for start, end in decoded.symbol_spans]
+        entities = decoded.entities
+        if self.scores == "symbols":
+            scores = symbol_scores(found, decoded)
+        else:
+            others = [self.codec.decode(other.ids, bounds).entities for other in hypotheses[1:]]
+            mass = mass_of_entities([one.logprob for one in hypotheses], [entities, *others])
+            entities = list(mass) if self.candidates else entities
+            scores = [mass[entity] for entity in entities]
         return Prediction(
             example_idx=example_idx,
-            entities=decoded.entities,
-            scores=[math.exp(score) for score in scores],
+            entities=entities,
+            scores=scores,
             rejected=[(reject.reason, reject.key) for reject in decoded.rejected],
             exact=_until_end(found.ids) == _until_end(gold) if gold is not None and self.is_ordered else None,
             word_offset=word_offset,
@@ -260,15 +297,17 @@ class PointerPredictor:
     Args:
         saved: the model and its labels.
         recipe: it was trained by.
+        scores, candidates: see :class:`PointerTask`.
     """
 
-    def __init__(self, saved: SavedModel, recipe: Recipe) -> None:
+    def __init__(self, saved: SavedModel, recipe: Recipe, *, scores: str = "symbols", candidates: bool = False) -> None:
         self.labels = saved.labels
         backbone = saved.model.backbone
-        self.word_tokenizer, codec = _tools(recipe, backbone.tokenizer, self.labels)
-        self.task = PointerTask(saved.model, codec, generation_config(recipe))
+        self.word_tokenizer, codec = _tools(recipe, backbone.tokenizer, self.labels, _FEW_WORDS)
+        self.task = PointerTask(saved.model, codec, generation_config(recipe), scores=scores, candidates=candidates)
+        self.n_special = self.word_tokenizer.lead + self.word_tokenizer.tail
         room = backbone.max_positions
-        self.max_pieces = None if room is None else room - self.word_tokenizer.lead - self.word_tokenizer.tail
+        self.max_pieces = None if room is None else room - self.n_special
 
     def encode(self, passages: Sequence[Sequence[str]]) -> list[EncodedPassage]:
         """Pieces of the words."""
@@ -280,13 +319,13 @@ class PointerPredictor:
         return collate_pointer(instances, self.word_tokenizer.pad_id)
 
 
-def _tools(recipe: Recipe, tokenizer: PreTrainedTokenizerBase, labels: LabelSet) -> tuple[WordTokenizer, PointerCodec]:
+def _tools(
+    recipe: Recipe, tokenizer: PreTrainedTokenizerBase, labels: LabelSet, max_remembered: int = _MANY_WORDS
+) -> tuple[WordTokenizer, PointerCodec]:
     """What turns words into pieces, and entities into symbols and back."""
-    codec, compat = recipe.codec, recipe.is_reference
-    word_tokenizer = WordTokenizer(tokenizer, compat=compat, label_words=labels.words)
-    return word_tokenizer, PointerCodec(
-        PointerVocab(labels.tags), codec.unit.value, compat=compat, order=codec.order.value
-    )
+    unit, order, compat = recipe.codec.unit.value, recipe.codec.order.value, recipe.is_reference
+    words = WordTokenizer(tokenizer, compat=compat, label_words=labels.words, max_remembered=max_remembered)
+    return words, PointerCodec(PointerVocab(labels.tags), unit, compat=compat, order=order)
 
 
 def _remembered(batches: Iterable[Mapping[str, Any]], rows: dict[int, tuple]) -> Iterator[Mapping[str, Any]]:

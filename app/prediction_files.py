@@ -16,11 +16,19 @@ __all__ = ["JudgedSentence", "load_recipe_settings", "load_result", "predictions
 
 
 class JudgedSentence(NamedTuple):
-    """One line of a file of predictions."""
+    """One line of a file of predictions; ``scores`` are those of ``predicted``."""
 
     words: list[str]
     gold: list[Entity]
     predicted: list[Entity]
+    scores: list[float]
+
+    def judged_scores(self) -> Iterator[tuple[float, bool]]:
+        """Of every distinct prediction its score, the highest if it is repeated, and whether it is right."""
+        gold, best = set(self.gold), {}
+        for entity, score in zip(self.predicted, self.scores, strict=True):
+            best[entity] = max(score, best.get(entity, score))
+        return ((score, entity in gold) for entity, score in best.items())
 
 
 def predictions_path(run_folder: Path, seed: int, split: str) -> Path:
@@ -41,7 +49,8 @@ def read_predictions(path: Path) -> Iterator[JudgedSentence]:
                 number += 1
                 record = json.loads(line)
                 words, gold, predicted = record["raw_words"], record["gold"], record["pred"]
-                yield JudgedSentence(words, list(map(_entity, gold)), list(map(_entity, predicted)))
+                scores = [float(item["score"]) for item in predicted]
+                yield JudgedSentence(words, list(map(_entity, gold)), list(map(_entity, predicted)), scores)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DataFormatError(
             f"{path}:{number}: no judged sentence ({type(error).__name__}: {error}). Expected an object with "

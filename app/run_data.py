@@ -1,6 +1,6 @@
 """What a report on a run says, as plain values: scores over seeds, and what the files of predictions add to them.
 
-Every file of predictions is read once, sentence by sentence; of a seed only counts are kept.
+Files of predictions are read sentence by sentence; of a seed only counts are kept, and the scores of its entities.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from app.prediction_files import load_recipe_settings, predictions_path, read_predictions
+from app.run_scores import RunScores
 from evaluation.breakdown import AXES, Breakdown, f1_percent
 from evaluation.errors_table import KINDS, ErrorExample, ErrorTable
 from evaluation.significance import spread_of
@@ -189,6 +190,7 @@ def _from_predictions(
     """Breakdowns and kinds of errors over the seeds whose predictions are there."""
     best = max(seeds, key=lambda seed: (seed.get("dev") or seed[split]).get("f", 0.0), default=None)
     breakdowns, errors, examples_seed = [], [], None
+    scores = RunScores(run_folder, split, notes)
     for seed in seeds:
         path = predictions_path(run_folder, seed["seed"], split)
         if not path.is_file():
@@ -199,6 +201,7 @@ def _from_predictions(
             gold, predicted = set(sentence.gold), set(sentence.predicted)
             breakdown.update(gold, predicted, n_words=len(sentence.words))
             table.update(sentence.words, gold, predicted, sentence=number)
+            scores.add(seed["seed"], sentence)
         f = f1_percent(breakdown.tp, breakdown.fp, breakdown.fn)
         if abs(f - seed[split].get("f", f)) > _TOLERANCE:
             notes.append(
@@ -213,6 +216,7 @@ def _from_predictions(
         "n_in_breakdowns": len(breakdowns),
         "breakdown": {axis: _axis([breakdown[axis] for breakdown in breakdowns]) for axis in AXES},
         "errors": _error_rows([table.counts for table in errors]),
+        "calibration": scores.compute(),
         "examples_seed": examples_seed,
         "examples": {
             kind: [_example(example) for table in errors for example in table.examples[kind]] for kind in KINDS

@@ -9,7 +9,7 @@ from typing import Any
 from app.run_data import run_data
 from app.run_tables import run_tables
 from data.schema import Entity, Segment
-from evaluation.curves import learning_curves, position_curve
+from evaluation.curves import learning_curves, position_curve, reliability_diagram
 from evaluation.tables import LATEX_HEAD, latex_table, latex_text, markdown_table, markdown_text
 from evaluation.terminal import ERROR_LEGEND, Style, render_sentence, visible
 from files import replace_file, write_json, write_text
@@ -21,6 +21,7 @@ _WIDTH = 110
 _PICTURES = {  # what they show, and how wide they are in LaTeX
     "curves.png": ("Loss and F1 per epoch", r"0.9\linewidth"),
     "positions.png": ("Recall by place in the output", r"0.55\linewidth"),
+    "reliability.png": ("Share of right entities by score", r"0.5\linewidth"),
 }
 
 
@@ -41,6 +42,7 @@ def write_run_report(run_folder: Path, result: Mapping[str, Any]) -> dict[str, A
     drawn = {
         "curves.png": learning_curves(result["seeds"]),
         "positions.png": position_curve(data["breakdown"]["position"]),
+        "reliability.png": reliability_diagram((data["calibration"] or {}).get("bins", {})),
     }
     if drawn["curves.png"] is None:
         data["notes"].append("No learning curve: the run is of a version that kept no history of its epochs.")

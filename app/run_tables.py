@@ -43,6 +43,8 @@ def run_tables(data: Mapping[str, Any]) -> Iterator[Table]:
         yield _group_table(data["per_label"], f"Labels, {data['split']}", "label", "")
     if data["subsets"]:
         yield _group_table(data["subsets"], f"Subsets, {data['split']}", "subset", _STRUCTURE)
+    if data["calibration"]:
+        yield _calibration_table(data)
     if any(data["malformed"].values()):
         yield _malformed_table(data)
     for axis, rows in data["breakdown"].items():
@@ -126,6 +128,36 @@ def _group_table(groups: Sequence[Mapping[str, Any]], title: str, what: str, not
     return Table(title, [what, *(_NAMES[name] for name in measures), "gold", "predicted"], rows, note=note)
 
 
+def _calibration_table(data: Mapping[str, Any]) -> Table:
+    found = data["calibration"]
+    rows = []
+    for state, errors in found["errors"].items():
+        if errors:
+            share = _share_right(found["bins"][state])
+            rows.append([state, *(_fine(errors[name]) for name in ("ece", "brier")), *share])
+    fitted = [
+        f"seed {row['seed']}: temperature {row['temperature']:.3f}, shift {row['shift']:+.3f} "
+        f"({row['n_fitted']:,} entities)"
+        for row in found["seeds"]
+        if row["temperature"] is not None
+    ]
+    origin = (
+        f"Calibrated on dev, {'; '.join(fitted)}." if fitted else "Not calibrated: that takes dev, and another split."
+    )
+    note = (
+        "ECE: mean distance between score and share of right entities in bins of equal mass (Guo et al., 2017); Brier: "
+        f"mean squared distance of the score from 0 or 1. Less is better. {origin}"
+    )
+    header = ["scores", "ECE", "Brier", "mean score", "share right"]
+    return Table(f"Scores of the entities, {data['split']}", header, rows, note=note)
+
+
+def _share_right(bins: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Over all bins: what share should be right by the scores, and what share is."""
+    total = sum(row["n"] for row in bins)
+    return [f"{sum(row['n'] * row[name] for row in bins) / total:.4f}" for name in ("mean_score", "share_right")]
+
+
 def _malformed_table(data: Mapping[str, Any]) -> Table:
     modes = [data["malformed"][mode] for mode in ("unconstrained", "constrained")]
     kinds = dict.fromkeys(kind for mode in modes if mode for kind in mode["reasons"])
@@ -186,6 +218,11 @@ def _error_count(count: Mapping[str, Any]) -> str:
 
 def _spread(spread: Mapping[str, Any] | None) -> str:
     return mean_and_std(spread["mean"], spread["std"]) if spread else "-"
+
+
+def _fine(spread: Mapping[str, Any]) -> str:
+    """A spread of shares, with the decimals that they need."""
+    return f"{spread['mean']:.4f}" + ("" if spread["std"] is None else f" ± {spread['std']:.4f}")
 
 
 def _number(value: float | None) -> str:

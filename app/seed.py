@@ -14,6 +14,7 @@ import yaml
 import patches  # noqa: F401  before fastNLP
 from app.check import check_text
 from app.corpus import check_corpus, open_corpus
+from app.seed_calibration import calibrate_seed
 from config import OnCollapse, Recipe, recipe_yaml
 from data.bundle import LoadedCorpus, examples_of
 from data.labels import LabelSet
@@ -87,6 +88,7 @@ def run_seed(recipe: Recipe, run: RunFolder, seed: int, corpus: LoadedCorpus | N
             attempt = _Attempt(recipe, corpus, labels, folder, seed, number=attempt.number + 1)
             logger.info("seed %d again, attempt %d, learning rate %g", seed, attempt.number + 1, attempt.lr)
             fitted = attempt.fit()
+        calibrate_seed(folder, recipe.generation.num_beams, int(attempt.instances["train"].lengths.max()))
         result = seed_result(seed, fitted) | {"attempts": run.attempts(seed), "malformed": attempt.malformed(fitted)}
         if emissions := read_emissions(folder):
             result["emissions"] = emissions

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -30,7 +29,7 @@ from transformers import AutoTokenizer
 import patches  # noqa: F401  before fastNLP
 from benchmarks.command import Measure, Settings, run_benchmark, run_command
 from benchmarks.corpus import LABELS, draw_sentences
-from benchmarks.timing import interleave
+from benchmarks.timing import interleave, status_mb
 from data.alignment import WordTokenizer
 from data.batching import collate_pointer
 from data.codecs.pointer import PointerCodec, PointerVocab
@@ -93,10 +92,10 @@ def run_through(folder: str, size: int) -> None:
     highest, begin = 0.0, time.process_time()
     for number, _ in enumerate(loader):
         if number % _BETWEEN_SAMPLES == 0:
-            highest = max(highest, _status_mb("RssAnon"))
+            highest = max(highest, status_mb("RssAnon"))
     found = {"cpu_s": round(time.process_time() - begin, 3), "anonymous_mb": round(highest, 1)}
-    mapped = _status_mb("RssFile") + _status_mb("RssShmem")  # a folder in memory counts as the latter
-    print(json.dumps(found | {"mapped_mb": round(mapped, 1), "peak_resident_mb": round(_status_mb("VmHWM"), 1)}))
+    mapped = status_mb("RssFile") + status_mb("RssShmem")  # a folder in memory counts as the latter
+    print(json.dumps(found | {"mapped_mb": round(mapped, 1), "peak_resident_mb": round(status_mb("VmHWM"), 1)}))
 
 
 def _tokenizer(folder: Path) -> WordTokenizer:
@@ -121,12 +120,6 @@ def _run_in_process(folder: Path, size: int) -> dict[str, Any]:
     root = Path(__file__).resolve().parents[1]
     ended = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(ended.stdout.splitlines()[-1])
-
-
-def _status_mb(name: str) -> float:
-    """A line of ``/proc/self/status``, in megabytes."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)[1]) / 1024
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks import batches, compiled_step, decoding, loading, pipe, predicting, training_step
+from benchmarks import batches, compiled_step, decoding, loading, pipe, predicting, texts, training_step
 from benchmarks.command import Measure, Settings, run_command
 
 __all__ = ["main", "measure"]
@@ -17,7 +17,7 @@ __all__ = ["main", "measure"]
 
 def measure(settings: Settings) -> list[Measure]:
     """The measures of all benchmarks."""
-    parts = (pipe, loading, training_step, batches, compiled_step, decoding, predicting)
+    parts = (pipe, loading, training_step, batches, compiled_step, decoding, predicting, texts)
     return [found for part in parts for found in part.measure(settings)]
 
 

@@ -43,6 +43,7 @@ class EvaluationSplit:
         rows: ``src_tokens first bounds tgt_tokens example_idx word_offset`` per sentence, in file order.
         codec: of the ``word`` targets.
         model: in eval mode.
+        examples: the sentences, in the same order.
     """
 
     name: str
@@ -50,6 +51,7 @@ class EvaluationSplit:
     rows: list[dict[str, Any]]
     codec: PointerCodec
     model: PointerModel
+    examples: Sequence[Example]
 
     @property
     def n_symbols(self) -> int:
@@ -108,7 +110,7 @@ def _prepare(
 ) -> EvaluationSplit:
     codec = PointerCodec(PointerVocab(tuple(labels)), "word")
     rows = _encode(test, WordTokenizer(tokenizer), codec)
-    return EvaluationSplit(name, structure, rows, codec, build_model(shape, tokenizer, labels).eval())
+    return EvaluationSplit(name, structure, rows, codec, build_model(shape, tokenizer, labels).eval(), test)
 
 
 def _encode(examples: Sequence[Example], tokenizer: WordTokenizer, codec: PointerCodec) -> list[dict[str, Any]]:

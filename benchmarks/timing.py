@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import gc
+import re
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
-__all__ = ["Side", "compare", "interleave"]
+__all__ = ["Side", "compare", "interleave", "status_mb"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,12 @@ def compare(sides: Mapping[str, Side], ours: str, theirs: str, device: str = "cp
     details: dict[str, Any] = {name: sides[name].to_dict(device) for name in (ours, theirs)}
     details["ratio by round"] = dict(zip(("quartile_1", "median", "quartile_3"), _quartiles(by_round), strict=True))
     return statistics.median(our_times) / statistics.median(their_times), details
+
+
+def status_mb(name: str) -> float:
+    """A line of ``/proc/self/status``, in megabytes."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)[1]) / 1024
 
 
 def _quartiles(values: Sequence[float]) -> list[float]:

@@ -25,7 +25,6 @@ __all__ = ["CHUNK", "WordAlignment", "WordTokenizer"]
 #: Sentences that are aligned together.
 CHUNK = 4096
 _GROUP = 64  # words that the library answers with one object: quicker than an object for every word
-_MAX_REMEMBERED = 1_000_000  # words, so that a long-running predictor does not grow for ever
 # A noncharacter before the name of a special piece: text never has it, so text never becomes that piece.
 _HIDDEN = "\U0010fffe"
 
@@ -56,6 +55,8 @@ class WordTokenizer:
         tokenizer: a fast tokenizer of transformers.
         compat: tokenise as the reference does.
         label_words: natural words of the labels in label order; their tokens may be in the tokenizer already.
+        max_remembered: words whose pieces are kept; a predictor that runs for long wants few, as all are gone through
+            when there are new ones.
 
     Attributes:
         lead, tail: number of special pieces before and behind a sentence's words.
@@ -69,7 +70,12 @@ class WordTokenizer:
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, *, compat: bool = False, label_words: Sequence[str] = ()
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        compat: bool = False,
+        label_words: Sequence[str] = (),
+        max_remembered: int = 1_000_000,
     ) -> None:
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if not isinstance(backend, Tokenizer):
@@ -77,7 +83,7 @@ class WordTokenizer:
                 f"tokenizer: {type(tokenizer).__name__} has no fast (Rust) backend. Expected a fast tokenizer. "
                 "Convert it and save its tokenizer.json."
             )
-        self.compat = compat
+        self.compat, self._max_remembered = compat, max_remembered
         label_tokens = [label_token(words) for words in label_words]
         settings = json.loads(backend.to_str())
         specials = _special_texts(tokenizer, settings)
@@ -146,7 +152,7 @@ class WordTokenizer:
 
     def _learn(self, words: set[str]) -> None:
         """Tokenise the words that were not met before."""
-        if len(self._numbers) > _MAX_REMEMBERED:
+        if len(self._numbers) > self._max_remembered:
             self._forget()
         new = list(words.difference(self._numbers))
         if not new:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -19,6 +20,7 @@ from formulations import Predictor, formulation_of
 from model.lighter import lighten
 from prediction.passages import Answer, PassageReader
 from prediction.results import TextEntity, TextInput, TextResult, place_entity, words_joined
+from prediction.scoring import Scoring, choose_scoring
 from prediction.text import TextSplitter
 
 __all__ = ["PredictOptions", "Recogniser", "load"]
@@ -26,6 +28,8 @@ __all__ = ["PredictOptions", "Recogniser", "load"]
 PASSAGES = ("sentence", "document")
 
 _USUAL_PIECES = 512  # of a window, where positions are relative
+_SMALLEST_WINDOW = 16
+_AS_THEY_ARE = Scoring()
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,13 @@ class PredictOptions:
         overlap: words that windows of a passage share; None: half of a window. Entities up to this long are found.
         batch_size: windows that are decoded at once.
         num_beams: None: as in training.
+        scores: what the score of an entity is, see :data:`model.entity_scores.SCORES`; ``nbest`` needs several beams.
+        candidates: ``nbest``: the entities of all hypotheses instead of those of the best; they may contradict each
+            other.
+        calibrated: scores are probabilities, where the model folder says how such scores become some.
         min_score: entities below it are left out.
+        alpha: miss at most this share of a sentence's entities, on average; candidates that are sure enough are then
+            handed out. The model folder has to say which.
         max_chars: longer texts are refused.
         chunk_words: texts of so many words are read together; more of them fill the decoder better and need memory.
         device: ``cpu``, ``cuda``, ``cuda:1`` ...; ``auto`` takes a GPU if there is one.
@@ -55,16 +65,20 @@ class PredictOptions:
     overlap: int | None = None
     batch_size: int = 64
     num_beams: int | None = None
+    scores: str = "symbols"
+    candidates: bool = False
+    calibrated: bool = True
     min_score: float = 0.0
+    alpha: float | None = None
     max_chars: int = 1_000_000
-    chunk_words: int = 50_000
+    chunk_words: int = 20_000
     device: str = "auto"
     form: str = "float32"
 
     def __post_init__(self) -> None:
         rules = (
             (self.passage in PASSAGES, "passage", f"one of {', '.join(PASSAGES)}"),
-            (self.window is None or self.window >= 16, "window", "at least 16 pieces"),
+            (self.window is None or self.window >= _SMALLEST_WINDOW, "window", f"at least {_SMALLEST_WINDOW} pieces"),
             (self.overlap is None or self.overlap >= 0, "overlap", "0 words or more"),
             (self.batch_size >= 1, "batch_size", "1 or more"),
             (self.num_beams is None or self.num_beams >= 1, "num_beams", "1 or more"),
@@ -85,16 +99,20 @@ class Recogniser:
         options: how texts are read.
         folder: where the model lies.
         kind: what its entities look like: ``flat``, ``nested`` or ``discontinuous``.
+        scoring: which entities are handed out, and with which scores.
 
     Attributes:
         labels: types, in the order of the model.
     """
 
-    def __init__(self, predictor: Predictor, options: PredictOptions, folder: Path, kind: str) -> None:
+    def __init__(
+        self, predictor: Predictor, options: PredictOptions, folder: Path, kind: str, scoring: Scoring = _AS_THEY_ARE
+    ) -> None:
         self.predictor, self.options, self.folder, self.kind = predictor, options, folder, kind
+        self.scoring = scoring
         self.labels = predictor.labels.tags
         self._splitter = TextSplitter(options.language, options.words)
-        window = min(options.window or _USUAL_PIECES, predictor.max_pieces or _USUAL_PIECES)
+        window = min(options.window or _USUAL_PIECES, predictor.max_pieces or sys.maxsize)
         self._reader = PassageReader(predictor, window, options.overlap, options.batch_size)
         self._lock = threading.Lock()
 
@@ -182,8 +200,7 @@ class Recogniser:
         entities = [
             place_entity(entity.shifted(offset), given.text, text.words, score)
             for offset, answer in answers
-            for entity, score in answer.entities.items()
-            if score >= self.options.min_score
+            for entity, score in self.scoring(answer.entities).items()
         ]
         entities.sort(key=_reading_order)
         n_shortened = sum(answer.n_shortened for _, answer in answers)
@@ -232,12 +249,16 @@ def load(model: str | Path, **options: Any) -> Recogniser:
     chosen = PredictOptions(**options)
     folder = Path(model)
     recipe = _recipe_of(folder)
-    if chosen.num_beams is not None:
-        recipe = replace(recipe, generation=replace(recipe.generation, num_beams=chosen.num_beams))
-    predictor = formulation_of(recipe).restore(folder)
+    scoring, stored = choose_scoring(folder, chosen, recipe.generation.num_beams)
+    recipe = replace(recipe, generation=replace(recipe.generation, num_beams=scoring.kind.num_beams))
+    kind = scoring.kind
+    predictor = formulation_of(recipe).restore(folder, scores=kind.scores, candidates=kind.candidates)
+    if chosen.window is None and stored.longest_source is not None:
+        # The special pieces are counted in one and not in the other.
+        chosen = replace(chosen, window=max(stored.longest_source - predictor.n_special, _SMALLEST_WINDOW))
     predictor.task.to(_device(chosen.device)).eval()
     lighten(predictor.task.model, chosen.form)
-    return Recogniser(predictor, chosen, folder, recipe.kind.value)
+    return Recogniser(predictor, chosen, folder, recipe.kind.value, scoring)
 
 
 def _recipe_of(folder: Path) -> Recipe:

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import report
@@ -16,6 +17,7 @@ from app.results_table import find_runs
 from app.run_report import write_run_report
 from data.schema import Entity, Example
 from errors import DataFormatError
+from evaluation.calibration import fit
 from evaluation.span_f1 import SpanF1, entity_surfaces
 from training.predictions import Prediction, write_predictions
 
@@ -45,14 +47,20 @@ def noisy(example: Example, rng: random.Random, quality: float) -> list[Entity]:
     return found + [Entity.from_flat("DISH", [5, 6])] * (rng.random() < 0.2)
 
 
+def scores_of(predicted: list[Entity], rng: random.Random) -> list[float]:
+    """Scores that say too little: the wrong predictions of :func:`noisy` are mostly dishes."""
+    return [round(rng.betavariate(4, 4) * (0.5 if entity.label == "DISH" else 0.9), 6) for entity in predicted]
+
+
 def make_seed(run: Path, seed: int, rows: list[Example], *, quality: float = 0.6, status: str = "ok") -> dict[str, Any]:
     """Judge and write the predictions of one seed with the code of training."""
     rng, metric = random.Random(seed), SpanF1(seen_surfaces=entity_surfaces(rows[::2]))
     found = [noisy(example, rng, quality) for example in rows]
     for example, predicted in zip(rows, found, strict=True):
         metric.update(example.entities, predicted, words=example.words)
-    predictions = [Prediction(idx, predicted, [-0.5] * len(predicted)) for idx, predicted in enumerate(found)]
-    write_predictions(run / f"seed-{seed}" / "predictions.test.jsonl", rows, predictions)
+    predictions = [Prediction(idx, predicted, scores_of(predicted, rng)) for idx, predicted in enumerate(found)]
+    for split in ("dev", "test"):
+        write_predictions(run / f"seed-{seed}" / f"predictions.{split}.jsonl", rows, predictions)
     scores = metric.compute().to_dict()
     return {
         "seed": seed, "status": status, "best_epoch": 2, "epochs": 3, "train_seconds": 60.0,
@@ -101,7 +109,7 @@ def table_rows(markdown: str, title: str) -> dict[str, list[str]]:
 def test_the_report_of_a_run(run: Path) -> None:
     result = load_result(run)
     data = write_run_report(run, result)
-    names = {"report.md", "report.tex", "report.json", "curves.png", "positions.png"}
+    names = {"report.md", "report.tex", "report.json", "curves.png", "positions.png", "reliability.png"}
     assert names <= {path.name for path in run.iterdir()}
     assert json.loads((run / "report.json").read_text("utf-8")) == data
     assert (data["n_ok"], data["n_collapsed"], data["n_collapsed_tries"]) == (2, 1, 1)
@@ -138,6 +146,58 @@ def test_what_the_report_shows(run: Path) -> None:
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == latex.count(r"\toprule")
 
 
+def test_scores_are_judged_before_and_after_calibration(run: Path) -> None:
+    data = write_run_report(run, load_result(run))["calibration"]
+    assert [row["seed"] for row in data["seeds"]] == [1, 2]
+    for row in data["seeds"]:
+        pairs: dict[str, list[tuple[float, bool]]] = {}
+        for split in ("dev", "test"):
+            for sentence in read_predictions(run / f"seed-{row['seed']}" / f"predictions.{split}.jsonl"):
+                best: dict[Entity, float] = {}
+                for entity, score in zip(sentence.predicted, sentence.scores, strict=True):
+                    best[entity] = max(score, best.get(entity, 0.0))
+                pairs.setdefault(split, []).extend((score, entity in sentence.gold) for entity, score in best.items())
+        calibration = fit(*zip(*pairs["dev"], strict=True))
+        scores, is_right = map(np.array, zip(*pairs["test"], strict=True))
+        assert row["temperature"] == pytest.approx(calibration.temperature, abs=1e-4) and row["n"] == len(scores)
+        calibrated = calibration.apply(scores)
+        assert row["raw"]["brier"] == pytest.approx(np.mean((scores - is_right) ** 2), abs=1e-6)
+        assert row["calibrated"]["brier"] == pytest.approx(np.mean((calibrated - is_right) ** 2), abs=1e-6)
+        assert row["calibrated"]["ece"] < row["raw"]["ece"]
+    errors = data["errors"]
+    assert errors["raw"]["ece"]["mean"] == pytest.approx(np.mean([row["raw"]["ece"] for row in data["seeds"]]))
+    assert sum(one["n"] for one in data["bins"]["raw"]) == sum(row["n"] for row in data["seeds"])
+    markdown = (run / "report.md").read_text("utf-8")
+    table = table_rows(markdown, "Scores of the entities, test")
+    assert float(table["raw"][0].split()[0]) == pytest.approx(errors["raw"]["ece"]["mean"], abs=1e-4)
+    assert set(table) == {"raw", "calibrated"} and "Calibrated on dev, seed 1: temperature" in markdown
+    assert "![Share of right entities by score](reliability.png)" in markdown
+
+
+def test_scores_without_dev_or_that_are_no_probabilities(run: Path) -> None:
+    (run / "seed-1" / "predictions.dev.jsonl").unlink()
+    path = run / "seed-2" / "predictions.test.jsonl"
+    path.write_text(path.read_text("utf-8").replace('"score": 0.', '"score": -0.'), "utf-8")
+    data = write_run_report(run, load_result(run))
+    notes = [note for note in data["notes"] if "scores" in note]
+    assert notes == [
+        "Seed 2: its scores are not from 0 to 1, so nothing is said about them.",
+        "Seed 1: no scores in predictions.dev.jsonl, so those on test are not calibrated.",
+    ]
+    assert [row["seed"] for row in data["calibration"]["seeds"]] == [1]
+    assert data["calibration"]["errors"]["calibrated"] is None
+    assert "Not calibrated: that takes dev, and another split." in (run / "report.md").read_text("utf-8")
+
+
+def test_scores_on_dev_are_not_judged_by_what_was_fitted_to_them(run: Path) -> None:
+    result = load_result(run)
+    for seed in result["seeds"]:
+        seed["dev"], seed["test"] = seed["test"], {}
+    data = write_run_report(run, result)
+    assert data["split"] == "dev" and data["calibration"]["errors"]["calibrated"] is None
+    assert not any("calibrated" in note for note in data["notes"])
+
+
 def test_a_run_of_an_older_version(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "fruit" / "old"
     seed = make_seed(folder, 1, examples())
@@ -152,6 +212,7 @@ def test_a_run_of_an_older_version(tmp_path: Path) -> None:
     (folder / "seed-1" / "predictions.test.jsonl").unlink()
     data = write_run_report(folder, result)
     assert data["notes"][0] == "Seed 1 has no predictions.test.jsonl: not in the breakdowns."
+    assert data["calibration"] is None and not (folder / "reliability.png").exists()
     assert data["errors"] == [] and "Kinds of errors" not in (folder / "report.md").read_text("utf-8")
 
 

@@ -21,7 +21,7 @@ class Prediction:
     Attributes:
         example_idx: position of the sentence in its split.
         entities: in the order in which they were written, repetitions included.
-        scores: one per entity, the larger the surer (the pointer formulation: log-probability of its symbols).
+        scores: one per entity, the larger the surer (the pointer formulation: from 0 to 1, a probability).
         rejected: malformed groups as ``(reason, key)``, equal groups having equal keys.
         exact: whether the output is exactly the gold one in the formulation's own terms; None leaves it to the metric.
         word_offset: where the part begins in its sentence; the entities count from there.

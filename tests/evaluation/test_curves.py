@@ -7,7 +7,7 @@ import io
 import numpy as np
 from matplotlib.image import imread
 
-from evaluation.curves import learning_curves, position_curve
+from evaluation.curves import learning_curves, position_curve, reliability_diagram
 
 HISTORY = [
     {"epoch": 1, "loss": 2.5, "seconds": 3.0},
@@ -40,3 +40,13 @@ def test_recall_by_place() -> None:
     rows = [{"group": str(n), "gold": 30, "rec": {"mean": 80.0 - n, "std": None}} for n in (1, 2)]
     assert position_curve(rows).startswith(b"\x89PNG")
     assert position_curve(rows[:1]) is None
+
+
+def test_reliability_before_and_after() -> None:
+    raw = [{"n": 40, "mean_score": 0.4, "share_right": 0.6}, {"n": 40, "mean_score": 0.9, "share_right": 1.0}]
+    calibrated = [row | {"mean_score": row["share_right"] - 0.02} for row in raw]
+    png = reliability_diagram({"raw": raw, "calibrated": calibrated})
+    assert png.startswith(b"\x89PNG")
+    assert {(0, 114, 178), (213, 94, 0)} <= colours_of(png)
+    assert (0, 114, 178) not in colours_of(reliability_diagram({"raw": raw, "calibrated": []}))
+    assert reliability_diagram({"raw": [], "calibrated": []}) is None and reliability_diagram({}) is None

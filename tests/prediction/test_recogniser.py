@@ -8,10 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from data.schema import Segment
+from benchmarks.guided import GuidedModel
+from config import GenerationSettings, Recipe
+from data.labels import LabelSet
+from data.schema import Entity, Segment
 from errors import ConfigError, DataFormatError
-from formulations import EncodedPassage
+from formulations import EncodedPassage, PointerPredictor
+from model.checkpoint import SavedModel
+from model.pointer import PointerConfig, PointerModel
+from model.sources import load_backbone
 from predict import Recogniser, load
+from prediction.recogniser import PredictOptions
 from prediction.results import TextInput, TextResult, words_joined
 
 TEXT = (
@@ -205,3 +212,21 @@ def test_folders_that_are_no_model(trained_model: Path, tmp_path: Path) -> None:
     (newer / "model.json").write_text(json.dumps(about | {"format": 99}), encoding="utf-8")
     with pytest.raises(DataFormatError, match="model format 99 is newer than this code"):
         load(newer)
+
+
+@pytest.mark.parametrize("num_beams", [1, 2])
+def test_answers_end_where_the_positions_of_the_backbone_do(num_beams: int) -> None:
+    """A source that fills all positions, and a model that goes on writing for twice as long."""
+    words = ["knee"] * 900
+    backbone = load_backbone("scratch:tiny", corpus_words=[words], seed=1)
+    labels = LabelSet.from_tags(["BODY"])
+    model = PointerModel(backbone, labels.words, PointerConfig()).eval()
+    generation = GenerationSettings(max_len_ratio=3.0, constrained=True, num_beams=num_beams)
+    predictor = PointerPredictor(SavedModel(model, labels, ""), Recipe(generation=generation))
+    codec = predictor.task.codec
+    bounds = predictor.encode([words])[0].bounds
+    every_word = [Entity("BODY", (Segment(word, word + 1),)) for word in range(len(words))]
+    predictor.task.model = GuidedModel(model, [codec.encode(every_word, bounds).symbols])
+    result = Recogniser(predictor, PredictOptions(window=1000), Path("none"), "flat").predict_words([words])[0]
+    assert result.error is None
+    assert len(result) == (backbone.max_positions - 2) // 2

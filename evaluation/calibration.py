@@ -1,0 +1,164 @@
+"""Scores that are probabilities: temperature scaling of an entity's score, and how far scores are from being right.
+
+A score is calibrated if, of all predictions with the score 0.8, four in five are right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit, logit
+
+__all__ = ["Calibration", "ReliabilityBin", "brier_score", "calibration_error", "fit", "reliability_bins"]
+
+#: Scores nearer to 0 or 1 are as good as these: files of predictions hold six decimals.
+_NEAREST = 1e-6
+_SLOPES = (1e-4, 1e4)  # the prior keeps slopes far from these; they only bound the search
+_MOST_BINS = 15  # as Guo et al. have it
+_FEWEST_IN_BIN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A map of scores: ``sigmoid(logit(score) / temperature + shift)``. It keeps their order.
+
+    Guo et al. (2017), section 4.2, https://arxiv.org/abs/1706.04599, have the temperature; on two classes, an entity
+    being right or wrong, a shift beside it is Platt's scaling. It is needed here: the score of an entity is a product
+    over its symbols, and so lies below the share of right ones by more the more symbols there are. A temperature alone
+    leaves one half at one half.
+
+    Attributes:
+        temperature: above 0; above 1 where the scores are too extreme.
+        shift: above 0 where they are too low.
+        n: scores that it was fitted to; 0: it was not fitted.
+
+    >>> Calibration().apply([0.25, 0.5]).tolist(), Calibration(temperature=2.0).apply([0.9]).round(3).tolist()
+    ([0.25, 0.5], [0.75])
+    """
+
+    temperature: float = 1.0
+    shift: float = 0.0
+    n: int = 0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.temperature < math.inf and math.isfinite(self.shift) and self.n >= 0):
+            raise ValueError(f"{self}. Expected a temperature above 0, a finite shift and a number of scores.")
+
+    def apply(self, scores: Sequence[float] | np.ndarray) -> np.ndarray:
+        """The calibrated scores, in the same order."""
+        return expit(_logits(scores) / self.temperature + self.shift)
+
+
+class ReliabilityBin(NamedTuple):
+    """Predictions of like score.
+
+    Attributes:
+        low, high: lowest and highest score.
+        n: how many predictions.
+        mean_score: what share of them their scores say is right.
+        share_right: what share is.
+    """
+
+    low: float
+    high: float
+    n: int
+    mean_score: float
+    share_right: float
+
+
+def fit(scores: Sequence[float] | np.ndarray, is_right: Sequence[bool] | np.ndarray) -> Calibration:
+    """The calibration with the smallest log loss on predictions that were judged.
+
+    Few predictions, or ones that are all right or all wrong, would give an infinite shift or no order at all. So the
+    sum of the log losses has a term for each number that holds it near 1 and 0 and weighs as much as few predictions
+    do: for the slope ``a = 1 / temperature`` it is ``a - 1 - log(a)``, which also keeps it above 0, for the shift ``b``
+    it is ``b ** 2 / 2``. Everything is convex, so there is one best answer. Without predictions it is the identity.
+
+    Args:
+        scores: from 0 to 1.
+        is_right: whether the entity is a gold one.
+    """
+    logits, targets = _logits(scores), np.asarray(is_right, dtype=float)
+    _check_pairs(logits, targets)
+    if not len(logits):
+        return Calibration()
+    found = minimize(
+        _loss, (1.0, 0.0), (logits, targets), method="L-BFGS-B", jac=True, bounds=(_SLOPES, (None, None)),
+        options={"ftol": 1e-14, "gtol": 1e-9, "maxiter": 1000},
+    )  # fmt: skip
+    slope, shift = map(float, found.x)
+    return Calibration(1 / slope, shift, len(logits))
+
+
+def reliability_bins(
+    scores: Sequence[float] | np.ndarray, is_right: Sequence[bool] | np.ndarray, n_bins: int | None = None
+) -> list[ReliabilityBin]:
+    """Predictions in bins of equal mass, ascending: each holds as many as any other, up to ties.
+
+    Scores of a good model crowd near 1; bins of equal width would put nearly all of them into one.
+
+    Args:
+        scores: from 0 to 1.
+        is_right: whether the entity is a gold one.
+        n_bins: at most; by default 15, and fewer where a bin would hold less than 20. Equal scores share a bin.
+    """
+    scores, targets = np.asarray(scores, dtype=float), np.asarray(is_right, dtype=float)
+    _check_pairs(scores, targets)
+    n = len(scores)
+    n_bins = n_bins or min(_MOST_BINS, max(n // _FEWEST_IN_BIN, 1))
+    order = np.argsort(scores, kind="stable")
+    scores, targets = scores[order], targets[order]
+    ends = [round(n * number / n_bins) for number in range(1, n_bins + 1)]
+    # A bin reaches to the end of the equal scores in which it would end: else the order of the input would matter.
+    ends = np.unique([np.searchsorted(scores, scores[end - 1], side="right") for end in ends if end])
+    bins, start = [], 0
+    for end in ends.tolist():
+        part = slice(start, end)
+        mean, share = float(scores[part].mean()), float(targets[part].mean())
+        bins.append(ReliabilityBin(float(scores[start]), float(scores[end - 1]), end - start, mean, share))
+        start = end
+    return bins
+
+
+def calibration_error(
+    scores: Sequence[float] | np.ndarray, is_right: Sequence[bool] | np.ndarray, n_bins: int | None = None
+) -> float:
+    """The expected calibration error (Guo et al. 2017, eq. 5) in the bins of :func:`reliability_bins`.
+
+    The mean over all predictions of the distance between score and share of right ones in a bin; 0 without any. Bins
+    hold chance: a perfect score of few predictions has an error above 0, too.
+    """
+    bins = reliability_bins(scores, is_right, n_bins)
+    total = sum(one.n for one in bins)
+    return sum(one.n * abs(one.mean_score - one.share_right) for one in bins) / total if total else 0.0
+
+
+def brier_score(scores: Sequence[float] | np.ndarray, is_right: Sequence[bool] | np.ndarray) -> float:
+    """The mean squared distance between score and truth (0 or 1); 0 without predictions. It needs no bins."""
+    scores, targets = np.asarray(scores, dtype=float), np.asarray(is_right, dtype=float)
+    _check_pairs(scores, targets)
+    return float(np.mean((scores - targets) ** 2)) if len(scores) else 0.0
+
+
+def _logits(scores: Sequence[float] | np.ndarray) -> np.ndarray:
+    return logit(np.clip(np.asarray(scores, dtype=float), _NEAREST, 1 - _NEAREST))
+
+
+def _loss(weights: np.ndarray, logits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+    """Log loss per prediction, its two terms included, and its gradient."""
+    slope, shift = weights
+    out = slope * logits + shift
+    loss = np.logaddexp(0.0, out).sum() - targets @ out + (slope - 1 - math.log(slope)) + shift**2 / 2
+    error = expit(out) - targets
+    gradient = np.array([error @ logits + 1 - 1 / slope, error.sum() + shift])
+    return loss / len(logits), gradient / len(logits)
+
+
+def _check_pairs(scores: np.ndarray, targets: np.ndarray) -> None:
+    assert scores.shape == targets.shape, f"internal error: {scores.shape} scores, {targets.shape} judgements"
+    assert not np.isnan(scores).any(), "internal error: a score is no number"

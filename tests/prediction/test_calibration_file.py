@@ -1,0 +1,158 @@
+"""``calibration.json``: written and read back, refused with a reason, and what it means for scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.schema import Entity
+from errors import ConfigError, DataFormatError
+from evaluation.calibration import Calibration
+from evaluation.conformal import MissRisk
+from prediction.calibration_file import Fingerprint, FittedMisses, FittedOn, ModelCalibration, ScoreKind, fit_scores
+from prediction.scoring import Scoring, choose_scoring
+
+DEV = FittedOn("dev", 30, "0123456789abcdef")
+GREEDY, MASS = ScoreKind(), ScoreKind("nbest", 8, True)
+SCORES, IS_RIGHT = [0.9] * 40 + [0.5] * 20, ([True] * 3 + [False]) * 15
+KNEE, HIP = Entity.from_flat("BODY", [0, 1]), Entity.from_flat("BODY", [2, 3])
+
+
+@dataclass(frozen=True)
+class Options:
+    num_beams: int | None = None
+    scores: str = "symbols"
+    candidates: bool = False
+    calibrated: bool = True
+    alpha: float | None = None
+    min_score: float = 0.0
+
+
+@pytest.fixture
+def stored() -> ModelCalibration:
+    misses = FittedMisses(MASS, MissRisk.measure([[0.9, 0.8]] * 18 + [[0.4]] * 6 + [[None, 0.7]]), DEV)
+    return ModelCalibration(38, (fit_scores(GREEDY, SCORES, IS_RIGHT, DEV),), misses)
+
+
+def test_what_is_written_is_read_back(tmp_path: Path, stored: ModelCalibration) -> None:
+    path = stored.write(tmp_path)
+    assert path == tmp_path / "calibration.json"
+    assert ModelCalibration.read(tmp_path) == stored
+    assert [entry.name for entry in tmp_path.iterdir()] == ["calibration.json"]
+    assert ModelCalibration.read(tmp_path / "other") == ModelCalibration()
+
+
+def test_a_calibration_replaces_one_of_its_kind_only(stored: ModelCalibration) -> None:
+    again = fit_scores(GREEDY, SCORES, [True] * 60, DEV)
+    of_mass = fit_scores(MASS, SCORES, IS_RIGHT, DEV)
+    both = stored.with_scores(of_mass).with_scores(again)
+    assert both.of(GREEDY) == again and both.of(MASS) == of_mass and len(both.scores) == 2
+    assert both.of(ScoreKind("nbest", 4, True)) is None
+
+
+def test_the_errors_before_and_after(stored: ModelCalibration) -> None:
+    fitted = stored.of(GREEDY)
+    assert fitted.calibration.n == 60
+    assert fitted.ece_before == pytest.approx((40 * 0.15 + 20 * 0.25) / 60)
+    assert fitted.ece_after < fitted.ece_before / 3
+    assert fit_scores(GREEDY, [], [], DEV) is None
+    assert fit_scores(GREEDY, [-0.5, 0.5], [True, False], DEV) is None, "log-probabilities are no scores"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(format=2), "calibration format 2 is newer than this code. Expected at most 1. Update"),
+        (lambda c: c.update(format="new"), "no calibration of a model .*format 'new'.* Expected what training or"),
+        (lambda c: c.pop("format"), "no calibration of a model"),
+        (lambda c: c["scores"][0]["calibration"].update(temperature=0), "scores.0.calibration: .*temperature above 0"),
+        (lambda c: c["scores"][0]["calibration"].update(shift="0"), "scores.0.calibration.shift: .*valid number"),
+        (lambda c: c["scores"][0]["fitted_on"].pop("name"), "scores.0.fitted_on.name: Field required"),
+        (lambda c: c["misses"]["risk"].update(risks=[0.5, 0.1]), "misses.risk: .*expected ascending thresholds"),
+        (lambda c: c.update(longest_source=0), "longest_source is 0. Expected 1 piece or more"),
+        (lambda c: c.update(scores={}), "scores: .*valid"),
+    ],
+)
+def test_a_damaged_file_is_named(
+    tmp_path: Path, stored: ModelCalibration, change: Callable[[dict[str, Any]], Any], message: str
+) -> None:
+    path = stored.write(tmp_path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    change(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(DataFormatError, match=f"calibration.json: .*{message}") as caught:
+        ModelCalibration.read(tmp_path)
+    assert "remove" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", '"x"', "\xff"])
+def test_a_file_that_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "calibration.json").write_text(text, encoding="latin-1")
+    with pytest.raises(DataFormatError, match=r"no calibration of a model \(.*\)\. Expected .* Copy the file again"):
+        ModelCalibration.read(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path: Path, stored: ModelCalibration) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"calibration.json: cannot be written: .*Expected a model folder that may"):
+        stored.write(tmp_path / "file")
+
+
+def test_fingerprints_tell_data_apart() -> None:
+    def digest(*sentences: tuple[list[str], list[Entity]]) -> str:
+        fingerprint = Fingerprint()
+        for words, gold in sentences:
+            fingerprint.add(words, gold)
+        return fingerprint.digest
+
+    knees = ["sore", "knees", "today"]
+    same = {digest((knees, [KNEE, HIP])), digest((knees, [HIP, KNEE, KNEE]))}
+    others = {digest((knees, [KNEE])), digest((knees[:2], [KNEE, HIP])), digest((knees, [KNEE, HIP]), (knees, []))}
+    assert len(same) == 1 and len(same | others) == 4
+
+
+def test_scores_are_calibrated_where_the_folder_says_how(tmp_path: Path, stored: ModelCalibration) -> None:
+    found = {KNEE: 0.9, HIP: 0.5}
+    assert choose_scoring(tmp_path, Options(), 1)[0](found) == found, "without a file they stay as they are"
+    stored.write(tmp_path)
+    calibration = stored.of(GREEDY).calibration
+    scoring, read = choose_scoring(tmp_path, Options(), 1)
+    assert read == stored and scoring.kind == GREEDY
+    assert list(scoring(found).values()) == pytest.approx(calibration.apply([0.9, 0.5]).tolist())
+    assert choose_scoring(tmp_path, Options(calibrated=False), 1)[0](found) == found
+    assert choose_scoring(tmp_path, Options(), 4)[0].calibration is None, "fitted to another search"
+    assert choose_scoring(tmp_path, Options(num_beams=1), 4)[0].calibration == calibration
+    assert scoring({}) == {}
+
+
+def test_entities_are_left_out_by_their_score_as_it_is_handed_out() -> None:
+    scoring = Scoring(GREEDY, Calibration(shift=-2.0), threshold=0.6, min_score=0.5)
+    assert list(scoring({KNEE: 0.95, HIP: 0.8})) == [KNEE]
+    assert list(replace(scoring, min_score=0.0)({KNEE: 0.61, HIP: 0.59})) == [KNEE]
+
+
+def test_alpha_takes_the_search_by_which_misses_were_measured(tmp_path: Path, stored: ModelCalibration) -> None:
+    with pytest.raises(ConfigError, match=r"alpha: the misses of .* were never measured. Expected .* Calibrate it"):
+        choose_scoring(tmp_path, Options(alpha=0.1), 1)
+    stored.write(tmp_path)
+    scoring, _ = choose_scoring(tmp_path, Options(alpha=0.1), 1)
+    assert scoring.kind == MASS and 0.39 < scoring.threshold < 0.4
+    assert choose_scoring(tmp_path, Options(alpha=0.5, num_beams=8), 1)[0].threshold > 0.7
+    with pytest.raises(ConfigError, match=r"measured with num_beams 8, num_beams is 4. Expected the same. Leave"):
+        choose_scoring(tmp_path, Options(alpha=0.1, num_beams=4), 1)
+
+
+def test_a_promise_that_cannot_be_made_names_the_one_that_can(stored: ModelCalibration) -> None:
+    # 25 sentences, half of the entities of one are no candidates: (0.5 + 1) / 26
+    reason = r"alpha: 0\.05 cannot be promised: .* 25 sentences \(dev\), 2\.00 % are not among the candidates of nbest"
+    with pytest.raises(ConfigError, match=reason + r".* Expected 0\.0577 or more\. Raise alpha, or calibrate with"):
+        stored.misses.threshold(0.05)
+    assert stored.misses.threshold(0.0577) > 0
+    for wrong in (0.0, 1.0, -0.1, float("nan")):
+        with pytest.raises(ConfigError, match="Expected a share of misses between 0 and 1"):
+            stored.misses.threshold(wrong)

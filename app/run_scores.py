@@ -52,6 +52,7 @@ class RunScores:
                     "n": len(scores),
                     "temperature": calibration and round(calibration.temperature, 4),
                     "shift": calibration and round(calibration.shift, 4),
+                    "doubt": calibration and calibration.doubt,
                     "n_fitted": calibration and calibration.n,
                     "raw": _errors(scores, is_right),
                     "calibrated": None if calibrated is None else _errors(calibrated, is_right),

@@ -136,8 +136,8 @@ def _calibration_table(data: Mapping[str, Any]) -> Table:
             share = _share_right(found["bins"][state])
             rows.append([state, *(_fine(errors[name]) for name in ("ece", "brier")), *share])
     fitted = [
-        f"seed {row['seed']}: temperature {row['temperature']:.3f}, shift {row['shift']:+.3f} "
-        f"({row['n_fitted']:,} entities)"
+        f"seed {row['seed']}: temperature {row['temperature']:.3f}, shift {row['shift']:+.3f}, "
+        f"doubt {row['doubt']:g} ({row['n_fitted']:,} entities)"
         for row in found["seeds"]
         if row["temperature"] is not None
     ]

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from app.prediction_files import read_predictions
+from files import clear_leftovers
 from prediction.calibration_file import Fingerprint, FittedOn, FittedScores, ModelCalibration, ScoreKind, fit_scores
 
 __all__ = ["calibrate_seed"]
@@ -34,13 +35,16 @@ def calibrate_seed(folder: Path, num_beams: int, longest_source: int) -> ModelCa
         return None
     predictions = folder / "predictions.dev.jsonl"
     fitted = _fit(predictions, ScoreKind("symbols", num_beams)) if predictions.is_file() else None
+    clear_leftovers(folder / "best")  # of a process that was killed while it wrote this file
     found = ModelCalibration(longest_source, (fitted,) if fitted else ())
     found.write(folder / "best")
     if fitted:
         calibration = fitted.calibration
         logger.info(
-            "scores calibrated on %d entities of dev: temperature %.3f, shift %+.3f, calibration error %.4f -> %.4f",
-            calibration.n, calibration.temperature, calibration.shift, fitted.ece_before, fitted.ece_after,
+            "scores calibrated on %d entities of dev: temperature %.3f, shift %+.3f, doubt %g, calibration error "
+            "%.4f -> %.4f",
+            calibration.n, calibration.temperature, calibration.shift, calibration.doubt, fitted.ece_before,
+            fitted.ece_after,
         )  # fmt: skip
     else:
         logger.info("scores not calibrated: no predictions of dev whose scores are probabilities")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +17,8 @@ from scipy.special import expit, logit
 
 __all__ = ["Calibration", "ReliabilityBin", "brier_score", "calibration_error", "fit", "reliability_bins"]
 
-#: Scores nearer to 0 or 1 are as good as these: files of predictions hold six decimals.
-_NEAREST = 1e-6
+#: What a fit tries as doubt. The least lets a score of 1 have a logit; files of predictions hold six decimals.
+_DOUBTS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 _SLOPES = (1e-4, 1e4)  # the prior keeps slopes far from these; they only bound the search
 _MOST_BINS = 15  # as Guo et al. have it
 _FEWEST_IN_BIN = 20
@@ -25,33 +26,37 @@ _FEWEST_IN_BIN = 20
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A map of scores: ``sigmoid(logit(score) / temperature + shift)``. It keeps their order.
+    """A map of scores: ``sigmoid(logit(doubt / 2 + (1 - doubt) * score) / temperature + shift)``. It keeps their order.
 
     Guo et al. (2017), section 4.2, https://arxiv.org/abs/1706.04599, have the temperature; on two classes, an entity
     being right or wrong, a shift beside it is Platt's scaling. It is needed here: the score of an entity is a product
     over its symbols, and so lies below the share of right ones by more the more symbols there are. A temperature alone
-    leaves one half at one half.
+    leaves one half at one half. The doubt is for scores of 1 that mean no more than that nothing else was looked at,
+    such as the mass of an entity that all of a few hypotheses share: their logits say nothing about other scores.
 
     Attributes:
         temperature: above 0; above 1 where the scores are too extreme.
         shift: above 0 where they are too low.
+        doubt: weight of one half in the score, above 0 and below 1.
         n: scores that it was fitted to; 0: it was not fitted.
 
-    >>> Calibration().apply([0.25, 0.5]).tolist(), Calibration(temperature=2.0).apply([0.9]).round(3).tolist()
+    >>> Calibration().apply([0.25, 0.5]).round(3).tolist(), Calibration(temperature=2.0).apply([0.9]).round(3).tolist()
     ([0.25, 0.5], [0.75])
     """
 
     temperature: float = 1.0
     shift: float = 0.0
+    doubt: float = _DOUBTS[0]
     n: int = 0
 
     def __post_init__(self) -> None:
-        if not (0 < self.temperature < math.inf and math.isfinite(self.shift) and self.n >= 0):
-            raise ValueError(f"{self}. Expected a temperature above 0, a finite shift and a number of scores.")
+        is_good = 0 < self.temperature < math.inf and math.isfinite(self.shift) and 0 < self.doubt < 1 and self.n >= 0
+        if not is_good:
+            raise ValueError(f"{self}. Expected a temperature above 0, a finite shift and a doubt between 0 and 1.")
 
     def apply(self, scores: Sequence[float] | np.ndarray) -> np.ndarray:
         """The calibrated scores, in the same order."""
-        return expit(_logits(scores) / self.temperature + self.shift)
+        return expit(_logits(scores, self.doubt) / self.temperature + self.shift)
 
 
 class ReliabilityBin(NamedTuple):
@@ -77,22 +82,18 @@ def fit(scores: Sequence[float] | np.ndarray, is_right: Sequence[bool] | np.ndar
     Few predictions, or ones that are all right or all wrong, would give an infinite shift or no order at all. So the
     sum of the log losses has a term for each number that holds it near 1 and 0 and weighs as much as few predictions
     do: for the slope ``a = 1 / temperature`` it is ``a - 1 - log(a)``, which also keeps it above 0, for the shift ``b``
-    it is ``b ** 2 / 2``. Everything is convex, so there is one best answer. Without predictions it is the identity.
+    it is ``b ** 2 / 2``. With a given doubt all of it is convex, so there is one best answer; of six doubts from a
+    millionth to a tenth the best is taken, the least of equal ones. Without predictions it is the identity.
 
     Args:
         scores: from 0 to 1.
         is_right: whether the entity is a gold one.
     """
-    logits, targets = _logits(scores), np.asarray(is_right, dtype=float)
-    _check_pairs(logits, targets)
-    if not len(logits):
+    scores, targets = np.asarray(scores, dtype=float), np.asarray(is_right, dtype=float)
+    _check_pairs(scores, targets)
+    if not len(scores):
         return Calibration()
-    found = minimize(
-        _loss, (1.0, 0.0), (logits, targets), method="L-BFGS-B", jac=True, bounds=(_SLOPES, (None, None)),
-        options={"ftol": 1e-14, "gtol": 1e-9, "maxiter": 1000},
-    )  # fmt: skip
-    slope, shift = map(float, found.x)
-    return Calibration(1 / slope, shift, len(logits))
+    return min((_fitted(scores, targets, doubt) for doubt in _DOUBTS), key=itemgetter(0))[1]
 
 
 def reliability_bins(
@@ -145,8 +146,18 @@ def brier_score(scores: Sequence[float] | np.ndarray, is_right: Sequence[bool] |
     return float(np.mean((scores - targets) ** 2)) if len(scores) else 0.0
 
 
-def _logits(scores: Sequence[float] | np.ndarray) -> np.ndarray:
-    return logit(np.clip(np.asarray(scores, dtype=float), _NEAREST, 1 - _NEAREST))
+def _logits(scores: Sequence[float] | np.ndarray, doubt: float) -> np.ndarray:
+    return logit(doubt / 2 + (1 - doubt) * np.clip(np.asarray(scores, dtype=float), 0.0, 1.0))
+
+
+def _fitted(scores: np.ndarray, targets: np.ndarray, doubt: float) -> tuple[float, Calibration]:
+    """The least loss with a doubt, and the calibration that has it."""
+    found = minimize(
+        _loss, (1.0, 0.0), (_logits(scores, doubt), targets), method="L-BFGS-B", jac=True,
+        bounds=(_SLOPES, (None, None)), options={"ftol": 1e-14, "gtol": 1e-9, "maxiter": 1000},
+    )  # fmt: skip
+    slope, shift = map(float, found.x)
+    return float(found.fun), Calibration(1 / slope, shift, doubt, len(scores))
 
 
 def _loss(weights: np.ndarray, logits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:

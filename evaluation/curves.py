@@ -91,7 +91,7 @@ def reliability_diagram(states: Mapping[str, Sequence[Mapping[str, Any]]]) -> by
     states = {name: bins for name, bins in states.items() if bins}
     if not states:
         return None
-    figure = Figure(figsize=(5.2, 5.6), layout="constrained")
+    figure = Figure(figsize=(5.2, 5.9), layout="constrained")
     axes = figure.subplots()
     lowest = 1.0
     for number, (name, bins) in enumerate(states.items()):

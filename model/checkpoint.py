@@ -5,6 +5,8 @@
 * model.json: format number, shape of the head
 * labels.json: tags and their words, in symbol order
 * recipe.yaml: the text that made the model
+
+Other files may lie beside them, such as ``calibration.json``.
 """
 
 from __future__ import annotations

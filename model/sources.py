@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError  # what torch raises where it refuses to read anything but tensors
-from urllib.parse import urlsplit
 
-import huggingface_hub
 import torch
 from safetensors import SafetensorError
 from torch import nn
@@ -20,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from errors import ConfigError, MissingBackendError
 from model.backbones import Backbone, backbone_class
+from model.hub import hub_is_reachable
 from model.tokenizers import train_byte_bpe, train_unigram
 
 __all__ = ["SCRATCH", "load_backbone", "load_tokenizer", "read_config", "read_tokenizer"]
@@ -80,7 +77,7 @@ def load_backbone(
     if spec.startswith(_SCRATCH_PREFIXES):
         return _from_scratch(spec, corpus_words, seed=seed, attention=attention, dropout=dropout)
     location = _locate(spec)
-    options = {"cache_dir": cache_dir, "local_files_only": location is not None or not _hub_is_reachable()}
+    options = {"cache_dir": cache_dir, "local_files_only": location is not None or not hub_is_reachable()}
     where = str(location or spec)
     config = read_config(where, **options)
     kind = backbone_class(config.model_type, where)
@@ -124,7 +121,7 @@ def load_tokenizer(
     if spec.startswith(_SCRATCH_PREFIXES):
         return _train_tokenizer(spec, corpus_words), None if _is_t5(spec) else _SCRATCH_POSITIONS, []
     location = _locate(spec)
-    options = {"cache_dir": cache_dir, "local_files_only": location is not None or not _hub_is_reachable()}
+    options = {"cache_dir": cache_dir, "local_files_only": location is not None or not hub_is_reachable()}
     try:
         config = read_config(str(location or spec), **options)
         return read_tokenizer(str(location or spec), **options), getattr(config, "max_position_embeddings", None), []
@@ -169,22 +166,9 @@ def _locate(spec: str) -> Path | None:
     return None
 
 
-def _hub_is_reachable() -> bool:
-    """False where the hub's name does not even resolve: its client would retry for half a minute."""
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
-        return False
-    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
-        return True
-    try:
-        socket.getaddrinfo(urlsplit(huggingface_hub.constants.ENDPOINT).hostname, 443)
-    except OSError:
-        return False
-    return True
-
-
 def _missing(where: str, what: str, error: BaseException | None) -> MissingBackendError:
     reason = f" ({' '.join(str(error).split())[:200]})" if error is not None else ""
-    if not Path(where).is_dir() and not _hub_is_reachable():
+    if not Path(where).is_dir() and not hub_is_reachable():
         what = f"{what}: not among the files kept from the hub, and there is no network"
         reason = ""
     return MissingBackendError(f"{where}: {what}{reason}. Expected a pretrained encoder-decoder. {_ADVICE}")

@@ -18,6 +18,7 @@ from data.schema import Segment
 from errors import ConfigError, DataFormatError, MissingBackendError, NerError
 from formulations import Predictor, formulation_of
 from model.lighter import lighten
+from prediction.hub import resolve_model
 from prediction.passages import Answer, PassageReader
 from prediction.results import TextEntity, TextInput, TextResult, place_entity, words_joined
 from prediction.scoring import Scoring, choose_scoring
@@ -206,7 +207,14 @@ class Recogniser:
         n_shortened = sum(answer.n_shortened for _, answer in answers)
         notes = [f"{n_shortened} words too long for the model, which saw their beginnings only"] if n_shortened else []
         return TextResult(
-            given.text, given.id, text.words, text.sentences, tuple(entities), tuple(notes), None, given.gold
+            given.text,
+            given.id,
+            text.words,
+            text.sentences,
+            tuple(entities),
+            tuple(notes),
+            gold=given.gold,
+            labels=self.labels,
         )
 
 
@@ -234,12 +242,14 @@ def load(model: str | Path, **options: Any) -> Recogniser:
     """Open a trained model.
 
     Args:
-        model: a model folder, such as ``best`` of a finished run.
+        model: a model folder, such as ``best`` of a finished run, or a model of the hub: ``user/name``, or
+            ``user/name@revision``; see :func:`prediction.hub.resolve_model`.
         options: see :class:`PredictOptions`.
 
     Raises:
         DataFormatError: the folder or one of its files is missing, damaged or of a newer format.
         ConfigError: an option that cannot be used.
+        MissingBackendError: a device that is not there, or a model that the hub does not give.
     """
     known = {field.name for field in fields(PredictOptions)}
     if unknown := sorted(options.keys() - known):
@@ -247,7 +257,7 @@ def load(model: str | Path, **options: Any) -> Recogniser:
         near = f" (did you mean {hint[0]!r}?)" if hint else ""
         raise ConfigError(f"load: unknown option {unknown[0]!r}{near}. Expected some of {', '.join(sorted(known))}.")
     chosen = PredictOptions(**options)
-    folder = Path(model)
+    folder = resolve_model(model)
     recipe = _recipe_of(folder)
     scoring, stored = choose_scoring(folder, chosen, recipe.generation.num_beams)
     recipe = replace(recipe, generation=replace(recipe.generation, num_beams=scoring.kind.num_beams))
@@ -263,9 +273,11 @@ def load(model: str | Path, **options: Any) -> Recogniser:
 
 def _recipe_of(folder: Path) -> Recipe:
     path = folder / "recipe.yaml"
-    if not folder.is_dir() or not path.is_file():
-        missing = "no such model folder" if not folder.is_dir() else "not a model folder, recipe.yaml missing"
-        raise DataFormatError(f"{folder}: {missing}. Expected the folder 'best' of a finished run. Set the model.")
+    if not path.is_file():
+        raise DataFormatError(
+            f"{folder}: not a model folder, recipe.yaml missing. Expected the folder 'best' of a finished run. Set the "
+            "model."
+        )
     return load_recipe(path)
 
 

@@ -7,7 +7,9 @@ from types import ModuleType
 
 import pytest
 
+import predict
 import report
+import share
 import sweep
 import train
 
@@ -26,9 +28,11 @@ def test_commands_are_found() -> None:
     assert len(shown_commands("train.py")) >= 9
     assert len(shown_commands("report.py")) >= 4
     assert len(shown_commands("sweep.py")) >= 4
+    assert len(shown_commands("predict.py")) >= 6
+    assert len(shown_commands("share.py")) >= 2
 
 
-@pytest.mark.parametrize("program", [report, sweep])
+@pytest.mark.parametrize("program", [predict, report, share, sweep])
 def test_commands_of_other_programs_are_understood(program: ModuleType) -> None:
     for _, command in shown_commands(f"{program.__name__}.py"):
         program.parse(shlex.split(command)[2:])

@@ -96,7 +96,8 @@ def test_demo_run_leaves_everything_behind(workplace: Path, capsys: pytest.Captu
         assert {"flat", "nested", "discontinuous", "overlapping", "unseen"} == set(seed[split]["subsets"])
     assert result["mean"]["test_f"] == seed["test"]["f"]
     assert (folder / "best").resolve() == (folder / "seed-3" / "best").resolve()
-    for name in ("recipe.yaml", "report.md", "seed-3/recipe.yaml", "seed-3/train.log", "seed-3/result.json"):
+    written = ("recipe.yaml", "report.md", "seed-3/recipe.yaml", "seed-3/train.log", "seed-3/result.json")
+    for name in (*written, "seed-3/best/calibration.json"):
         assert (folder / name).stat().st_size > 0, name
     assert any((folder / "seed-3" / "last").iterdir())
     model = load_model(folder / "best")

@@ -8,14 +8,14 @@ well: ``I-X`` whose predecessor is neither ``B-X`` nor ``I-X`` begins an entity.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from data.loaders.reading import LoaderOptions, LoadReport, check_kind, read_lines, split_fields
 from data.schema import Entity, Example, Segment
 from errors import DataFormatError
 
-__all__ = ["column_sentences", "load"]
+__all__ = ["Row", "column_sentences", "is_docstart", "load", "read_sentence"]
 
 DOCSTART = "-DOCSTART-"
 
@@ -42,21 +42,38 @@ def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Exa
     n_documents = 0
     n_columns = None
     for rows in column_sentences(lines, report, options):
-        if _is_docstart(rows, options):
+        if is_docstart(rows, options):
             n_documents += 1
             continue
-        if rows[0][1][0] == DOCSTART:
-            report.add(f"{DOCSTART} with further words in its sentence, kept as a word", rows[0][0])
         n_columns = n_columns or len(rows[0][1])
-        for number, fields in rows:
-            _check_row(f"{path}:{number}", fields, n_columns, options)
-        words = tuple(fields[options.word_column] for _, fields in rows)
-        entities = _read_tags(rows, report, options)
-        examples.append(Example(words, entities, n_documents - 1 if n_documents else None))
+        examples.append(read_sentence(rows, n_columns, report, options, n_documents - 1 if n_documents else None))
     return examples, report
 
 
-def column_sentences(lines: list[str], report: LoadReport, options: LoaderOptions) -> Iterator[list[Row]]:
+def read_sentence(
+    rows: list[Row], n_columns: int, report: LoadReport, options: LoaderOptions, document: int | None = None
+) -> Example:
+    """The example of one sentence's rows.
+
+    Args:
+        rows: at least one.
+        n_columns: that every row should have: those of the file's first.
+        report: takes what was repaired.
+        options: which columns are read.
+        document: what the example says of its document.
+
+    Raises:
+        DataFormatError: a line lacks a column or has one too many, a tag is not BIO.
+    """
+    if rows[0][1][0] == DOCSTART:
+        report.add(f"{DOCSTART} with further words in its sentence, kept as a word", rows[0][0])
+    for number, fields in rows:
+        _check_row(f"{report.path}:{number}", fields, n_columns, options)
+    words = tuple(fields[options.word_column] for _, fields in rows)
+    return Example(words, _read_tags(rows, report, options), document)
+
+
+def column_sentences(lines: Iterable[str], report: LoadReport, options: LoaderOptions) -> Iterator[list[Row]]:
     """The sentences of a column file as rows of fields; none is empty."""
     rows: list[Row] = []
     for number, line in enumerate(lines, 1):
@@ -73,7 +90,7 @@ def column_sentences(lines: list[str], report: LoadReport, options: LoaderOption
         yield rows
 
 
-def _is_docstart(rows: list[Row], options: LoaderOptions) -> bool:
+def is_docstart(rows: list[Row], options: LoaderOptions) -> bool:
     """Whether a sentence only marks the start of a document."""
     fields = rows[0][1]
     if fields[0] != DOCSTART:

@@ -7,7 +7,7 @@ the index of the last word. A sentence without mentions has an empty second line
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from data.loaders.mentions import in_order, is_usable
@@ -15,7 +15,7 @@ from data.loaders.reading import LoaderOptions, LoadReport, check_kind, read_lin
 from data.schema import Entity, Example, Segment, merge_segments
 from errors import DataFormatError
 
-__all__ = ["load"]
+__all__ = ["line_records", "load", "read_record"]
 
 # The type may hold blanks but does not look like the rest of the offsets, as it does in `0, 1, 7, 7 ADR`.
 _MENTION = re.compile(
@@ -37,31 +37,52 @@ def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Exa
     check_kind(path, lines, "discontinuous")
     report = LoadReport(path)
     examples = []
-    for number, text, mentions in _records(lines, report):
-        words = _split_words(text, number, report, options)
-        entities = _read_mentions(mentions, number + 1, len(words), report, options)
-        examples.append(Example(words, in_order(entities, report, number + 1, options)))
+    for number, text, mentions in line_records(lines, report):
+        examples.append(read_record(number, text, mentions, report, options))
     return examples, report
 
 
-def _records(lines: list[str], report: LoadReport) -> Iterator[tuple[int, str, str]]:
-    """Line number of the words, the words, the mentions, for every record."""
-    at = 0
-    while at < len(lines):
-        if not lines[at].strip(" \t"):
-            # The end of the file may have more of them; elsewhere it is worth a word.
-            if any(line.strip(" \t") for line in lines[at:]):
-                report.add("empty line where a sentence should begin, skipped", at + 1)
-            at += 1
+def line_records(lines: Iterable[str], report: LoadReport) -> Iterator[tuple[int, str, str]]:
+    """Line number of the words, the words, the mentions, for every record.
+
+    Raises:
+        DataFormatError: the lines do not come in threes.
+    """
+    numbered = enumerate(lines, 1)
+    skipped = []
+    for number, words in numbered:
+        if not words.strip(" \t"):
+            skipped.append(number)
             continue
-        mentions, between = (*lines[at + 1 : at + 3], "", "")[:2]
+        # The end of the file may have more of them; elsewhere it is worth a word.
+        for empty in skipped:
+            report.add("empty line where a sentence should begin, skipped", empty)
+        skipped.clear()
+        mentions, between = (next(numbered, (0, ""))[1] for _ in range(2))
         if between.strip(" \t"):
             raise DataFormatError(
-                f"{report.path}:{at + 3}: {between[:40]!r} in the third line of a record. Expected three lines per "
+                f"{report.path}:{number + 2}: {between[:40]!r} in the third line of a record. Expected three lines per "
                 "sentence: words, mentions (empty if there are none), an empty line. Mend the records from here on."
             )
-        yield at + 1, lines[at], mentions
-        at += 3
+        yield number, words, mentions
+
+
+def read_record(number: int, text: str, mentions: str, report: LoadReport, options: LoaderOptions) -> Example:
+    """The example of one record.
+
+    Args:
+        number: of the line of words, from 1.
+        text: the line of words.
+        mentions: the line of mentions.
+        report: takes what was repaired or left out.
+        options: whether the reference's reading is wanted.
+
+    Raises:
+        DataFormatError: blanks are doubled, a mention cannot be read.
+    """
+    words = _split_words(text, number, report, options)
+    entities = _read_mentions(mentions, number + 1, len(words), report, options)
+    return Example(words, in_order(entities, report, number + 1, options))
 
 
 def _split_words(text: str, line: int, report: LoadReport, options: LoaderOptions) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from data.loaders.reading import LoaderOptions, LoadReport, check_kind, read_lin
 from data.schema import Entity, Example, Segment
 from errors import DataFormatError
 
-__all__ = ["load"]
+__all__ = ["check_text", "check_words", "load", "read_document"]
 
 
 def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Example], LoadReport]:  # noqa: B008
@@ -37,18 +37,37 @@ def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Exa
     for number, line in enumerate(lines, 1):
         if not line.strip(" \t"):
             continue
-        for words, mentions in _read_document(line, f"{path}:{number}"):
-            if not words and not mentions:
-                report.add("sentence without words, skipped", number)
-                continue
-            entities = in_order(_read_mentions(words, mentions, number, report, options), report, number, options)
-            example = Example(words, entities, n_documents)
-            examples += cut(example, number, report, options)
+        examples += read_document(line, number, report, options, n_documents)
         n_documents += 1
     return examples, report
 
 
-def _read_document(line: str, where: str) -> Iterator[tuple[tuple[str, ...], list]]:
+def read_document(
+    line: str, number: int, report: LoadReport, options: LoaderOptions, document: int | None = None
+) -> list[Example]:
+    """The sentences of one line.
+
+    Args:
+        line: a JSON object.
+        number: of the line, from 1.
+        report: takes what was repaired or left out.
+        options: whether long sentences are cut.
+        document: what the examples say of their document.
+
+    Raises:
+        DataFormatError: it is not a JSON object, lacks a key, or holds words or mentions of another shape.
+    """
+    examples = []
+    for words, mentions in _read_lists(line, f"{report.path}:{number}"):
+        if not words and not mentions:
+            report.add("sentence without words, skipped", number)
+            continue
+        entities = in_order(_read_mentions(words, mentions, number, report, options), report, number, options)
+        examples += cut(Example(words, entities, document), number, report, options)
+    return examples
+
+
+def _read_lists(line: str, where: str) -> Iterator[tuple[tuple[str, ...], list]]:
     """The words and the raw mentions of every sentence of a line."""
     shape = 'one JSON object per line: {"ners": [[[start, end, "TYPE"], ...], ...], "sentences": [["word", ...], ...]}'
     try:
@@ -75,10 +94,15 @@ def _read_document(line: str, where: str) -> Iterator[tuple[tuple[str, ...], lis
     for sentence, mentions in zip(sentences, ners, strict=True):
         if not isinstance(mentions, list):
             raise DataFormatError(f"{where}: {mentions!r:.40} in 'ners'. Expected a list of mentions per sentence.")
-        yield _check_words(sentence, where), mentions
+        yield check_words(sentence, where), mentions
 
 
-def _check_words(sentence: object, where: str) -> tuple[str, ...]:
+def check_words(sentence: object, where: str) -> tuple[str, ...]:
+    """The words of a sentence as JSON has them.
+
+    Raises:
+        DataFormatError: it is no list of texts that are not empty; names ``where``.
+    """
     if not isinstance(sentence, list):
         raise DataFormatError(f"{where}: sentence {sentence!r:.40}. Expected a list of words.")
     for index, word in enumerate(sentence):
@@ -87,11 +111,12 @@ def _check_words(sentence: object, where: str) -> tuple[str, ...]:
                 f"{where}: word {index} of a sentence is {word!r:.40}. Expected text that is not empty. Put a "
                 "placeholder there: leaving the word out would shift the mentions."
             )
-        _check_text(word, where)
+        check_text(word, where)
     return tuple(sentence)
 
 
-def _check_text(text: str, where: str) -> None:
+def check_text(text: str, where: str) -> None:
+    """Raise :class:`DataFormatError`, which names ``where``, for a text that UTF-8 cannot hold."""
     if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
         raise DataFormatError(
             f"{where}: {text!r:.40} holds half of a surrogate pair, which cannot be written as UTF-8. Expected whole "
@@ -127,7 +152,7 @@ def _check_mention(mention: object, line: int, report: LoadReport) -> tuple[int,
             )
     if not isinstance(label, str) or not label.strip():
         raise DataFormatError(f"{where}: type {label!r:.40} in mention {mention!r:.60}. Expected a name.")
-    _check_text(label, where)
+    check_text(label, where)
     if label != label.strip():
         report.add("blank around a type, ignored", line)
     return offsets[0], offsets[1], label.strip()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from errors import DataFormatError
 
-__all__ = ["LoadReport", "LoaderOptions", "check_kind", "read_lines", "split_fields"]
+__all__ = ["LoadReport", "LoaderOptions", "check_kind", "guess_encoding", "read_lines", "split_fields"]
 
 N_PLACES = 5  # how many lines a report names per reason
 
@@ -87,7 +87,7 @@ def read_lines(path: Path) -> list[str]:
         offset = error.start + (3 if raw.startswith(b"\xef\xbb\xbf") else 0)
         line = raw.count(b"\n", 0, offset) + 1
         raise DataFormatError(
-            f"{path}:{line}: byte 0x{raw[offset]:02x} at offset {offset} is not UTF-8{_guess_encoding(raw)}. "
+            f"{path}:{line}: byte 0x{raw[offset]:02x} at offset {offset} is not UTF-8{guess_encoding(raw)}. "
             "Expected UTF-8. Convert the file, e.g. with iconv -f latin1 -t utf-8."
         ) from None
     if "\0" in text:
@@ -119,7 +119,8 @@ def check_kind(path: Path, lines: list[str], expected: str) -> None:
         )
 
 
-def _guess_encoding(raw: bytes) -> str:
+def guess_encoding(raw: bytes) -> str:
+    """What a file that is not UTF-8 seems to be by its first bytes, in brackets; empty if they do not tell."""
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return " (the file begins with a UTF-16 mark)"
     if raw.startswith((b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ")):

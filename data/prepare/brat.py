@@ -7,7 +7,7 @@ are parted by ``;``.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data.prepare.request import Request, Tally, progress, read_raw
@@ -16,7 +16,7 @@ from data.prepare.text import Mention, best_reading, build_examples, sentence_wo
 from data.schema import Example
 from errors import DataFormatError
 
-__all__ = ["brat", "cadec"]
+__all__ = ["brat", "brat_text", "cadec", "read_terms"]
 
 _TERM = re.compile(r"T\S*\t(?P<label>\S+) (?P<offsets>\d+ \d+(?: ?; ?\d+ \d+)*) *(?:\t(?P<text>.*))?")
 _OWN_SPLIT = "document put into a split by shares 70/15/15 of our own (no --splits): not a published split"
@@ -99,7 +99,20 @@ def _document(
     if annotation is None:
         tally.add("text without an annotation file, read as without entities", path.name)
     else:
-        mentions = list(_mentions(annotation, labels, tally))
+        mentions = list(read_terms(annotation, labels, tally))
+    text, inside = brat_text(raw, mentions, tally)
+    lines = True if request.lines is None else request.lines
+    return build_examples(text, sentence_words(text, lines=lines), inside, number, tally, across=request.across)
+
+
+def brat_text(raw: str, mentions: Sequence[Mention], tally: Tally) -> tuple[str, list[Mention]]:
+    """The text as its annotations count it, and those of them that lie in it.
+
+    Args:
+        raw: the file's content with its line ends.
+        mentions: as :func:`read_terms` gives them.
+        tally: counts those that do not fit.
+    """
     readings = [raw, raw.replace("\r\n", "\n")] if "\r" in raw else [raw]
     text = best_reading(readings, mentions, tally)
     inside = []
@@ -108,12 +121,21 @@ def _document(
             tally.add("annotation that ends behind its text, dropped", mention.place)
         else:
             inside.append(mention)
-    lines = True if request.lines is None else request.lines
-    return build_examples(text, sentence_words(text, lines=lines), inside, number, tally, across=request.across)
+    return text, inside
 
 
-def _mentions(path: Path, labels: Collection[str], tally: Tally) -> Iterator[Mention]:
-    for number, line in enumerate(read_raw(path).splitlines(), 1):
+def read_terms(path: Path, labels: Collection[str], tally: Tally) -> Iterator[Mention]:
+    """The text-bound annotations of an ``.ann`` file.
+
+    Args:
+        path: the file.
+        labels: keep only these; none keeps all.
+        tally: counts what else the file holds.
+
+    Raises:
+        DataFormatError: the file cannot be read, or a line is no annotation.
+    """
+    for number, line in enumerate(read_raw(path).replace("\r\n", "\n").split("\n"), 1):
         if not line.strip():
             continue
         place = f"{path.name}:{number}"

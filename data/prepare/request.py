@@ -110,8 +110,8 @@ def read_raw(path: Path) -> str:
         raise DataFormatError(f"{path}: cannot be read ({error.strerror}). Expected a text file.") from None
     except UnicodeDecodeError as error:
         raise DataFormatError(
-            f"{path}: byte 0x{error.object[error.start]:02x} at offset {error.start} is not UTF-8. Expected UTF-8. "
-            "Convert the file, e.g. with iconv -f latin1 -t utf-8."
+            f"{path}:{error.object.count(10, 0, error.start) + 1}: byte 0x{error.object[error.start]:02x} at offset "
+            f"{error.start} is not UTF-8. Expected UTF-8. Convert the file, e.g. with iconv -f latin1 -t utf-8."
         ) from None
 
 

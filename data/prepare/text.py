@@ -18,7 +18,7 @@ from typing import NamedTuple
 from data.prepare.request import Tally
 from data.schema import Entity, Example, Segment, merge_segments, sort_entities
 
-__all__ = ["Mention", "best_reading", "build_examples", "sentence_words", "words_in"]
+__all__ = ["Mention", "best_reading", "build_examples", "mention_segments", "sentence_words", "words_in"]
 
 Span = tuple[int, int]
 
@@ -122,7 +122,7 @@ def build_examples(
     firsts = [0]  # of every sentence its first word, and one past the last word of all
     for sentence in sentences:
         firsts.append(firsts[-1] + len(sentence))
-    found = [(mention, _segments(mention, words, tally)) for mention in mentions]
+    found = [(mention, mention_segments(mention, words, tally)) for mention in mentions]
     if across == "join":
         firsts = _joined(firsts, found, tally)
     entities: list[dict[Entity, None]] = [{} for _ in firsts[1:]]
@@ -160,8 +160,14 @@ def _covers(text: str, mention: Mention) -> bool:
     return not mention.text or "".join(covered.split()) == "".join(mention.text.split())
 
 
-def _segments(mention: Mention, words: Sequence[Span], tally: Tally) -> tuple[Segment, ...]:
-    """The words that a mention covers; empty if it cannot be used."""
+def mention_segments(mention: Mention, words: Sequence[Span], tally: Tally) -> tuple[Segment, ...]:
+    """The words that a mention covers, united where they touch; empty if it cannot be used.
+
+    Args:
+        mention: an annotation on characters.
+        words: character spans, ascending.
+        tally: counts what is changed, and the mention if it holds no word.
+    """
     segments = []
     fragments = sorted(mention.fragments)
     if any(right[0] < left[1] for left, right in pairwise(fragments)):

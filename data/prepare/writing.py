@@ -14,10 +14,10 @@ from data.schema import Entity, Example
 from errors import DataFormatError
 from files import replace_file
 
-__all__ = ["FORMATS", "write_split"]
+__all__ = ["DOCSTART", "FORMATS", "format_examples", "write_split"]
 
 _BLANK = re.compile(r"[ \t\r\n\0]")
-_BAD_LABEL = re.compile(r"[\s|,;]|^[0-9]+$|[,;|/+&][BI]-")
+_BAD_LABEL = re.compile(r"[\s|,;\0]|^[0-9]*$|[,;|/+&][BI]-")
 DOCSTART = "-DOCSTART-"
 
 #: Loader -> file ending.
@@ -41,10 +41,8 @@ def write_split(folder: Path, split: str, loader: str, examples: Sequence[Exampl
         DataFormatError: entities that the format cannot hold, or text that UTF-8 cannot hold.
     """
     path = folder / (split + FORMATS[loader])
-    numbered = enumerate(examples, 1)
-    clean = [_clean(example, f"{split}, sentence {number}", loader, tally) for number, example in numbered]
     with replace_file(path) as file:
-        for text in _WRITERS[loader](clean, path):
+        for text in format_examples(loader, examples, str(path), split, tally):
             try:
                 file.write(text.encode("utf-8"))
             except UnicodeEncodeError as error:
@@ -53,6 +51,26 @@ def write_split(folder: Path, split: str, loader: str, examples: Sequence[Exampl
                     "text that UTF-8 can hold. Mend the source."
                 ) from None
     return path
+
+
+def format_examples(
+    loader: str, examples: Iterable[Example], where: str, source: str, tally: Tally
+) -> Iterator[str]:
+    """The text of some sentences in a format, in parts; changes are those of :func:`write_split`.
+
+    Args:
+        loader: a key of ``FORMATS``.
+        examples: the sentences, in order; those of a document together.
+        where: names what is written in errors.
+        source: names what is read in the tally.
+        tally: where changes are counted.
+
+    Raises:
+        DataFormatError: entities that the format cannot hold.
+    """
+    numbered = enumerate(examples, 1)
+    clean = [_clean(example, f"{source}, sentence {number}", loader, tally) for number, example in numbered]
+    yield from _WRITERS[loader](clean, where)
 
 
 def _clean(example: Example, place: str, loader: str, tally: Tally) -> Example:
@@ -67,11 +85,11 @@ def _clean(example: Example, place: str, loader: str, tally: Tally) -> Example:
 
 
 def _plain_label(label: str) -> str:
-    plain = re.sub(r"[\s|,;/+&]+", "_", label)
-    return f"_{plain}" if plain.isdigit() else plain
+    plain = re.sub(r"[\s|,;/+&\0]+", "_", label)
+    return f"_{plain}" if plain.isdigit() or not plain else plain
 
 
-def _columns(examples: Sequence[Example], path: Path) -> Iterator[str]:
+def _columns(examples: Sequence[Example], where: str) -> Iterator[str]:
     """``word TAG`` lines; ``-DOCSTART-`` before every document."""
     document = None
     for number, example in enumerate(examples, 1):
@@ -81,29 +99,29 @@ def _columns(examples: Sequence[Example], path: Path) -> Iterator[str]:
         tags = ["O"] * len(example.words)
         for left, right in pairwise(example.entities):
             if right.start < left.end:
-                _refuse(path, number, "nested or overlapping", "nested")
+                _refuse(where, number, "nested or overlapping", "nested")
         for entity in example.entities:
             if entity.is_discontinuous:
-                _refuse(path, number, "discontinuous", "discontinuous")
+                _refuse(where, number, "discontinuous", "discontinuous")
             tags[entity.start] = f"B-{entity.label}"
             tags[entity.start + 1 : entity.end] = [f"I-{entity.label}"] * (entity.end - entity.start - 1)
         yield "".join(f"{word} {tag}\n" for word, tag in zip(example.words, tags, strict=True)) + "\n"
 
 
-def _json_documents(examples: Sequence[Example], path: Path) -> Iterator[str]:
+def _json_documents(examples: Sequence[Example], where: str) -> Iterator[str]:
     """One JSON object a document; sentences without one are a document each."""
     numbered = enumerate(examples, 1)
     for _, rows in groupby(numbered, key=lambda pair: pair[0] if pair[1].document is None else (pair[1].document,)):
         sentences, ners = [], []
         for number, example in rows:
             if any(entity.is_discontinuous for entity in example.entities):
-                _refuse(path, number, "discontinuous", "discontinuous")
+                _refuse(where, number, "discontinuous", "discontinuous")
             sentences.append(example.words)
             ners.append([[entity.start, entity.end - 1, entity.label] for entity in example.entities])
         yield json.dumps({"ners": ners, "sentences": sentences}, ensure_ascii=False) + "\n"
 
 
-def _records(examples: Sequence[Example], _: Path) -> Iterator[str]:
+def _records(examples: Sequence[Example], _: str) -> Iterator[str]:
     """Three lines a sentence: words, mentions, nothing."""
     for example in examples:
         mentions = (
@@ -113,14 +131,14 @@ def _records(examples: Sequence[Example], _: Path) -> Iterator[str]:
         yield f"{' '.join(example.words)}\n{'|'.join(mentions)}\n\n"
 
 
-_WRITERS: dict[str, Callable[[Sequence[Example], Path], Iterable[str]]] = {
+_WRITERS: dict[str, Callable[[Sequence[Example], str], Iterable[str]]] = {
     "conll": _columns,
     "nested": _json_documents,
     "discontinuous": _records,
 }
 
 
-def _refuse(path: Path, number: int, what: str, loader: str) -> None:
+def _refuse(where: str, number: int, what: str, loader: str) -> None:
     raise DataFormatError(
-        f"{path}: sentence {number} has {what} entities. Expected what this format holds. Write the format {loader!r}."
+        f"{where}: sentence {number} has {what} entities. Expected what this format holds. Write the format {loader!r}."
     )

@@ -15,11 +15,12 @@ from errors import ConfigError
 from prediction.pictures.layout import one_line
 from prediction.pictures.marks import Judged, judge
 from prediction.pictures.markup import legend, section
-from prediction.pictures.palette import looks
+from prediction.pictures.palette import Looks, looks
 from prediction.pictures.style import PAGE_STYLE, STYLE
+from prediction.pictures.vector import drawing
 from prediction.results import TextEntity, TextResult
 
-__all__ = ["page_end", "page_start", "render"]
+__all__ = ["page_end", "page_part", "page_start", "render"]
 
 FORMATS = ("html", "svg")
 
@@ -57,32 +58,51 @@ def render(
         raise ConfigError(f"format: unknown format {format!r} of pictures. Expected one of {', '.join(FORMATS)}.")
     several = [results] if isinstance(results, TextResult) else list(results)
     judged = _judged(several, gold)
-    marks = [mark for one in judged for mark in (*(one.gold or ()), *one.predicted)]
-    labels = labels or tuple(dict.fromkeys(label for result in several for label in result.labels))
-    known = looks(labels, [mark.entity.type for mark in marks])
+    known = _looks(labels, several, judged)
     titled = page or len(several) > 1
+    if format == "svg":
+        return drawing(several, judged, known, scores=scores, titled=titled)
     pairs = zip(several, judged, strict=True)
     drawn = [section(result, one, known, scores=scores, titled=titled) for result, one in pairs]
-    parts = [legend(known, marks), *drawn] if page else [*drawn, legend(known, marks)]
-    body = "\n".join(filter(None, parts))
+    marks = [mark for one in judged for mark in one.marks]
+    types, kinds = {mark.entity.type for mark in marks}, {mark.kind for mark in marks}
+    key = legend(known, types, kinds, dotted=any(mark.entity.is_discontinuous for mark in marks))
     if page:
-        return f"{page_start()}\n{body}\n{page_end()}"
+        return "\n".join(filter(None, [_head("Entities"), key, *drawn, page_end()]))
+    body = "\n".join(filter(None, [*drawn, key]))
     return f'<div class="genner">\n<style>\n{STYLE}\n</style>\n{body}\n</div>'
 
 
-def page_start(title: str = "Entities") -> str:
-    """The beginning of a page up to its first picture, for those who write a page text by text."""
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(one_line(title))}</title>\n'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-        f'<style>\n{STYLE}\n{PAGE_STYLE}</style>\n</head>\n<body>\n<main class="genner">\n'
-        f"<h1>{escape(one_line(title))}</h1>"
-    )
+def page_start(title: str = "Entities", *, labels: Sequence[str] = ()) -> str:
+    """The beginning of a page that is written text by text, with the legend of ``labels``."""
+    key = legend(looks(labels, ()), labels, (), dotted=bool(labels))
+    return "\n".join(filter(None, [_head(title), key])) + "\n"
+
+
+def page_part(result: TextResult, *, labels: Sequence[str] = (), scores: bool = True) -> str:
+    """One text of such a page; see :func:`render`. A page is its start, its parts and its end, one behind the other."""
+    judged = judge(result, result.gold)
+    return section(result, judged, _looks(labels, [result], [judged]), scores=scores, titled=True) + "\n"
 
 
 def page_end() -> str:
-    """The end of a page that :func:`page_start` began."""
+    """The end of such a page."""
     return "</main>\n</body>\n</html>\n"
+
+
+def _head(title: str) -> str:
+    title = escape(one_line(title))
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
+        f'<style>\n{STYLE}\n{PAGE_STYLE}</style>\n</head>\n<body>\n<main class="genner">\n<h1>{title}</h1>'
+    )
+
+
+def _looks(labels: Sequence[str], results: Sequence[TextResult], judged: Sequence[Judged]) -> Looks:
+    """Looks in the order of ``labels`` or, without any, in that of the labels of the results."""
+    of_results = dict.fromkeys(label for result in results for label in result.labels)
+    return looks(labels or tuple(of_results), [mark.entity.type for one in judged for mark in one.marks])
 
 
 def _judged(results: Sequence[TextResult], gold: Any) -> list[Judged]:

@@ -15,10 +15,12 @@ from evaluation.terminal import columns_of
 from prediction.pictures.marks import SIGNS, Mark, lanes
 from prediction.results import TextEntity
 
-__all__ = ["Line", "Piece", "Stroke", "description", "label_text", "lines_of", "one_line"]
+__all__ = ["by_lane", "description", "label_name", "label_text", "lines_of", "one_line", "spoken"]
 
-_LABEL_SIZE, _LABEL_EDGES = 0.8, 2  # of a letter of a label, compared with one of the text, and what surrounds it
+_LABEL_SIZE, _LABEL_EDGES = 0.9, 2.5  # of a letter of a label, compared with one of the text, and what surrounds it
 _WIDEST = 30  # columns of a group that takes in words for the sake of its labels
+_LONGEST = 40  # characters of a piece
+_TOO_WIDE = 40  # columns of a group that may be parted between any two pieces
 _UNIT = re.compile(r"\S+|\s+")
 _OPENING, _CLOSING = ("Ps", "Pi"), ("Pe", "Pf", "Po", "Mn", "Mc", "Me", "Sk", "Lm", "Cf")
 _JOINER = "\u200d"
@@ -77,6 +79,17 @@ class Line(NamedTuple):
     groups: tuple[Group, ...]
     direction: str
 
+    def directed(self) -> Iterator[tuple[str, Group]]:
+        """The groups with their directions; one without goes with the line, or with equal ones on both its sides."""
+        after, following = self.direction, []
+        for group in reversed(self.groups):
+            after = group.direction or after
+            following.append(after)
+        before = self.direction
+        for group, after in zip(self.groups, reversed(following), strict=True):
+            before = group.direction or (before if before == after else self.direction)
+            yield before, group
+
 
 class _Span(NamedTuple):
     """A part of an entity, or the gap between two parts."""
@@ -118,8 +131,13 @@ def lines_of(text: str, marks: Sequence[Mark], *, scores: bool) -> list[Line]:
 
 def label_text(mark: Mark, scores: bool) -> str:
     """What stands below a bar: the sign of a judgement, the label, the score."""
-    parts = [SIGNS.get(mark.kind, ""), one_line(mark.entity.type), f"{mark.entity.score:.2f}" if scores else ""]
+    parts = [SIGNS.get(mark.kind, ""), label_name(mark.entity.type), f"{mark.entity.score:.2f}" if scores else ""]
     return " ".join(filter(None, parts))
+
+
+def label_name(label: str) -> str:
+    """A label as it is shown; two quotation marks for one of nothing but white space."""
+    return one_line(label) or "''"
 
 
 def one_line(text: str) -> str:
@@ -130,7 +148,19 @@ def one_line(text: str) -> str:
 def description(entity: TextEntity) -> str:
     """The entity in words: its label and its parts."""
     parts = " … ".join(one_line(part.text) for part in entity.segments)
-    return f"{one_line(entity.type)}: {parts}"
+    return f"{label_name(entity.type)}: {parts}"
+
+
+def spoken(mark: Mark, scores: bool) -> str:
+    """All that is told of an entity, for those who hear it."""
+    score = f", score {mark.entity.score:.2f}" if scores else ""
+    return description(mark.entity) + score + (f", {mark.kind}" if mark.kind else "")
+
+
+def by_lane(pieces: Sequence[Piece]) -> list[list[Stroke | None]]:
+    """The strokes of every lane, piece by piece."""
+    n_lanes = max((len(piece.strokes) for piece in pieces), default=0)
+    return [[piece.strokes[lane] if lane < len(piece.strokes) else None for piece in pieces] for lane in range(n_lanes)]
 
 
 def _spans(marks: Sequence[Mark], scores: bool) -> list[_Span]:
@@ -197,15 +227,16 @@ def _part_of(stroke: Stroke, is_first: bool, is_last: bool) -> Stroke:
 
 
 def _units(text: str) -> Iterator[str]:
-    """Words, the white space behind them, and scripts without white space sign by sign."""
+    """Words, the white space behind them, scripts without white space sign by sign, and endless words in parts."""
     for match in _UNIT.finditer(text):
         unit = match[0]
         if unit.isascii():
-            yield unit
+            yield from (unit[first : first + _LONGEST] for first in range(0, len(unit), _LONGEST))
             continue
         first = 0
         for idx in range(1, len(unit)):
-            if _may_part(unit[idx - 1], unit[idx]):
+            is_long = idx - first >= _LONGEST and unicodedata.category(unit[idx]) not in _CLOSING
+            if is_long or _may_part(unit[idx - 1], unit[idx]):
                 yield unit[first:idx]
                 first = idx
         yield unit[first:]
@@ -230,7 +261,7 @@ def _line(pieces: Sequence[Piece], scores: bool) -> Line:
     room = _Room(scores)
     before = " "
     for piece, direction, after in zip(pieces, directions, coming, strict=True):
-        is_bound = bool(piece.text) and not _may_part(before, piece.text[0])
+        is_bound = bool(piece.text) and not _may_part(before, piece.text[0]) and room.taken < _TOO_WIDE
         is_end = piece.text == "\n"
         fits = bool(groups) and (not after or after == (of_groups[-1] or after))
         # White space between two directions belongs to neither.

@@ -50,6 +50,11 @@ class Judged:
     gold: list[Mark] | None = None
     mistakes: Sequence[Mistake] = ()
 
+    @property
+    def marks(self) -> list[Mark]:
+        """All that is drawn."""
+        return [*(self.gold or ()), *self.predicted]
+
 
 def judge(result: TextResult, gold: Collection[TextEntity] | None) -> Judged:
     """Compare what was found with what is true, on words, as the reports do.
@@ -57,9 +62,10 @@ def judge(result: TextResult, gold: Collection[TextEntity] | None) -> Judged:
     Raises:
         DataFormatError: an entity does not lie in the text.
     """
-    found = {entity.words: entity for entity in reversed(_checked(result, result.entities))}
     if gold is None:
-        return Judged([Mark(entity) for entity in sorted(found.values(), key=_reading_order)])
+        drawn = {(entity.type, entity.segments): entity for entity in reversed(_checked(result, result.entities))}
+        return Judged([Mark(entity) for entity in sorted(drawn.values(), key=_reading_order)])
+    found = {entity.words: entity for entity in reversed(_checked(result, result.entities))}
     true = {entity.words: entity for entity in reversed(_checked(result, gold))}
     errors = classify_errors(true.keys(), found.keys())
     mistakes = [Mistake(kind, true.get(right), found.get(wrong)) for kind, right, wrong in errors]

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from html import escape
 from itertools import groupby, pairwise
 
 from evaluation.errors_table import KINDS
-from prediction.pictures.layout import Group, Line, Piece, Stroke, description, label_text, lines_of, one_line
+from prediction.pictures.layout import (
+    Group,
+    Line,
+    Piece,
+    Stroke,
+    by_lane,
+    description,
+    label_name,
+    label_text,
+    lines_of,
+    one_line,
+    spoken,
+)
 from prediction.pictures.marks import RIGHT, SIGNS, Judged, Mark, Mistake
-from prediction.pictures.palette import TEXTURES
+from prediction.pictures.palette import DOTTED, TEXTURES, Looks
 from prediction.results import TextEntity, TextResult
 
-__all__ = ["Looks", "legend", "section"]
+__all__ = ["legend", "section"]
 
-Looks = Mapping[str, tuple[int, int]]
-
-_LONG = 60  # characters of a group that may be parted anywhere
+_LONG = 24  # characters of a piece that may be parted anywhere
 _TOLD = 100  # characters of an entity in the text that appears when the pointer rests upon it
 
 
@@ -40,24 +50,20 @@ def section(result: TextResult, judged: Judged, looks: Looks, *, scores: bool, t
     return "\n".join([*parts, "</div>"])
 
 
-def legend(looks: Looks, drawn: Iterable[Mark]) -> str:
-    """Labels that are drawn, the dotted line and the signs of judgements as far as they occur; empty without any."""
-    marks = list(drawn)
-    labels, kinds = {mark.entity.type for mark in marks}, {mark.kind for mark in marks}
+def legend(looks: Looks, labels: Collection[str], kinds: Collection[str], *, dotted: bool) -> str:
+    """Labels in the order of their looks, the dotted line, and the signs of judgements; empty without any."""
     rows = [
-        f'<span class="genner-bar {_look(looks[label])}"></span>{escape(one_line(label))}'
+        f'<span class="genner-bar {_look(looks[label])}"></span>{escape(label_name(label))}'
         for label in looks
         if label in labels
     ]
-    if any(mark.entity.is_discontinuous for mark in marks):
-        rows.append(
-            '<span class="genner-bar genner-c9 genner-gap"></span>not part of the entity, which goes on after it'
-        )
+    if dotted:
+        rows.append(f'<span class="genner-bar genner-c9 genner-gap"></span>{DOTTED}')
     for kind in (RIGHT, *KINDS):
         if kind in kinds:
             told = f' title="{escape(KINDS[kind])}"' if kind in KINDS else ""
-            rows.append(f'<span class="genner-tag genner-c9{" genner-wrong" * (kind != RIGHT)}">{SIGNS[kind]}</span>'
-                        f"<span{told}>{kind}</span>")  # fmt: skip
+            names = "genner-tag genner-c9" + " genner-wrong" * (kind != RIGHT)
+            rows.append(f'<span class="{names}">{SIGNS[kind]}</span><span{told}>{kind}</span>')
     items = "\n".join(f"<li>{row}</li>" for row in rows)
     return f'<ul class="genner-legend" aria-label="legend">\n{items}\n</ul>' if rows else ""
 
@@ -70,25 +76,12 @@ def _drawing(text: str, marks: Sequence[Mark], looks: Looks, scores: bool) -> st
 def _line(line: Line, looks: Looks, scores: bool) -> str:
     """A block, in which runs of the other direction keep their own: pieces are boxes, and boxes have none."""
     parts = []
-    for direction, groups in groupby(_directed(line), key=lambda pair: pair[0]):
+    for direction, groups in groupby(line.directed(), key=lambda pair: pair[0]):
         run = [group for _, group in groups]
         content = "".join(_group(group, looks, scores) for group in run)
         is_other = direction != line.direction and any(group.has_strokes for group in run)
         parts.append(f'<span dir="{direction}">{content}</span>' if is_other else content)
     return f'<div class="genner-line" dir="{line.direction}">{"".join(parts)}</div>'
-
-
-def _directed(line: Line) -> Iterator[tuple[str, Group]]:
-    """The groups with their directions; those without one go with the line, or with equal ones on both sides."""
-    following = []
-    after = line.direction
-    for group in reversed(line.groups):
-        after = group.direction or after
-        following.append(after)
-    before = line.direction
-    for group, after in zip(line.groups, reversed(following), strict=True):
-        before = group.direction or (before if before == after else line.direction)
-        yield before, group
 
 
 def _group(group: Group, looks: Looks, scores: bool) -> str:
@@ -103,17 +96,14 @@ def _group(group: Group, looks: Looks, scores: bool) -> str:
         if kept:
             pieces.append(Piece(kept))
             break
-    long = " genner-long" * (sum(len(piece.text) for piece in pieces) > _LONG)
-    words = "".join(f'<span class="genner-word">{escape(piece.text)}</span>' for piece in pieces)
-    drawn = "".join(_lane(lane, row, looks, scores) for row, lane in enumerate(_by_lane(pieces)))
+    words = "".join(_word(piece.text) for piece in pieces)
+    drawn = "".join(_lane(lane, row, looks, scores) for row, lane in enumerate(by_lane(pieces)))
     columns = f"grid-template-columns:repeat({len(pieces)},auto) minmax(0,1fr)"
-    return f'<span class="genner-group{long}" style="{columns}">{words}{drawn}</span>{escape(behind)}'
+    return f'<span class="genner-group" style="{columns}">{words}{drawn}</span>{escape(behind)}'
 
 
-def _by_lane(pieces: Sequence[Piece]) -> list[list[Stroke | None]]:
-    """The strokes of every lane, piece by piece."""
-    n_lanes = max(len(piece.strokes) for piece in pieces)
-    return [[piece.strokes[lane] if lane < len(piece.strokes) else None for piece in pieces] for lane in range(n_lanes)]
+def _word(text: str) -> str:
+    return f'<span class="genner-word{" genner-long" * (len(text) > _LONG)}">{escape(text)}</span>'
 
 
 def _lane(strokes: Sequence[Stroke | None], number: int, looks: Looks, scores: bool) -> str:
@@ -146,9 +136,8 @@ def _tag(mark: Mark, area: str, looks: Looks, scores: bool) -> str:
     """The label; programs that read aloud get the whole entity instead."""
     label = escape(label_text(mark, False))
     number = f' <span class="genner-score">{mark.entity.score:.2f}</span>' if scores else ""
-    told = [description(mark.entity)] + [f"score {mark.entity.score:.2f}"] * scores + [mark.kind] * bool(mark.kind)
     names = f"genner-tag genner-c{looks[mark.entity.type][0]}" + " genner-wrong" * (mark.kind not in ("", RIGHT))
-    told = escape(", ".join(told))
+    told = escape(spoken(mark, scores))
     about = f'role="img" aria-label="{told}" title="{told}"'
     return f'<span class="{names}" style="grid-area:{area}" {about}>{label}{number}</span>'
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from zlib import crc32
 
-__all__ = ["COLOURS", "TEXTURES", "looks"]
+__all__ = ["COLOURS", "DOTTED", "TEXTURES", "Looks", "looks"]
+
+#: Of a label the number of its colour and of its texture.
+Looks = Mapping[str, tuple[int, int]]
 
 #: Equally light, so that white text is readable upon them (4.5 : 1, WCAG AA) and they stand out from white as well as
 #: from the backgrounds of dark pages (3 : 1). No colour carries a meaning of its own: the label is always written.
 COLOURS = (
     "#0078cd", "#d14600", "#00855d", "#b8508c", "#8e7200", "#8658d5", "#048199", "#db314d", "#4a8421", "#6c7683",
 )  # fmt: skip
-#: Strokes: one line, two lines, with dark stripes, two thin lines. None has holes: those are interruptions.
+#: Strokes: one line, two lines, with grey stripes, two thin lines. None has holes: those are interruptions.
 TEXTURES = ("plain", "double", "striped", "rail")
+#: What a line with holes means.
+DOTTED = "not part of the entity, which goes on after it"
 
 
-def looks(labels: Sequence[str], seen: Iterable[str]) -> dict[str, tuple[int, int]]:
+def looks(labels: Sequence[str], seen: Iterable[str]) -> Looks:
     """The look of every label: a number of :data:`COLOURS` and one of :data:`TEXTURES`.
 
     Args:

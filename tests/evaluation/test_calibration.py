@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
+from evaluation import calibration
 from evaluation.calibration import Calibration, brier_score, calibration_error, fit, reliability_bins
 
 
@@ -50,16 +51,43 @@ def test_a_temperature_alone_would_not_do_for_scores_that_are_products() -> None
 def test_the_minimum_is_that_of_a_plain_search() -> None:
     scores, is_right = judged(60, 2.0, -0.5)
 
-    def loss(slope: float, shift: float) -> float:
-        right = expit(slope * logit(scores) + shift)
+    def loss(slope: float, shift: float, doubt: float) -> float:
+        right = expit(slope * logit(doubt / 2 + (1 - doubt) * scores) + shift)
         own = -np.where(is_right, np.log(right), np.log1p(-right)).sum()
         return own + slope - 1 - math.log(slope) + shift**2 / 2
 
     found = fit(scores, is_right)
-    best = loss(1 / found.temperature, found.shift)
-    grid = [loss(slope, shift) for slope in np.linspace(0.05, 3, 200) for shift in np.linspace(-3, 3, 200)]
+    best = loss(1 / found.temperature, found.shift, found.doubt)
+    slopes, shifts, doubts = (
+        np.linspace(0.2, 1.2, 50),
+        np.linspace(-1.5, 1.5, 50),
+        [10.0**-power for power in range(1, 7)],
+    )
+    grid = [loss(slope, shift, doubt) for slope in slopes for shift in shifts for doubt in doubts]
     assert best <= min(grid) + 1e-6
-    assert best == pytest.approx(min(grid), abs=2e-3)
+    assert best == pytest.approx(min(grid), abs=5e-3)
+
+
+def test_certain_scores_that_are_often_wrong_do_not_spoil_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the mass of a few hypotheses: one in six is exactly 1, and then right no more often than at 0.85."""
+    rng = np.random.default_rng(8)
+
+    def draw(n: int) -> tuple[np.ndarray, np.ndarray]:
+        truth = rng.uniform(0.2, 0.98, n)
+        is_certain = rng.random(n) < 1 / 6
+        truth[is_certain] = 0.85
+        return np.where(is_certain, 1.0, truth), rng.random(n) < truth
+
+    found = fit(*draw(2000))
+    scores, is_right = draw(20_000)
+    assert found.doubt > 0.05
+    others = scores < 1
+    assert calibration_error(found.apply(scores)[others], is_right[others]) < 0.05
+    with monkeypatch.context() as patch:
+        patch.setattr(calibration, "_DOUBTS", (1e-6,))
+        certain = fit(*draw(2000))
+    assert calibration_error(certain.apply(scores)[others], is_right[others]) > 0.1
+    assert fit(*judged(20_000, 1.0, 0.0)).doubt < 0.005, "scores that mean what they say are not doubted"
 
 
 @pytest.mark.parametrize("score", [0.01, 0.4, 0.9, 0.999999, 1.0])
@@ -68,15 +96,15 @@ def test_few_predictions_all_right_or_all_wrong_give_a_sane_answer(score: float)
     right, wrong = fit(scores, np.ones(20, bool)), fit(scores, np.zeros(20, bool))
     for found in (right, wrong):
         assert 1 / 50 < found.temperature < 50 and abs(found.shift) < 5
-    assert right.apply(scores)[0] >= min(score, 0.999999) - 1e-9
+    assert right.apply(scores)[0] >= min(score, 0.999999) - 1e-6
     assert right.apply([score])[0] > 0.8
     assert 0.01 < wrong.apply([score])[0] < 0.25 or score == 0.01
     assert wrong.apply([score])[0] <= score
 
 
 def test_without_predictions_it_is_the_identity() -> None:
-    assert fit([], []) == Calibration(1.0, 0.0, 0)
-    assert Calibration().apply([0.2, 0.7]) == pytest.approx([0.2, 0.7])
+    assert fit([], []) == Calibration(1.0, 0.0, 1e-6, 0)
+    assert Calibration().apply([0.2, 0.7, 1.0]) == pytest.approx([0.2, 0.7, 1.0], abs=1e-6)
     assert Calibration().apply([]).shape == (0,)
 
 
@@ -88,10 +116,12 @@ def test_the_order_of_scores_is_kept(pairs: list[tuple[float, bool]], scores: li
     assert (np.diff(mapped) >= 0).all() and (mapped >= 0).all() and (mapped <= 1).all()
 
 
-@pytest.mark.parametrize("temperature", [0.0, -1.0, math.inf, math.nan])
-def test_a_temperature_that_is_none_is_refused(temperature: float) -> None:
-    with pytest.raises(ValueError, match=r"Expected a temperature above 0"):
-        Calibration(temperature)
+@pytest.mark.parametrize(
+    "numbers", [(0.0,), (-1.0,), (math.inf,), (math.nan,), (1.0, math.nan), (1.0, 0.0, 0.0), (1.0, 0.0, 1.0)]
+)
+def test_numbers_that_are_no_calibration_are_refused(numbers: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="Expected a temperature above 0, a finite shift and a doubt between 0 and 1"):
+        Calibration(*numbers)
 
 
 def test_bins_have_equal_mass_and_their_error_is_the_one_by_hand() -> None:

@@ -7,12 +7,13 @@ import os
 import shutil
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import BartConfig, BartForConditionalGeneration, BartModel, T5ForConditionalGeneration
 
-import model.sources as sources
+import model.hub as hub
 from errors import ConfigError, MissingBackendError, SequenceTooLongError
 from model.backbones import BartBackbone
 from model.sources import SCRATCH, load_backbone, load_tokenizer
@@ -162,7 +163,7 @@ def test_missing_folder(spec: str) -> None:
 
 
 def test_hub_id_without_network_says_what_to_do(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sources.huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(
         MissingBackendError, match=r"nobody/no-such-bart: .*no network.*Point --backbone at a local folder"
     ):
@@ -173,8 +174,8 @@ def test_hub_name_that_does_not_resolve_is_not_retried(monkeypatch, tmp_path: Pa
     def refuse(*_: object) -> None:
         raise OSError("no name service")
 
-    monkeypatch.setattr(sources.huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(sources.socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub.socket, "getaddrinfo", refuse)
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(MissingBackendError, match="no network"):
@@ -276,7 +277,7 @@ def test_tokenizer_alone(folder: Path, sentences) -> None:
 
 
 def test_tokenizer_of_an_unreachable_hub_entry_is_replaced_and_said(monkeypatch, sentences, tmp_path: Path) -> None:
-    monkeypatch.setattr(sources.huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     tokenizer, _, remarks = load_tokenizer("nobody/no-such-bart", corpus_words=sentences, cache_dir=tmp_path)
     assert tokenizer("")["input_ids"] == [0, 2]
     assert len(remarks) == 1

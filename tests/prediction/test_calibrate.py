@@ -14,6 +14,7 @@ import pytest
 
 from app.prediction_files import JudgedSentence, read_predictions
 from app.seed_calibration import calibrate_seed
+from benchmarks import scores
 from data.demo import demo_corpus
 from data.schema import Example, Segment
 from errors import ConfigError, DataFormatError
@@ -62,9 +63,9 @@ def test_training_leaves_a_calibration_of_the_scores_on_dev(trained_model: Path,
     assert fitted.kind == ScoreKind("symbols", 1, False)
     assert (fitted.fitted_on.name, fitted.fitted_on.sentences) == ("dev", len(dev))
     judged = [pair for sentence in dev for pair in sentence.judged_scores()]
-    scores, is_right = zip(*judged, strict=True)
-    assert fitted.calibration.n == len(scores)
-    assert fitted.ece_before == pytest.approx(calibration_error(scores, is_right))
+    found, is_right = zip(*judged, strict=True)
+    assert fitted.calibration.n == len(found)
+    assert fitted.ece_before == pytest.approx(calibration_error(found, is_right))
     assert fitted.ece_after < fitted.ece_before
     assert 20 < stored.longest_source < 100
 
@@ -98,6 +99,7 @@ def test_calibrating_on_dev_gives_what_training_gave(
     assert done.scores == ours and done.misses is None and done.n_texts == len(dev)
     assert ours.fitted_on == theirs.fitted_on
     assert ours.calibration.temperature == pytest.approx(theirs.calibration.temperature, rel=0.02)
+    assert ours.calibration.doubt == theirs.calibration.doubt
     assert ours.calibration.shift == pytest.approx(theirs.calibration.shift, abs=0.02)
 
 
@@ -196,3 +198,11 @@ def test_scores_of_mass_need_beams(trained_model: Path) -> None:
     with pytest.raises(ConfigError, match="scores: nbest with num_beams 1"):
         load(trained_model, scores="nbest")
     assert isinstance(load(trained_model, **MASS), Recogniser)
+
+
+def test_the_benchmark_of_scores_prints_its_tables(trained_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scores.main([str(trained_run), "--limit", "60", "--num_beams", "4"])
+    shown = capsys.readouterr().out
+    titles = ("Scores on test, calibrated on dev", "Test at thresholds from dev", "fresh sentences, ")
+    assert [shown.count(f"## {title}") for title in titles] == [1, 1, 1]
+    assert "| 0.01  | cannot be promised " in shown, "too few sentences for such a promise"

@@ -1,0 +1,29 @@
+(() => {
+  // Called from events of the page; the server counts code points, so this does too.
+  window.countCharacters = (text) => {
+    const counter = document.querySelector("#counter");
+    if (!counter) return;
+    const count = [...(text ?? "")].length;
+    const limit = Number(counter.dataset.limit);
+    const over = count > limit;
+    counter.textContent =
+      `${count.toLocaleString("en")} of ${limit.toLocaleString("en")} characters` + (over ? ": too long" : "");
+    counter.classList.toggle("page-over", over);
+  };
+
+  window.saveFile = (file) => {
+    if (!file) return;
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([file.content], { type: file.type }));
+    link.download = file.name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.closest?.("#text")) {
+      event.preventDefault();
+      document.querySelector("#find")?.click();
+    }
+  });
+})();

@@ -1,0 +1,243 @@
+"""The HTTP service: answers, refusals, their description; readers here are no models."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import TypeAdapter
+
+from serving.api import build_api
+from serving.limits import Limits
+from serving.schemas import ErrorAnswer, HealthAnswer, PredictAnswer, PredictRequest
+from serving.service import Service
+from tests.serving.conftest import GatedReader
+
+LIMITS = Limits(max_chars=40, max_texts=3, max_body=4000, max_waiting=3, timeout=20)
+JSON = {"Content-Type": "application/json"}
+
+
+def talk(work: Callable[[httpx.AsyncClient, Service], Coroutine[Any, Any, Any]], reader: Any = None) -> Any:
+    """Run some requests against a service."""
+
+    async def run() -> Any:
+        service = Service(lambda: reader or GatedReader(), "demo/small", LIMITS)
+        await service.open()
+        transport = httpx.ASGITransport(build_api(service))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await work(client, service)
+
+    return asyncio.run(run())
+
+
+def post(**request: Any) -> httpx.Response:
+    """The answer to one request."""
+
+    async def work(client: httpx.AsyncClient, service: Service) -> httpx.Response:
+        return await client.post("/predict", **request)
+
+    return talk(work)
+
+
+def test_one_text_several_texts_and_given_words() -> None:
+    found = [{"text": "fig", "start": 2, "end": 5, "words": [1, 2]}]
+    entity = {"type": "FRUIT", "text": "fig", "score": 0.5, "segments": found}
+    one = {"id": "0", "text": "a fig", "entities": [entity]}
+    none = {"id": "1", "text": "", "entities": []}
+    assert post(json={"text": "a fig"}).json() == {"results": [one]}
+    assert post(json={"texts": ["a fig", ""]}).json() == {"results": [one, none]}
+    assert post(json={"words": [["a", "fig"], []]}).json() == {"results": [one, none]}
+    assert post(json={"texts": []}).json() == {"results": []}
+
+
+def test_the_minimal_score_leaves_entities_out() -> None:
+    for least, n_found in ((0, 1), (0.5, 1), (0.51, 0), (1, 0)):
+        (result,) = post(json={"text": "fig", "min_score": least}).json()["results"]
+        assert len(result["entities"]) == n_found
+
+
+def test_a_text_that_cannot_be_read_has_an_error_and_the_others_are_answered() -> None:
+    results = post(json={"texts": ["unreadable", "fig"]}).json()["results"]
+    assert results[0] == {"id": "0", "text": "unreadable", "entities": [], "error": "text 0: cannot be read"}
+    assert len(results[1]["entities"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "detail"),
+    [
+        ({"json": {"text": "a" * 41}}, 413, "41 characters. Expected at most 40. Split the text."),
+        ({"json": {"texts": ["a", "b" * 41]}}, 413, "text 1: 41 characters. Expected at most 40. Split the text."),
+        ({"json": {"words": [["a"] * 30]}}, 413, "59 characters. Expected at most 40. Split the text."),
+        ({"json": {"texts": ["a"] * 4}}, 413, "4 texts. Expected at most 3 in a request. Send them in several."),
+        ({"json": {"text": "a" * 5000}}, 413, "The request is too large. Expected at most 4,000 bytes."),
+        ({"json": {}}, 422, "body: Expected a JSON object with exactly one of text, texts and words, and the header "
+         "Content-Type: application/json."),
+        ({"json": {"text": "a", "texts": []}}, 422, "body: Expected a JSON object with exactly one of"),
+        ({"json": ["a"]}, 422, "body: Expected a JSON object with exactly one of"),
+        ({"content": b'{"text": "a"}'}, 422, "body: Expected a JSON object with exactly one of"),
+        ({"json": {"text": 3}}, 422, "body.text: Input should be a valid string."),
+        ({"json": {"text": None}}, 422, "body.text: Input should be a valid string."),
+        ({"json": {"texts": ["a", ["b"]]}}, 422, "body.texts.1: Input should be a valid string."),
+        ({"json": {"words": [["a", ""]]}}, 422, "body.words.0.1: String should have at least 1 character."),
+        ({"json": {"text": "a", "min_scor": 1}}, 422, "body.min_scor: Extra inputs are not permitted."),
+        ({"json": {"text": "a", "min_score": 1.1}}, 422, "body.min_score: Input should be less than or equal to 1."),
+        ({"json": {"texts": [1, 2, 3, 4, 5, 6, 7]}}, 422, "body.texts.0: Input should be a valid string.; "),
+        ({"content": b'{"text": "a", "min_score": NaN}', "headers": JSON}, 422, "body.min_score: Input should be a"),
+        ({"content": b'{"text": "a", "min_score": 1e999}', "headers": JSON}, 422, "body.min_score: Input should be"),
+        ({"content": b'{"text": "ab\\ud800"}', "headers": JSON}, 422, "body.text: Half a surrogate pair at char"),
+        ({"content": b'{"text": "a"', "headers": JSON}, 422, "body: no JSON: Expecting ',' delimiter at character 12."),
+        ({"content": b"", "headers": JSON}, 422, "body: Field required."),
+        ({"content": b'{"text": "Zo\xeb"}', "headers": JSON}, 400, "The body is not UTF-8: invalid continuation byte "
+         "at byte 12. Expected JSON in UTF-8."),
+        ({"content": '{"text": "a"}'.encode("utf-16"), "headers": JSON}, 400, "The body is not UTF-8: "),
+        ({"content": b"[" * 3900, "headers": JSON}, 400, "There was an error parsing the body"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_is_told_in_one_message(request_: dict[str, Any], status: int, detail: str) -> None:
+    answer = post(**request_)
+    assert answer.status_code == status
+    assert ErrorAnswer(**answer.json()).detail.startswith(detail)
+    assert answer.headers["content-type"] == "application/json"
+    assert len(answer.content) < 600
+
+
+def test_a_body_of_unknown_length_is_not_taken_in_beyond_the_limit() -> None:
+    n_sent = 0
+
+    async def endless() -> Any:
+        nonlocal n_sent
+        while n_sent < 10_000_000:
+            n_sent += 1000
+            yield b"a" * 1000
+
+    answer = post(content=endless(), headers=JSON)
+    assert answer.status_code == 413
+    assert n_sent < 100_000
+
+
+def test_other_methods_are_told_what_to_do() -> None:
+    async def work(client: httpx.AsyncClient, service: Service) -> None:
+        answer = await client.get("/predict")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+        assert answer.json() == {"detail": "Expected POST."}
+
+    talk(work)
+
+
+def test_busy_and_stopping_servers_say_when_to_come_back() -> None:
+    reader = GatedReader(is_open=False)
+
+    async def work(client: httpx.AsyncClient, service: Service) -> None:
+        first = asyncio.ensure_future(client.post("/predict", json={"text": "plum"}))
+        while not reader.batches:
+            await asyncio.sleep(0.001)
+        waiting = asyncio.ensure_future(client.post("/predict", json={"texts": ["a", "b"]}))
+        while b"genner_queue_texts 2.0" not in service.metrics.text():
+            await asyncio.sleep(0.001)
+        busy = await client.post("/predict", json={"texts": ["c", "d"]})
+        assert (busy.status_code, busy.headers["retry-after"]) == (503, "1")
+        assert "busy: 2 texts are waiting" in busy.json()["detail"]
+        closing = asyncio.ensure_future(service.close())
+        await asyncio.sleep(0)
+        health = await client.get("/health")
+        assert (health.status_code, health.json()["status"]) == (503, "draining")
+        stopping = await client.post("/predict", json={"text": "late"})
+        assert (stopping.status_code, stopping.headers["retry-after"]) == (503, "1")
+        reader.gate.set()
+        assert [(await answer).status_code for answer in (first, waiting)] == [200, 200]
+        await closing
+
+    talk(work, reader)
+
+
+def test_health_tells_the_model() -> None:
+    async def run() -> None:
+        service = Service(GatedReader, "demo/small", LIMITS)
+        transport = httpx.ASGITransport(build_api(service))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            loading = await client.get("/health")
+            assert loading.status_code == 503
+            assert HealthAnswer(**loading.json()).status == "loading"
+            refused = await client.post("/predict", json={"text": "fig"})
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+            await service.open()
+            ready = await client.get("/health")
+            assert ready.status_code == 200
+            assert ready.json() == {"status": "ready", "model": "demo/small", "kind": "flat", "labels": ["FRUIT"]}
+
+    asyncio.run(run())
+
+
+def test_a_client_that_goes_away_is_noticed_and_nobody_reads_its_text() -> None:
+    reader = GatedReader(is_open=False)
+    body = json.dumps({"text": "gone"}).encode()
+    messages = [{"type": "http.request", "body": body, "more_body": False}, {"type": "http.disconnect"}]
+    scope = {
+        "type": "http", "method": "POST", "path": "/predict", "raw_path": b"/predict", "root_path": "",
+        "query_string": b"", "headers": [(b"content-type", b"application/json")], "http_version": "1.1",
+        "scheme": "http", "client": ("127.0.0.1", 1), "server": ("test", 80),
+    }  # fmt: skip
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        pass
+
+    async def work(client: httpx.AsyncClient, service: Service) -> None:
+        first = asyncio.ensure_future(client.post("/predict", json={"text": "plum"}))
+        while not reader.batches:
+            await asyncio.sleep(0.001)
+        await build_api(service)(scope, receive, send)
+        reader.gate.set()
+        await first
+        await client.post("/predict", json={"text": "next"})
+        assert reader.batches == [["plum"], ["next"]]
+        assert b'genner_requests_total{source="api",status="499"} 1.0' in service.metrics.text()
+
+    talk(work, reader)
+
+
+def test_metrics_count_requests_by_how_they_ended() -> None:
+    async def work(client: httpx.AsyncClient, service: Service) -> httpx.Response:
+        for text in ("fig fig", "plum", "a" * 41, "a" * 5000):
+            await client.post("/predict", json={"text": text})
+        await client.post("/predict", content=b"\xff")
+        await client.post("/predict", json={"texts": ["fig", "unreadable"]})
+        return await client.get("/metrics")
+
+    answer = talk(work)
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    values = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#"))
+    for status, n in (("200", 3), ("413", 2), ("400", 1)):
+        assert float(values[f'genner_requests_total{{source="api",status="{status}"}}']) == n
+    assert float(values['genner_request_seconds_count{source="api"}']) == 6
+    assert float(values['genner_texts_total{outcome="read"}']) == 3
+    assert float(values['genner_texts_total{outcome="failed"}']) == 1
+    assert float(values['genner_entities_total{type="FRUIT"}']) == 3
+    assert float(values["genner_batch_texts_count"]) == 3
+    assert float(values["genner_queue_texts"]) == 0
+
+
+def test_the_description_says_what_happens() -> None:
+    async def work(client: httpx.AsyncClient, service: Service) -> dict[str, Any]:
+        assert (await client.get("/docs")).status_code == 404  # it would fetch scripts from elsewhere
+        return (await client.get("/openapi.json")).json()
+
+    description = talk(work)
+    assert set(description["paths"]) == {"/predict", "/health", "/metrics"}
+    posting = description["paths"]["/predict"]["post"]
+    assert set(posting["responses"]) == {"200", "400", "408", "413", "422", "503", "504"}
+    schemas = description["components"]["schemas"]
+    bodies = posting["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
+    fields = [set(schemas[body["$ref"].rsplit("/", 1)[1]]["properties"]) for body in bodies]
+    assert fields == [{"text", "min_score"}, {"texts", "min_score"}, {"words", "min_score"}]
+    assert "at most 3 texts of at most 40 characters each, in at most 4,000 bytes" in description["info"]["description"]
+    # Every answer is of the described shape, with nothing more.
+    for request in ({"text": "a fig"}, {"texts": ["unreadable", "fig"]}, {"words": [["fig"]]}):
+        TypeAdapter(PredictRequest).validate_python(request)
+        PredictAnswer.model_validate(post(json=request).json())

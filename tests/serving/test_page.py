@@ -1,0 +1,272 @@
+"""The page in a real browser: what visitors see and do, with the mouse and without."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from data.demo import demo_corpus
+from prediction.recogniser import Recogniser
+from prediction.results import TextResult
+from tests.serving.conftest import Process
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+LOCAL = re.compile(r"(https?://127\.0\.0\.1[:/]|data:|blob:|about:)")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium; apt-get install chromium")
+
+#: Contrast of every visible text with what is behind it, by WCAG; those below 4.5 to 1.
+FAINT = """() => {
+  const part = (v) => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4 };
+  const light = (c) => 0.2126 * part(c[0]) + 0.7152 * part(c[1]) + 0.0722 * part(c[2]);
+  const colour = (s) => { const m = s.match(/[\\d.]+/g).map(Number); return m.length < 4 ? [...m, 1] : m };
+  const over = (a, b) => [0, 1, 2].map((i) => a[i] * a[3] + b[i] * (1 - a[3])).concat(1);
+  const found = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    const style = getComputedStyle(element), box = element.getBoundingClientRect();
+    if (!own || !box.width || style.visibility !== "visible" || element.closest("button:disabled")) continue;
+    const behind = [];
+    for (let e = element; e; e = e.parentElement) behind.unshift(colour(getComputedStyle(e).backgroundColor));
+    const ground = behind.reduce((below, above) => over(above, below), [255, 255, 255, 1]);
+    const [a, b] = [light(over(colour(style.color), ground)), light(ground)];
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (contrast < 4.5) found.push(`${contrast.toFixed(2)} ${element.tagName} ${element.textContent.slice(0, 40)}`);
+  }
+  return found;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        found = started.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, server: Process) -> Iterator[Callable[..., Any]]:
+    """Open the page; in the end nothing may have gone wrong in it, nor anything been asked of other machines."""
+    troubles: list[str] = []
+    contexts = []
+
+    def opened(**options: Any) -> Any:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        contexts.append(context)
+        return _watched(context.new_page(), server.url, troubles)
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+def _watched(page: Any, url: str, troubles: list[str]) -> Any:
+    page.set_default_timeout(30_000)
+    page.on("console", lambda told: troubles.append(told.text) if told.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("dialog", lambda dialog: troubles.append(f"dialog {dialog.message}"))
+    page.on("request", lambda request: None if LOCAL.match(request.url) else troubles.append(request.url))
+    page.goto(url)
+    page.wait_for_selector("#types label")
+    return page
+
+
+@pytest.fixture(scope="module")
+def known(recogniser: Recogniser) -> TextResult:
+    """A sentence in which the model finds a nested and a discontinuous entity, some surer than others."""
+    for sentence in demo_corpus(sizes={"train": 10})["dev"]:
+        found = recogniser(" ".join(sentence.example.words))
+        surfaces = [set(entity.words.word_indices()) for entity in found]
+        is_nested = any(inner < outer for inner in surfaces for outer in surfaces)
+        spread = {round(entity.score, 2) for entity in found}
+        types = {entity.type for entity in found}
+        if is_nested and any(e.is_discontinuous for e in found) and len(spread) > 1 and 1 < len(types) < len(found):
+            return found
+    raise AssertionError("the small model finds too little")
+
+
+def ask(page: Any, text: str, keys: str = "Control+Enter") -> None:
+    """Type a text and wait for its answer."""
+    page.locator("#text textarea").fill(text)
+    page.keyboard.press(keys)
+    page.wait_for_selector("#status .page-message")
+
+
+def choose_file(page: Any, path: Path) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.locator("#upload").click()
+    chooser.value.set_files(path)
+
+
+def n_entities(page: Any) -> int:
+    return page.locator("#picture .genner-tag").count()
+
+
+def wait_for(page: Any, condition: Callable[[], bool]) -> None:
+    for _ in range(300):
+        if condition():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never came true; the page says {page.locator('#status').inner_text()!r}")
+
+
+def test_entities_are_drawn_listed_and_told(open_page: Callable[..., Any], known: TextResult) -> None:
+    page = open_page()
+    ask(page, known.text)
+    wait_for(page, lambda: n_entities(page) == len(known))
+    told = [tag.get_attribute("aria-label") for tag in page.locator("#picture .genner-tag").all()]
+    for entity in known:
+        assert sum(entity.type in label and entity.segments[0].text in label for label in told) >= 1
+    assert page.locator("#picture .genner-gap").count() >= sum(entity.is_discontinuous for entity in known)
+    assert page.locator("#picture .genner-legend").is_visible()
+    rows = page.locator("#table tbody tr").all_inner_texts()
+    assert len(rows) == len(known)
+    assert [row.split("\t")[0] for row in rows] == [entity.type for entity in known]
+    assert f"{len(known)} entities" in page.locator("#status").inner_text()
+    page.get_by_role("tab", name="JSON").click()
+    record = json.loads(page.locator("#json pre").inner_text())
+    assert [found["segments"] for found in record["entities"]] == [
+        found["segments"] for found in known.record()["entities"]
+    ]
+
+
+def test_the_slider_and_the_types_narrow_down_without_reading_again(
+    open_page: Callable[..., Any], known: TextResult, server: Process
+) -> None:
+    page = open_page()
+    ask(page, known.text)
+    wait_for(page, lambda: n_entities(page) == len(known))
+    n_read = texts_read(server)
+    scores = sorted(entity.score for entity in known)
+    least = (scores[0] + scores[-1]) / 2
+    box = page.locator("#least input[type=number]")
+    box.fill(f"{least:.2f}")
+    box.press("Enter")
+    kept = [entity for entity in known if entity.score >= round(least, 2)]
+    assert 0 < len(kept) < len(known)
+    wait_for(page, lambda: n_entities(page) == len(kept))
+    assert f"{len(known) - len(kept)} hidden by score or type" in page.locator("#status").inner_text()
+    slider = page.locator("#least input[type=range]")
+    slider.focus()
+    page.keyboard.press("Home")
+    wait_for(page, lambda: n_entities(page) == len(known))
+    unwanted = known.entities[0].type
+    page.locator("#types").get_by_label(unwanted, exact=True).uncheck()
+    wait_for(page, lambda: n_entities(page) == sum(entity.type != unwanted for entity in known))
+    assert texts_read(server) == n_read
+
+
+def texts_read(server: Process) -> float:
+    text = httpx.get(f"{server.url}/metrics").text
+    return float(re.search(r'^genner_texts_total\{outcome="read"\} (.*)$', text, re.MULTILINE)[1])
+
+
+def test_markup_in_a_text_is_text(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    text = "The nurse saw <script>alert(1)</script> & <img src=x onerror=alert(2)> in his left knee."
+    ask(page, text)
+    wait_for(page, lambda: "words read" in page.locator("#status").inner_text())
+    assert page.locator("#answer script, #answer img").count() == 0
+    drawn = page.locator("#picture .genner-text").inner_text()
+    for part in ("<script>", "onerror=", "&"):
+        assert part in drawn
+
+
+def test_a_file_goes_in_and_files_come_out(
+    open_page: Callable[..., Any], known: TextResult, tmp_path: Path, recogniser: Recogniser
+) -> None:
+    page = open_page()
+    assert page.locator("#jsonl").is_disabled()
+    path = tmp_path / "text.txt"
+    path.write_text(known.text, encoding="utf-8")
+    choose_file(page, path)
+    wait_for(page, lambda: n_entities(page) == len(known))
+    assert page.locator("#text textarea").input_value() == known.text
+    with page.expect_download() as download:
+        page.locator("#jsonl").click()
+    assert download.value.suggested_filename == "entities.jsonl"
+    record = json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
+    assert (record["text"], len(record["entities"])) == (known.text, len(known))
+    with page.expect_download() as download:
+        page.locator("#html").click()
+    assert download.value.suggested_filename == "entities.html"
+    saved = tmp_path / "entities.html"
+    download.value.save_as(saved)
+    content = saved.read_text(encoding="utf-8")
+    assert content.startswith("<!DOCTYPE html>")
+    assert content.count('class="genner-tag') >= len(known)
+    path.write_bytes("Zoë ran".encode("latin-1"))
+    choose_file(page, path)
+    wait_for(page, lambda: "not UTF-8" in page.locator("#status").inner_text())
+    assert n_entities(page) == 0
+    assert page.locator("#jsonl").is_disabled()
+
+
+def test_everything_is_reached_with_the_keyboard(open_page: Callable[..., Any], known: TextResult) -> None:
+    page = open_page()
+    wanted = ["find", "upload", "clear", "examples", "least", "types", "table", "jsonl", "html"]
+    focused = f"() => document.activeElement.closest('#{',#'.join(wanted)}')?.id"
+    assert page.evaluate("() => document.activeElement.tagName") == "TEXTAREA"
+    for keys in ("Control+Enter", "Shift+Enter"):
+        page.keyboard.type(known.text)
+        page.keyboard.press(keys)
+        wait_for(page, lambda: n_entities(page) == len(known))
+        assert page.locator("#text textarea").input_value() == known.text
+        page.locator("#clear").focus()
+        page.keyboard.press("Enter")
+        wait_for(page, lambda: n_entities(page) == 0 and not page.locator("#text textarea").input_value())
+        page.locator("#text textarea").focus()
+    page.keyboard.type(known.text)
+    order = []
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if (name := page.evaluate(focused)) not in order:
+            order.append(name)
+        if name == "find":
+            page.keyboard.press("Enter")
+            wait_for(page, lambda: n_entities(page) == len(known))
+    assert [name for name in order if name] == wanted
+
+
+def test_examples_are_read_when_they_are_taken(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    page.locator("#examples button").first.click()
+    wait_for(page, lambda: "words read" in page.locator("#status").inner_text())
+    assert page.locator("#text textarea").input_value().startswith("A scan at the University of Wimmouth")
+
+
+def test_what_cannot_be_read_is_told(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    page.locator("#find").click()
+    wait_for(page, lambda: "There is no text yet." in page.locator("#status").inner_text())
+    page.locator("#text textarea").fill("word " * 500)
+    wait_for(page, lambda: page.locator("#counter").inner_text() == "2,500 of 2,000 characters: too long")
+    page.keyboard.press("Control+Enter")
+    wait_for(page, lambda: "2,500 characters. Expected at most 2,000." in page.locator("#status").inner_text())
+    assert page.locator("#status").get_attribute("aria-live") == "polite"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_all_is_readable_in_wide_and_narrow_light_and_dark_windows(
+    open_page: Callable[..., Any], known: TextResult, width: int, scheme: str
+) -> None:
+    page = open_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    ask(page, known.text)
+    wait_for(page, lambda: n_entities(page) == len(known))
+    page.wait_for_timeout(500)  # colours change slowly
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    assert page.evaluate(FAINT) == []

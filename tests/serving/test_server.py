@@ -1,0 +1,205 @@
+"""The program: a real process with a real model, asked by many, stopped by signals."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+import demo
+from prediction.recogniser import Recogniser
+from tests.serving.conftest import Process
+
+SENTENCE = "Nobody at Tarkdale could explain the pain in my left wrist and ankle number {}."
+
+
+def test_many_clients_at_once_get_their_own_answers(server: Process, recogniser: Recogniser) -> None:
+    sentences = [
+        SENTENCE.format(number) + " We met Mara Holm in Upper Gonshire." * (number % 3) for number in range(50)
+    ]
+
+    async def ask(client: httpx.AsyncClient, sentence: str) -> dict:
+        answer = await client.post("/predict", json={"text": sentence})
+        assert answer.status_code == 200, answer.text
+        (result,) = answer.json()["results"]
+        return result
+
+    async def ask_all() -> list[dict]:
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+            return list(await asyncio.gather(*(ask(client, sentence) for sentence in sentences)))
+
+    before = metrics(server)
+    answers = asyncio.run(ask_all())
+    after = metrics(server)
+    for sentence, answer in zip(sentences, answers, strict=True):
+        expected = recogniser(sentence).record()
+        assert answer["text"] == sentence
+        assert [without_score(found) for found in answer["entities"]] == list(map(without_score, expected["entities"]))
+        scores = [found["score"] for found in expected["entities"]]
+        assert [found["score"] for found in answer["entities"]] == pytest.approx(scores, abs=1e-3)
+    assert any(answer["entities"] for answer in answers)
+    assert after["genner_texts_total"] - before["genner_texts_total"] == 50
+    assert after["genner_batch_texts_count"] - before["genner_batch_texts_count"] < 25
+
+
+def without_score(entity: dict) -> dict:
+    return {key: value for key, value in entity.items() if key != "score"}
+
+
+def metrics(server: Process) -> dict[str, float]:
+    """The numbers without their labels, summed up."""
+    found: dict[str, float] = {}
+    for line in httpx.get(f"{server.url}/metrics").text.splitlines():
+        if not line.startswith("#"):
+            name, value = line.rsplit(" ", 1)
+            name = name.split("{")[0]
+            found[name] = found.get(name, 0.0) + float(value)
+    return found
+
+
+def test_the_model_tells_what_it_is(server: Process, recogniser: Recogniser) -> None:
+    health = httpx.get(f"{server.url}/health").json()
+    assert health == {
+        "status": "ready", "model": "demo/small", "kind": "discontinuous", "labels": list(recogniser.labels)
+    }  # fmt: skip
+
+
+def test_odd_texts_and_words_are_answered(server: Process) -> None:
+    odd = [
+        "",
+        " \n\t ",
+        "\u200b",
+        "\u0000",
+        "e\u0301" * 300,
+        "👩‍👩‍👧 " * 50,
+        "مرحبا بالعالم",
+        "x" * 1999,
+        "\u2028",
+        "<b>",
+    ]
+    answer = httpx.post(f"{server.url}/predict", json={"texts": odd}, timeout=60)
+    assert [result["text"] for result in answer.json()["results"]] == odd
+    assert not any("error" in result for result in answer.json()["results"])
+    words = [[" "], ["\u200b", "pain"], ["a b", "c"], ["👩‍👩‍👧"]]
+    answer = httpx.post(f"{server.url}/predict", json={"words": words}, timeout=60)
+    assert [result["text"] for result in answer.json()["results"]] == [" ".join(sentence) for sentence in words]
+
+
+def test_a_large_body_is_refused_in_a_way_that_clients_see(server: Process) -> None:
+    """Also those that send all of it before they look for an answer, as httpx does."""
+    for content in (b"a" * 3_000_000, (b"a" * 10_000 for _ in range(300))):
+        answer = httpx.post(f"{server.url}/predict", content=content, timeout=60)
+        assert answer.status_code == 413
+        assert "Expected at most 2,097,152 bytes" in answer.json()["detail"]
+        assert answer.headers["connection"] == "close"
+
+
+def test_a_stopped_server_answers_what_it_has(trained_model: Path) -> None:
+    process = Process(str(trained_model), "--device", "cpu", "--max_texts", "128")
+    try:
+        process.wait_until_served()
+        lengthy = " ".join(SENTENCE.format(number) for number in range(60))
+        answers: list[httpx.Response] = []
+        asking = threading.Thread(target=lambda: answers.append(ask(process.url, [lengthy] * 24)))
+        asking.start()
+        wait_for_batch(process.url)
+        # A page that is open must not keep the server from ending.
+        with httpx.stream("GET", f"{process.url}/gradio_api/heartbeat/abc", timeout=60) as page:
+            next(page.iter_bytes())
+            process.send(signal.SIGTERM)
+            late = None
+            while asking.is_alive() and late is None:
+                health = httpx.get(f"{process.url}/health").json()
+                if health["status"] == "draining":
+                    late = ask(process.url, ["late"])
+            asking.join()
+            assert late is not None, "the server ended before it could be asked"
+            assert (late.status_code, late.headers["retry-after"]) == (503, "1")
+            code, out, err = process.end()
+        assert (code, err) == (0, "")
+        assert out == "stopped\n"
+        assert answers[0].status_code == 200
+        assert [result["text"] for result in answers[0].json()["results"]] == [lengthy] * 24
+    finally:
+        process.kill()
+
+
+def ask(url: str, texts: list[str]) -> httpx.Response:
+    return httpx.post(f"{url}/predict", json={"texts": texts}, timeout=120)
+
+
+def wait_for_batch(url: str) -> None:
+    """Until the server reads something: there is a request that has been taken from the queue or waits in it."""
+    for _ in range(1000):
+        if "genner_queue_texts 0.0" not in httpx.get(f"{url}/metrics").text:
+            return
+    raise AssertionError("nothing ever waited")
+
+
+def test_an_interrupted_server_ends_with_130(trained_model: Path) -> None:
+    process = Process(str(trained_model), "--device", "cpu", "--no_page")
+    try:
+        process.wait_until_served()
+        assert httpx.get(f"{process.url}/").status_code == 404
+        process.send(signal.SIGINT)
+        code, _, err = process.end()
+        assert (code, err) == (130, "interrupted\n")
+    finally:
+        process.kill()
+
+
+def test_a_port_in_use_is_one_message(trained_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert demo.main([str(trained_model), "--port", str(port)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: 127.0.0.1:{port}: cannot listen there: Address already in use. Expected a free port")
+    assert err.count("\n") == 1
+
+
+def test_what_cannot_be_served_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = tmp_path / "lines.txt"
+    lines.write_text("\n\n", encoding="utf-8")
+    for arguments, message in (
+        ([str(tmp_path / "none"), "--no_page"], "none: no such model folder"),
+        ([str(tmp_path), "--no_page"], "not a model folder"),
+        ([str(tmp_path), "--no_page", "--language", "nowhere"], "not a model folder"),
+        ([str(tmp_path), "--host", "host.invalid"], "--host host.invalid: "),
+        ([str(tmp_path), "--max_chars", "0"], "max_chars is 0. Expected more than 0."),
+        ([str(tmp_path), "--examples", str(lines)], "lines.txt: 0 examples. Expected 1 to 20"),
+        ([str(tmp_path), "--examples", str(tmp_path / "no.txt")], "no.txt: cannot be read"),
+    ):
+        assert demo.main([*arguments, "--port", "0"]) == 2
+        err = capsys.readouterr().err
+        assert message in err
+        assert err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["m", "--port", "70000"], "argument --port: 70000: expected a number from 0 to 65535"),
+        (["m", "--min_score", "2"], "argument --min_score: 2: expected a number from 0 to 1"),
+        (["m", "--no_page", "--examples", "x"], "argument --examples: there is no page with --no_page"),
+        ([], "the following arguments are required: MODEL"),
+    ],
+)
+def test_command_lines_that_are_wrong(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        demo.main(arguments)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_answer_is_what_is_written_to_files(server: Process, recogniser: Recogniser) -> None:
+    """A line of the service's JSON and a line of a file of predictions have one form."""
+    text = SENTENCE.format(1)
+    (result,) = ask(server.url, [text]).json()["results"]
+    assert list(result) == list(recogniser(text).record())
+    assert json.dumps(result)

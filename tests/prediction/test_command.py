@@ -171,8 +171,8 @@ def test_brat_folders_in_and_out(run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "expected either --text or --input"),
-        (("--text", "a", "--input", "b"), "expected either --text or --input"),
+        ((), "expected one of --text, --input and --calibrate"),
+        (("--text", "a", "--input", "b"), "expected one of --text, --input and --calibrate"),
         (("--text", "a", "--resume"), "argument --resume/--overwrite: expected a file or folder as --output"),
         (("--text", "a", "--chunk_words", "0"), "argument --chunk_words: 0: expected 1 or more"),
         (("--text", "a", "--to", "xml"), "argument --to: invalid choice: 'xml'"),
@@ -239,7 +239,7 @@ def test_the_pages_snippet_reads_a_docbin(run, tmp_path: Path, monkeypatch) -> N
     (tmp_path / "notes.txt").write_text(TEXT)
     assert run("--input", "notes.txt", "--output", "found.spacy").code == 0
     page = (ROOT / "docs" / "prediction.md").read_text(encoding="utf-8")
-    (snippet,) = [block for block in page.split("```python\n")[1:] if "DocBin" in block]
+    (snippet,) = [block for block in page.split("```python\n")[1:] if "DocBin" in block.split("```")[0]]
     exec(textwrap.dedent(snippet.split("```")[0]), {})
     found = run("--input", "notes.txt")  # gives what the snippet printed as well
     entities = json.loads(found.out.splitlines()[-1])["entities"]

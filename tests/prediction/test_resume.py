@@ -73,7 +73,7 @@ def killed_at(place: Path, name: str, choose: random.Random, call: str) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "call"),
-    [*product(["jsonl", "label-studio", "docbin", "brat"], ["fsync", "replace", "unlink"]), ("brat", "rename")],
+    [*product(["jsonl", "docbin", "brat"], ["fsync", "replace", "unlink"]), ("brat", "rename")],
 )
 def test_killed_before_every_call(name: str, call: str, place: Path) -> None:
     """Killed once, before the first call of a function, the second, and so on to the last; then gone on with."""
@@ -108,7 +108,7 @@ def test_killed_at_any_call(name: str, place: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["jsonl", "conll", "label-studio", "docbin", "brat"])
+@pytest.mark.parametrize("name", ["jsonl", "docbin", "brat"])
 def test_killed_at_random_moments(name: str, place: Path) -> None:
     begun_at = time.monotonic()
     (place / "in.txt").write_bytes(TEXTS * 20)

@@ -165,4 +165,4 @@ def _greedy_scores(logits: Tensor, written: Tensor, length_penalty: float) -> Te
 
 def _logprobs(logits: Tensor, symbols: Tensor) -> Tensor:
     """Log-probabilities of the symbols, of the logits' shape without its last dimension."""
-    return (logits.gather(-1, symbols.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)).float()
+    return logits.log_softmax(-1).gather(-1, symbols.unsqueeze(-1)).squeeze(-1).float()

@@ -184,7 +184,7 @@ class ConstraintState:
         structure, ordered = self._rules()
         outside = state.phase == OUTSIDE
         words = allowed_words(self.rows, state, outside, structure, self.history, ordered)
-        pointers = words.gather(1, self.rows.words_at(state.phase))
+        pointers = self.rows.by_position(words, state.phase)
         outside = outside.unsqueeze(1)
         labels = self._labels(state, structure, ordered)
         if self.constraint.all_pieces:

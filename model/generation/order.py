@@ -123,17 +123,21 @@ class RowTables:
         table = (phase != OPEN) * self.tables.names.index("first_and_rest")  # else the first one, cost
         return self._tables.index_select(0, self._base + table)[:, : self.width]
 
-    def words_at(self, phase: Tensor) -> Tensor:
-        """(R, S) words whose pointers the positions are, by the row's phase; 0 for none."""
+    def by_position(self, words: Tensor, phase: Tensor) -> Tensor:
+        """What is known of words, (R, N), for their pointers, (R, S); which these are depends on the row's phase."""
         place = slice(self._range.stop, self._range.stop + self.tables.n_positions)
         starts = self.tables.names.index("starts")
         if self._has_ends:
-            return self._tables.index_select(0, self._base + starts + (phase == OPEN))[:, place]
-        found = self.tables.values[:, starts, place]
-        return found if self.n_rows == 1 else found.index_select(0, self.owner)
+            return words.gather(1, self._tables.index_select(0, self._base + starts + (phase == OPEN))[:, place])
+        word_at = self.tables.values[:, starts, place]
+        if self.n_rows == 1:
+            return words.gather(1, word_at)
+        n_sentences, n_rows = len(word_at), self.n_rows
+        word_at = word_at.unsqueeze(1).expand(-1, n_rows, -1)
+        return words.view(n_sentences, n_rows, -1).gather(2, word_at).flatten(0, 1)
 
     def word_of(self, phase: Tensor, symbols: Tensor) -> Tensor:
-        """(R,) words whose pointers the symbols are, likewise."""
+        """(R,) words whose pointers the symbols are, 0 for none."""
         if self._has_ends:
             symbols = symbols + (phase == OPEN) * self._tables.shape[1]  # the next table
         return self.at("starts", symbols)

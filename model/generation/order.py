@@ -257,7 +257,7 @@ def _discontinuous(
     cost by one more word: one beyond its end, or, if its words are or will be greater, the same last word.
     """
     beyond = rows.at("cheapest", state.end + 1)
-    # That the room is too small for one word more behind the old end is rare, and costs more than asking.
+    # With room for any word and one behind the old end, ties forbid nothing. Less is rare, and costs more than asking.
     if not rows.pairs and not bool(((budget - beyond < rows.tables.max_cost) & (budget > 0)).any()):
         return _affordable(rows, state, lowest, budget)
     tie = _Tie.of(rows, state, history, beyond)

@@ -82,8 +82,8 @@ class SentenceTables:
     Attributes:
         names: of the tables, in their order.
         values: (G, C, M), M at least N and more than V.
-        sizes: (G, 3) words, source pieces with specials, and the highest cost of a word.
-        n_columns: N, three more than the longest sentence has words.
+        sizes: (G, 3) number of the last word, source pieces with specials, and the highest cost of a word.
+        n_columns: N, three more than the highest of these numbers.
         n_positions: S, pieces of the longest sentence.
         max_cost: the highest cost of a word.
     """
@@ -111,8 +111,8 @@ class SentenceTables:
         """Other tables; columns that only longer sentences need are out of use."""
         if not len(sizes):
             return replace(self, values=values, sizes=sizes)
-        n_words, n_pieces, max_cost = sizes.amax(0).tolist()
-        return SentenceTables(self.names, values, sizes, n_words + _MORE_COLUMNS, n_pieces, max_cost)
+        last_word, n_pieces, max_cost = sizes.amax(0).tolist()
+        return SentenceTables(self.names, values, sizes, last_word + _MORE_COLUMNS, n_pieces, max_cost)
 
 
 def _widen(values: Tensor, extra: int) -> Tensor:
@@ -171,7 +171,7 @@ def build_tables(layout: SourceLayout, *, pairs: bool, all_pieces: bool, shift: 
     if pairs and not all_pieces:
         found["ends"] = _word_of(shift + last, mask, length)
     highest = cost.masked_fill(cost == INFINITE, 0).amax(1)
-    sizes = torch.stack((mask.sum(1), layout.src_seq_len, highest), 1)
+    sizes = torch.stack((found["starts"].amax(1), layout.src_seq_len, highest), 1)
     values = torch.stack(list(found.values()), 1)
     # No word has more pieces than the longest sentence.
     return SentenceTables(tuple(found), values, sizes, n_columns, width, width if all_pieces else 1)

@@ -165,7 +165,7 @@ class _Decoding:
 def measure(settings: Settings) -> list[Measure]:
     """Time greedy search, beam search and the bare decoders."""
     shape, n_sentences = (Shape.quick(), _BATCH + 4) if settings.quick else (Shape(), _N_SENTENCES)
-    device, rounds = settings.device, settings.n_rounds(15)
+    device, rounds = settings.device, settings.n_rounds(25)
     many = _Decoding(open_split("genia_subset", shape, n_sentences), device)
     one = _Decoding(invented_split(draw_sentences(_ONE_BATCH, LENGTHS, seed=12), shape), device)
     sides = {name: many.ours(structure) for name, structure in _STRUCTURES.items()} | {"bare": many.bare()}

@@ -55,7 +55,8 @@ class GuidedModel(nn.Module):
     def step(self, symbols: Tensor, state: DecodeState) -> Tensor:
         """As the model's, with the gold column raised."""
         n_beams = len(symbols) // len(state.sentence_idx)
-        gold = self.gold_at(state.sentence_idx.repeat_interleave(n_beams), state.positions)
+        sentence_idx = state.sentence_idx if n_beams == 1 else state.sentence_idx.repeat_interleave(n_beams)
+        gold = self.gold_at(sentence_idx, state.positions)
         self.n_row_steps += symbols.numel()
         return raise_gold(self.model.step(symbols, state), gold)
 

@@ -94,8 +94,8 @@ class DecodeState:
         self.cache.select(sentences, rows, width)
         return self
 
-    def put(self, places: Tensor, other: DecodeState, picks: Tensor) -> DecodeState:
-        """Sentences ``picks`` of ``other``, to which nothing was fed, in place of those at ``places``, (N,) each."""
+    def put(self, places: Tensor, other: DecodeState, picks: slice) -> DecodeState:
+        """Sentences ``picks`` of ``other``, to which nothing was fed, in place of those at ``places``, (N,)."""
         n_other = other.candidates.shape[1]
         if n_other > self.candidates.shape[1]:
             extra = n_other - self.candidates.shape[1]

@@ -39,7 +39,7 @@ class DraftTables:
         """Those of other sentences."""
         return DraftTables(self.follower[sentences], self.next_start[sentences])
 
-    def put(self, places: Tensor, other: DraftTables, picks: Tensor) -> None:
+    def put(self, places: Tensor, other: DraftTables, picks: slice) -> None:
         """Sentences ``picks`` of ``other`` in place of those at ``places``."""
         extra = other.follower.shape[1] - self.follower.shape[1]
         if extra > 0:

@@ -247,12 +247,15 @@ class PointerModel(nn.Module):
         cache, n_new = state.cache, fed.shape[1]
         has_ended = fed[:, 0] == EOS
         begin = cache.positions.masked_fill(has_ended, 0)
-        self.backbone.check_room(cache.longest + n_new, begin + n_new)
+        ends = begin + n_new
+        self.backbone.check_room(cache.longest + n_new, ends)
         cache.reserve(cache.longest + n_new)
         inputs = state.row_table.gather(1, fed.reshape(len(state.row_table), -1)).view_as(fed)
-        positions = begin.unsqueeze(1) + torch.arange(n_new, device=fed.device)
+        positions = begin.unsqueeze(1)
+        if n_new > 1:
+            positions = positions + torch.arange(n_new, device=fed.device)
         hidden = self.backbone.stepper(self.backbone.scaled_rows(inputs), cache, positions)
-        cache.positions = (begin + n_new).masked_fill(has_ended, 0)
+        cache.positions = ends.masked_fill(has_ended, 0)
         cache.longest += n_new
         logits = self._step_logits(hidden, state)
         logits = state.to_rows(logits.view(*fed.shape, -1))
@@ -271,7 +274,9 @@ class PointerModel(nn.Module):
         hidden = hidden.reshape(len(state.row_table), -1, hidden.shape[2])
         candidates = state.candidates[:, : state.cache.width]
         hidden = hidden.to(candidates.dtype)
-        logits = torch.cat((hidden @ state.symbols.T, hidden @ candidates.transpose(1, 2)), dim=2)
+        # The large factor first: the other way round takes twice as long for one or a few states per sentence.
+        pointers = (candidates @ hidden.transpose(1, 2)).transpose(1, 2)
+        logits = torch.cat((hidden @ state.symbols.T, pointers), dim=2)
         return self._mask(logits.float(), state.illegal[:, None, : state.n_symbols])
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, object]]:

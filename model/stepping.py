@@ -67,7 +67,7 @@ class StepCache:
         self.positions = self.positions.index_select(0, rows)
         self._look(width)
 
-    def put(self, places: Tensor, rows: Tensor, other: StepCache, picks: Tensor, width: int) -> None:
+    def put(self, places: Tensor, rows: Tensor, other: StepCache, picks: slice, width: int) -> None:
         """Write the sentences ``picks`` of ``other``, to which nothing was fed, over those at ``places``."""
         n_other, lowest = other.source_bias.shape[3], torch.finfo(self.source_bias.dtype).min
         if n_other > self.source_bias.shape[3]:

@@ -107,9 +107,8 @@ class _Pool:
         self.kept.ids = torch.cat((self.kept.ids, longer.ids), 1).gather(1, places)
         self.kept.logprobs = torch.cat((self.kept.logprobs, longer.logprobs), 1).gather(1, places)
 
-    def answers(self, lanes: Lanes, done: Tensor, shortest: int) -> Iterator[tuple[int, list[Hypothesis]]]:
-        """The hypotheses at the places ``done``."""
-        places = done.nonzero().squeeze(1)
+    def answers(self, lanes: Lanes, places: Tensor, shortest: int) -> Iterator[tuple[int, list[Hypothesis]]]:
+        """The hypotheses at the ``places``."""
         found = as_hypotheses(self.kept.ids[places], self.kept.logprobs[places], self.score[places], shortest=shortest)
         yield from zip((lanes.numbers[place] for place in places.tolist()), found, strict=True)
 
@@ -142,9 +141,10 @@ def beam_search(model: ModelLike, waiting: Waiting, config: GenerationConfig) ->
         lanes.state, lanes.constraint = lanes.state.follow(going.parent), lanes.constraint.follow(going.parent)
         lanes.constraint = lanes.constraint.advance(beams.symbols.flatten())
         lanes.steps = lanes.steps + ~done
-        if lanes.is_turn(int(done.sum())):
-            yield from pool.answers(lanes, done, shortest)
-            lanes.turn(done, beams, pool)
+        places = done.nonzero().squeeze(1)
+        if lanes.is_turn(len(places)):
+            yield from pool.answers(lanes, places, shortest)
+            lanes.turn(places, beams, pool)
 
 
 def _candidates(logits: Tensor, allowed: Tensor, beams: _Beams, lanes: Lanes, config: GenerationConfig) -> _Candidates:

@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 
 from errors import ConfigError
 from model.generation.config import STRUCTURES, UNITS
-from model.generation.order import CLOSED, EQUAL, OPEN, OUTSIDE, Registers, RowTables, allowed_words
+from model.generation.order import CLOSED, OPEN, OUTSIDE, Registers, RowTables, allowed_words
 from model.generation.state import rows_of
 from model.generation.tables import INFINITE, SourceLayout, build_tables, put_rows
 
@@ -74,6 +74,11 @@ class PointerConstraint:
         return self.unit in ("span", "span_bpe")
 
     @property
+    def shift(self) -> int:
+        """Symbols before the source positions."""
+        return _FIRST_LABEL + self.n_labels
+
+    @property
     def all_pieces(self) -> bool:
         """Words are written with all their pieces."""
         return self.unit in ("bpe", "span_bpe")
@@ -102,13 +107,11 @@ class PointerConstraint:
         """
         check_limits(limits)
         layout = SourceLayout(first.long(), src_seq_len.long(), lead, tail, n_positions)
-        tables = build_tables(layout, pairs=self.pairs, all_pieces=self.all_pieces)
-        zero = torch.zeros_like(limits)
-        initial = dict.fromkeys(Registers._fields, zero) | {
-            "room": limits - 1, "label": zero - 1, "floor": zero + EQUAL
-        }  # fmt: skip
-        rows = RowTables(tables, 1, pairs=self.pairs, n_labels=self.n_labels)
-        return ConstraintState(self, rows, torch.stack(list(Registers(**initial))), self._history(limits))
+        tables = build_tables(layout, pairs=self.pairs, all_pieces=self.all_pieces, shift=self.shift)
+        rows = RowTables(tables, 1, pairs=self.pairs, labels=range(_FIRST_LABEL, self.shift))
+        registers = limits.new_zeros(len(Registers._fields), limits.numel())
+        registers[Registers._fields.index("room")] = limits - 1
+        return ConstraintState(self, rows, registers, self._history(limits))
 
     def _history(self, limits: Tensor) -> Tensor | None:
         """(B, M) room for the words of a sequence, a place for what is no word, and for looking three words ahead."""
@@ -141,16 +144,16 @@ class ConstraintState:
         """Row k of sentence g goes on from row ``parents[g, k]``, (G, K)."""
         return self._at((self.rows.owner.view_as(parents) * self.rows.n_rows + parents).flatten(), self.rows)
 
-    def put(self, places: Tensor, other: ConstraintState, picks: Tensor) -> ConstraintState:
+    def put(self, places: Tensor, other: ConstraintState, picks: slice) -> ConstraintState:
         """Sentences ``picks`` of ``other``, which has not begun, in place of those at ``places``."""
-        tables = self.rows.tables.put(places, other.rows.tables, picks)
         rows, n_rows = self.rows.rows_of(places), self.rows.n_rows
-        picks = picks.repeat_interleave(n_rows)
-        registers = self.registers.index_copy(1, rows, other.registers.index_select(1, picks))
-        history = self.history
-        if history is not None:
-            history = put_rows(history, rows, other.history.index_select(0, picks), 0)
-        return ConstraintState(self.constraint, self.rows.with_tables(tables), registers, history)
+        registers = other.registers[:, picks]
+        self.registers.index_copy_(1, rows, registers if n_rows == 1 else registers.repeat_interleave(n_rows, 1))
+        if self.history is not None:
+            extra = other.history.shape[1] - self.history.shape[1]
+            self.history = (pad(self.history, (0, extra)) if extra > 0 else self.history).index_fill_(0, rows, 0)
+        self.rows = self.rows.put(places, other.rows, picks)
+        return self
 
     def unroll(self, drafts: Tensor) -> ConstraintState:
         """State before each of K symbols in a row, of which (G, K-1) are given."""
@@ -181,7 +184,7 @@ class ConstraintState:
         structure, ordered = self._rules()
         outside = state.phase == OUTSIDE
         words = allowed_words(self.rows, state, outside, structure, self.history, ordered)
-        pointers = words.gather(1, self._word_at(state))
+        pointers = self.rows.by_position(words, state.phase)
         outside = outside.unsqueeze(1)
         labels = self._labels(state, structure, ordered)
         if self.constraint.all_pieces:
@@ -199,17 +202,16 @@ class ConstraintState:
         """
         old = Registers(*self.registers.unbind(0))
         constraint = self.constraint
-        pointer = symbols - (_FIRST_LABEL + constraint.n_labels)
-        is_pointer = pointer >= 0
+        is_pointer = symbols >= constraint.shift
         is_label = (symbols >= _FIRST_LABEL) ^ is_pointer
         # One operation is as dear as the next, whatever its size: masked_fill is one, torch.where with a number two.
         new = {"room": (old.room - 1).masked_fill(symbols == EOS, 0)}
-        pointer = pointer.clamp(min=0)
-        is_word, chosen = is_pointer, self._chosen(old, pointer)
+        is_word, chosen = is_pointer, self.rows.word_of(old.phase, symbols)
         if constraint.all_pieces:
+            pointer = symbols - constraint.shift
             is_word = is_pointer & (old.piece >= old.stop)
             new["piece"] = torch.where(is_pointer, pointer, old.piece)
-            new["stop"] = torch.where(is_word, self.rows.at(self.rows.tables.last_piece, chosen), old.stop)
+            new["stop"] = torch.where(is_word, self.rows.at("last_piece", chosen), old.stop)
         phase = old.phase.masked_fill(is_label, OUTSIDE).masked_fill(is_word, OPEN if constraint.pairs else CLOSED)
         new["phase"] = phase.masked_fill(is_word & (old.phase == OPEN), CLOSED) if constraint.pairs else phase
         new["word"] = torch.where(is_word, chosen, old.word)
@@ -223,35 +225,16 @@ class ConstraintState:
             return ("flat", False) if ordered else ("nested", False)
         return structure, ordered
 
-    def _owner_rows(self, state: Registers) -> Tensor:
-        """(R,) row of ``word_at``: for the unit span it depends on whether a last word is due."""
-        if self.constraint.unit != "span":
-            return self.rows.owner
-        return self.rows.owner * 2 + (state.phase == OPEN)
-
-    def _word_at(self, state: Registers) -> Tensor:
-        word_at = self.rows.tables.word_at
-        if self.rows.n_rows == 1 and self.constraint.unit != "span":
-            return word_at
-        return word_at.index_select(0, self._owner_rows(state))
-
-    def _chosen(self, state: Registers, pointer: Tensor) -> Tensor:
-        """(R,) words at the pointers."""
-        word_at = self.rows.tables.word_at
-        return word_at.view(-1).index_select(0, self._owner_rows(state) * word_at.shape[1] + pointer)
-
     def _labels(self, state: Registers, structure: str, ordered: bool) -> Tensor:
         """(R, L) labels that may close the entity."""
-        n_labels = self.constraint.n_labels
         closed = state.phase == CLOSED
         if not ordered:
-            return closed.unsqueeze(1).expand(-1, n_labels)
+            return closed.unsqueeze(1).expand(-1, self.constraint.n_labels)
         # Free, or ending later than the entity before: any label; same end: by the words; else none.
         above = state.label
         if structure == "discontinuous":
-            # The floor of greater words, 0, becomes "above -1", any label; that of smaller ones is above all labels.
-            above = torch.where(state.floor == EQUAL, above, state.floor - 1)
-        above = above.masked_fill(state.word > state.end, -1)
+            above = above - state.lead * INFINITE
+        above = above.masked_fill(state.word > state.end, 0)
         may_end = closed & (state.word >= state.end)
         return (self.rows.labels > above.unsqueeze(1)) & may_end.unsqueeze(1)
 
@@ -269,15 +252,14 @@ class ConstraintState:
         freed = begins & (chosen != old.start)
         new["start"] = torch.where(begins, chosen, old.start)
         new["end"] = torch.where(is_label, old.word, old.end.masked_fill(freed, 0))
-        new["label"] = torch.where(is_label, symbols - _FIRST_LABEL, old.label)
+        new["label"] = torch.where(is_label, symbols, old.label)
         if self.history is None:
             return None
         place = torch.where(is_word, old.written, self.history.shape[1] - 1)
         history = self.history.scatter(1, place.unsqueeze(1), chosen.unsqueeze(1))
         other = self.history.gather(1, old.compared.unsqueeze(1)).squeeze(1)
-        compared = ((chosen < other) * INFINITE).masked_fill(chosen == other, EQUAL)
-        floor = torch.where(is_word & (old.floor == EQUAL), compared, old.floor)
-        new["floor"] = floor.masked_fill(is_label, EQUAL)
+        lead = torch.where(is_word & (old.lead == 0), (chosen - other).sign(), old.lead)
+        new["lead"] = lead.masked_fill(is_label, 0)
         new["begun"] = torch.where(begins, old.written, old.begun)
         new["compared"] = torch.where(is_label, old.begun, old.compared + is_word)
         new["written"] = old.written + is_word
@@ -341,10 +323,10 @@ class AnyPieceState:
         room = self.room[rows_of(sentences, self.n_rows)]
         return self._narrow(self.legal[sentences], self.n_symbols[sentences], room)
 
-    def put(self, places: Tensor, other: AnyPieceState, picks: Tensor) -> AnyPieceState:
+    def put(self, places: Tensor, other: AnyPieceState, picks: slice) -> AnyPieceState:
         """Sentences ``picks`` of ``other``, which has not begun, in place of those at ``places``."""
         rows = rows_of(places, self.n_rows)
-        room = self.room.index_copy(0, rows, other.room[picks.repeat_interleave(self.n_rows)])
+        room = self.room.index_copy(0, rows, other.room[picks].repeat_interleave(self.n_rows))
         n_symbols = self.n_symbols.index_copy(0, places, other.n_symbols[picks])
         return self._narrow(put_rows(self.legal, places, other.legal[picks], False), n_symbols, room)
 

@@ -56,12 +56,13 @@ class Waiting:
         self._next = self._size
         return self._batch, range(self._n_before, self._n_before + self._size)
 
-    def take(self, n_sentences: int) -> Iterator[tuple[Started, range, range]]:
+    def take(self, n_sentences: int) -> Iterator[tuple[Started, slice, range]]:
         """The next sentences, as far as there are: batch, their places in it, and their numbers."""
         while n_sentences and not self.is_empty:
-            picks = range(self._next, min(self._next + n_sentences, self._size))
-            self._next, n_sentences = picks.stop, n_sentences - len(picks)
-            yield self._batch, picks, range(self._n_before + picks.start, self._n_before + picks.stop)
+            picks = slice(self._next, min(self._next + n_sentences, self._size))
+            numbers = range(self._n_before + picks.start, self._n_before + picks.stop)
+            self._next, n_sentences = picks.stop, n_sentences - len(numbers)
+            yield self._batch, picks, numbers
 
 
 class Part(Protocol):
@@ -114,22 +115,21 @@ class Lanes:
             return True
         return n_places - n_done < _COMPACT_BELOW * n_places
 
-    def turn(self, done: Tensor, *parts: Part) -> None:
-        """Give the places where ``done``, (G,) bool, to those that wait, and give up what is left over."""
-        places = done.nonzero().squeeze(1)
+    def turn(self, places: Tensor, *parts: Part) -> None:
+        """Give the places of those that are done, (N,) ascending, to those that wait, and give up what is left over."""
         for batch, picks, numbers in self.waiting.take(len(places)):
-            taken, places = places[: len(picks)], places[len(picks) :]
-            chosen = torch.arange(picks.start, picks.stop, device=taken.device)
-            self.state = self.state.put(taken, batch.state, chosen)
-            self.constraint = self.constraint.put(taken, batch.constraint, chosen)
-            limits = batch.limits[picks.start : picks.stop]
-            self.limits[taken], self.steps[taken] = limits, 1
+            taken, places = places[: len(numbers)], places[len(numbers) :]
+            self.state = self.state.put(taken, batch.state, picks)
+            self.constraint = self.constraint.put(taken, batch.constraint, picks)
+            limits = batch.limits[picks]
+            self.limits.index_copy_(0, taken, limits)
+            self.steps.index_fill_(0, taken, 1)
             for place, number in zip(taken.tolist(), numbers, strict=True):
                 self.numbers[place] = number
             for part in parts:
                 part.clear(taken, limits)
         if places.numel():
-            self._keep(_moved_up(places, len(done)), parts)
+            self._keep(_moved_up(places, len(self.numbers)), parts)
 
     def _keep(self, kept: Tensor, parts: tuple[Part, ...]) -> None:
         self.numbers = [self.numbers[place] for place in kept.tolist()]
@@ -168,9 +168,9 @@ class Sequences:
         extra = int(limits.max()) + 1 - self.ids.shape[2]
         if extra > 0:
             self.ids, self.logprobs = pad(self.ids, (0, extra), value=EOS), pad(self.logprobs, (0, extra))
-        self.ids[places] = EOS
-        self.ids[places, :, 0] = BOS
-        self.logprobs[places] = 0.0
+        self.ids.index_fill_(0, places, EOS)
+        self.ids[:, :, 0].index_fill_(0, places, BOS)
+        self.logprobs.index_fill_(0, places, 0.0)
 
     def keep(self, places: Tensor) -> None:
         self.ids, self.logprobs = self.ids[places], self.logprobs[places]

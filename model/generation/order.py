@@ -9,7 +9,6 @@ Every function works on :class:`Registers`, one number per row, and never on sym
 
 from __future__ import annotations
 
-from copy import copy
 from typing import NamedTuple
 
 import torch
@@ -18,13 +17,10 @@ from torch import Tensor
 from model.generation.state import rows_of
 from model.generation.tables import INFINITE, SentenceTables, suffix_min
 
-__all__ = ["CLOSED", "EQUAL", "OPEN", "OUTSIDE", "Registers", "RowTables", "allowed_words"]
+__all__ = ["CLOSED", "OPEN", "OUTSIDE", "Registers", "RowTables", "allowed_words"]
 
 OUTSIDE, CLOSED, OPEN = 0, 1, 2
 """Between entities; inside one that a label may end; inside one whose segment lacks its last word."""
-
-EQUAL = -1
-"""``Registers.floor`` of an entity whose words so far are those of the entity before."""
 
 
 class Registers(NamedTuple):
@@ -36,9 +32,9 @@ class Registers(NamedTuple):
         word: last word written.
         start: first word of the entity, between entities of the one before.
         end: last word of the entity before; 0 = none, or an entity that starts later than it (free).
-        label: label of the entity before, -1 = none.
-        floor: discontinuous: ``EQUAL``, or the lowest word that keeps a tied entity behind the one before (0 once its
-            words are greater, ``INFINITE`` once they are smaller).
+        label: symbol of the label of the entity before, 0 = none.
+        lead: discontinuous: 0 while the words of a tied entity are those of the entity before, 1 once they are greater,
+            -1 once they are smaller.
         compared: discontinuous: place in the history of the next word of the entity before.
         begun: discontinuous: place in the history where this entity begins.
         written: discontinuous: words in the history.
@@ -52,7 +48,7 @@ class Registers(NamedTuple):
     start: Tensor
     end: Tensor
     label: Tensor
-    floor: Tensor
+    lead: Tensor
     compared: Tensor
     begun: Tensor
     written: Tensor
@@ -67,44 +63,88 @@ class RowTables:
         tables: of G sentences.
         n_rows: K.
         pairs: entities are written as first and last words.
-        n_labels: L.
+        labels: their L symbols.
+
+    Attributes:
+        width: N.
+        cost: (R, N) of words.
+        columns: (N,) their numbers.
+        labels: (L,) symbols; last_label: the last of them.
     """
 
-    def __init__(self, tables: SentenceTables, n_rows: int, *, pairs: bool, n_labels: int) -> None:
-        self.tables = tables
+    def __init__(self, tables: SentenceTables, n_rows: int, *, pairs: bool, labels: range) -> None:
         self.n_rows = n_rows
         self.pairs = pairs
-        self.n_labels = n_labels
-        device = tables.cost.device
-        self.width = tables.cost.shape[1]
-        self.owner = torch.arange(len(tables.cost), device=device).repeat_interleave(n_rows)
-        self.offset = self.owner * self.width
-        self.columns = torch.arange(self.width, device=device)
-        self.labels = torch.arange(n_labels, device=device)
-        self.cost = tables.cost if n_rows == 1 else tables.cost.index_select(0, self.owner)
+        self.last_label = labels[-1]
+        n_sentences, n_tables, length = tables.values.shape
+        device = tables.values.device
+        self.owner = torch.arange(n_sentences, device=device).repeat_interleave(n_rows)
+        self.labels = torch.arange(labels.start, labels.stop, device=device)
+        self._range = labels
+        self._all_columns = torch.arange(length, device=device)
+        self._base = self.owner * n_tables  # of a row's first table among all of them
+        self._offset = self._base * length
+        self._tables = tables.values.flatten(0, 1)
+        flat = self._tables.flatten()
+        self._flat = {name: flat[idx * length :] for idx, name in enumerate(tables.names)}
+        self._look(tables)
+
+    def _look(self, tables: SentenceTables) -> None:
+        self.tables, self.width = tables, tables.n_columns
+        self.columns = self._all_columns[: self.width]
+        self.cost = tables.values[:, 0, : self.width]
+        if self.n_rows > 1:
+            self.cost = self.cost.index_select(0, self.owner)
 
     def with_tables(self, tables: SentenceTables, n_rows: int | None = None) -> RowTables:
         """The same for other tables or another K."""
-        if n_rows not in (None, self.n_rows) or tables.cost.shape != self.tables.cost.shape:
-            return RowTables(tables, n_rows or self.n_rows, pairs=self.pairs, n_labels=self.n_labels)
-        found = copy(self)
-        found.tables = tables
-        found.cost = tables.cost if self.n_rows == 1 else tables.cost.index_select(0, self.owner)
-        return found
+        return RowTables(tables, n_rows or self.n_rows, pairs=self.pairs, labels=self._range)
+
+    def put(self, places: Tensor, other: RowTables, picks: slice) -> RowTables:
+        """With sentences ``picks`` of ``other`` in place of those at ``places``; changes in place if it can."""
+        tables = self.tables.put(places, other.tables, picks)
+        if tables.values is not self.tables.values:
+            return self.with_tables(tables)
+        self._look(tables)
+        return self
 
     def rows_of(self, sentences: Tensor) -> Tensor:
         """Rows of sentences, (N,) -> (N * K,)."""
         return rows_of(sentences, self.n_rows)
 
-    def at(self, table: Tensor, word: Tensor) -> Tensor:
-        """(R,) entries of a (G, N) table."""
-        return table.view(-1).index_select(0, self.offset + word)
+    def at(self, name: str, word: Tensor) -> Tensor:
+        """(R,) entries of a table."""
+        return self._flat[name].index_select(0, self._offset + word)
 
     def entry(self, phase: Tensor) -> Tensor:
         """(R, N) cost of a word with all that must follow it, by the row's phase."""
         if not self.pairs:
             return self.cost
-        return self.tables.entry.index_select(0, self.owner * 2 + (phase == OPEN))
+        table = (phase != OPEN) * self.tables.names.index("first_and_rest")  # else the first one, cost
+        return self._tables.index_select(0, self._base + table)[:, : self.width]
+
+    def by_position(self, words: Tensor, phase: Tensor) -> Tensor:
+        """What is known of words, (R, N), for their pointers, (R, S); which these are depends on the row's phase."""
+        place = slice(self._range.stop, self._range.stop + self.tables.n_positions)
+        starts = self.tables.names.index("starts")
+        if self._has_ends:
+            return words.gather(1, self._tables.index_select(0, self._base + starts + (phase == OPEN))[:, place])
+        word_at = self.tables.values[:, starts, place]
+        if self.n_rows == 1:
+            return words.gather(1, word_at)
+        n_sentences, n_rows = len(word_at), self.n_rows
+        word_at = word_at.unsqueeze(1).expand(-1, n_rows, -1)
+        return words.view(n_sentences, n_rows, -1).gather(2, word_at).flatten(0, 1)
+
+    def word_of(self, phase: Tensor, symbols: Tensor) -> Tensor:
+        """(R,) words whose pointers the symbols are, 0 for none."""
+        if self._has_ends:
+            symbols = symbols + (phase == OPEN) * self._tables.shape[1]  # the next table
+        return self.at("starts", symbols)
+
+    @property
+    def _has_ends(self) -> bool:
+        return "ends" in self._flat
 
 
 def allowed_words(
@@ -128,13 +168,13 @@ def allowed_words(
         lowest = torch.where(outside, state.start, state.word + _gap(state.phase, rows.pairs))
         if not ordered:
             return _affordable(rows, state, lowest, budget)
-        return _discontinuous(rows, state, outside, _Tie.of(rows, state, history), lowest, budget)
+        return _discontinuous(rows, state, outside, history, lowest, budget)
     if structure == "flat":
         beginning = state.end + 1
         target = None
     else:
         # A tied entity of one segment must end at this word at least.
-        target = state.end + (state.label == rows.n_labels - 1) if ordered else None
+        target = state.end + (state.label == rows.last_label) if ordered else None
         beginning = state.start
     if rows.pairs:
         return _one_pair(rows, state, outside, beginning, target, budget)
@@ -157,9 +197,8 @@ def _one_run(
     lowest = torch.where(outside, beginning, state.word + 1)
     highest = torch.where(outside, rows.width, lowest)
     if target is not None:
-        prefix = rows.tables.prefix
-        to_come = (rows.at(prefix, target) - rows.at(prefix, lowest)).clamp(min=0)
-        lowest = lowest + ((state.end > 0) & (rows.at(rows.tables.cost, lowest) + to_come > budget))
+        to_come = (rows.at("prefix", target) - rows.at("prefix", lowest)).clamp(min=0)
+        lowest = lowest + ((state.end > 0) & (rows.at("cost", lowest) + to_come > budget))
     return _affordable(rows, state, lowest, budget) & (rows.columns <= highest.unsqueeze(1))
 
 
@@ -169,7 +208,7 @@ def _one_pair(
     """One first word and one last word."""
     last = state.word
     if target is not None:
-        needed = rows.at(rows.tables.cost, beginning) + rows.at(rows.tables.cheapest, target)
+        needed = rows.at("cost", beginning) + rows.at("cheapest", target)
         beginning = beginning + ((state.end > 0) & (needed > budget))
         last = torch.where(state.end > 0, torch.maximum(last, target), last)
     inside = last.masked_fill(state.phase == CLOSED, rows.width)
@@ -182,6 +221,7 @@ class _Tie(NamedTuple):
 
     Attributes:
         equal: bool, its words so far are those of the entity before.
+        floor: otherwise, the lowest word that keeps it behind: 0 once its words are greater, else ``INFINITE``.
         following: (R, 3) the next words of the entity before, from the one to compare with.
         later_label: bool, a label greater than that of the entity before exists.
         beyond: lowest cost of a word behind the end of the entity before.
@@ -189,31 +229,38 @@ class _Tie(NamedTuple):
     """
 
     equal: Tensor
+    floor: Tensor
     following: Tensor
     later_label: Tensor
     beyond: Tensor
     at_end: Tensor
 
     @classmethod
-    def of(cls, rows: RowTables, state: Registers, history: Tensor) -> _Tie:
+    def of(cls, rows: RowTables, state: Registers, history: Tensor, beyond: Tensor) -> _Tie:
         places = state.compared.unsqueeze(1) + rows.columns[:3]
         return cls(
-            equal=state.floor == EQUAL,
+            equal=state.lead == 0,
+            floor=(state.lead < 0) * INFINITE,
             following=history.gather(1, places),
-            later_label=state.label < rows.n_labels - 1,
-            beyond=rows.at(rows.tables.cheapest, state.end + 1),
-            at_end=rows.at(rows.tables.cost, state.end),
+            later_label=state.label < rows.last_label,
+            beyond=beyond,
+            at_end=rows.at("cost", state.end),
         )
 
 
 def _discontinuous(
-    rows: RowTables, state: Registers, outside: Tensor, tie: _Tie, lowest: Tensor, budget: Tensor
+    rows: RowTables, state: Registers, outside: Tensor, history: Tensor, lowest: Tensor, budget: Tensor
 ) -> Tensor:
     """Lists with gaps, or any number of pairs.
 
     From a word of a list, and from the first word of a segment, a tied entity gets behind the one before at the lowest
     cost by one more word: one beyond its end, or, if its words are or will be greater, the same last word.
     """
+    beyond = rows.at("cheapest", state.end + 1)
+    # With room for any word and one behind the old end, ties forbid nothing. Less is rare, and costs more than asking.
+    if not rows.pairs and not bool(((budget - beyond < rows.tables.max_cost) & (budget > 0)).any()):
+        return _affordable(rows, state, lowest, budget)
+    tie = _Tie.of(rows, state, history, beyond)
     following, following2 = tie.following[:, 0], tie.following[:, 1]
     greater_later = following2 < state.end
     if not rows.pairs:
@@ -221,14 +268,14 @@ def _discontinuous(
         greater_later = greater_later & (following < state.end)
     same_end_from = following + ~(tie.later_label | greater_later)
     after_end = state.end + 1
-    same_end_from = torch.where(tie.equal, same_end_from, state.floor).minimum(after_end)
+    same_end_from = torch.where(tie.equal, same_end_from, tie.floor).minimum(after_end)
     free_from = after_end if rows.pairs else torch.maximum(same_end_from, state.end)
     # Between entities only the word where the one before starts is tied.
     cap = (state.start + 1).masked_fill(~outside, INFINITE)
     same_end_from = same_end_from.minimum(cap).unsqueeze(1)
     free_from = free_from.minimum(cap).unsqueeze(1)
     cost, budget = rows.cost, budget.unsqueeze(1)
-    beyond = tie.beyond.unsqueeze(1)
+    beyond = beyond.unsqueeze(1)
     same_end = tie.beyond.minimum(tie.at_end).unsqueeze(1)
     allowed = (rows.columns >= lowest.unsqueeze(1)) & (rows.entry(state.phase) <= budget)
     allowed &= (rows.columns >= free_from) | (cost <= budget - same_end)
@@ -250,14 +297,14 @@ def _need_after_segment(rows: RowTables, state: Registers, tie: _Tie) -> Tensor:
     # Cheapest first word between the word after next and the old end.
     inner = suffix_min(rows.cost.masked_fill(columns > end, INFINITE))
     inner_after = torch.cat((inner[:, 2:], inner.new_full((inner.shape[0], 2), INFINITE)), 1)
-    after_end = rows.at(rows.tables.cost, (state.end + 1)).unsqueeze(1)
-    pair_behind = rows.at(rows.tables.cheapest_pair, state.end + 2)
+    after_end = rows.at("cost", (state.end + 1)).unsqueeze(1)
+    pair_behind = rows.at("cheapest_pair", state.end + 2)
     beyond = inner_after.minimum(after_end) + tie.beyond.unsqueeze(1)
     beyond = beyond.minimum(pair_behind.unsqueeze(1))
     # Another segment that ends at the old end: behind a greater word any, behind an equal one a greater one.
     from_word = following2 + ((following3 == state.end) & ~tie.later_label)
     equal_need = inner.gather(1, from_word.unsqueeze(1))
-    greater_than = torch.where(tie.equal, following, state.floor).unsqueeze(1)
+    greater_than = torch.where(tie.equal, following, tie.floor).unsqueeze(1)
     same_end = torch.where(columns > greater_than, inner_after, INFINITE)
     is_equal = tie.equal.unsqueeze(1) & (columns == greater_than)
     same_end = torch.where(is_equal, equal_need, same_end) + tie.at_end.unsqueeze(1)

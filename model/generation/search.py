@@ -9,7 +9,7 @@ from torch import Tensor
 
 from model.generation.beams import beam_search
 from model.generation.config import GenerationConfig
-from model.generation.constraints import EOS
+from model.generation.constraints import BOS, EOS
 from model.generation.lanes import Lanes, Sequences, Waiting
 from model.generation.scores import log_probabilities, penalise_repetition
 from model.generation.state import (
@@ -80,17 +80,16 @@ class _Line:
 
     def clear(self, places: Tensor, limits: Tensor) -> None:
         self.written.clear(places, limits)
-        self.symbols[places] = self.written.ids[places, 0, 0]
+        self.symbols.index_fill_(0, places, BOS)
 
     def keep(self, places: Tensor) -> None:
         self.written.keep(places)
         self.symbols = self.symbols[places]
 
-    def answers(self, lanes: Lanes, done: Tensor, shortest: int) -> Iterator[tuple[int, list[Hypothesis]]]:
-        """The finished sequences at the places ``done``."""
-        places = done.nonzero().squeeze(1)
-        ids, logprobs = self.written.ids[places], self.written.logprobs[places]
-        found = as_hypotheses(ids, logprobs, logprobs.sum(2), shortest=shortest)
+    def answers(self, lanes: Lanes, places: Tensor, shortest: int) -> Iterator[tuple[int, list[Hypothesis]]]:
+        """The finished sequences at the ``places``."""
+        ids, logprobs = self.written.ids.index_select(0, places), self.written.logprobs.index_select(0, places)
+        found = as_hypotheses(ids, logprobs, shortest=shortest)
         yield from zip((lanes.numbers[place] for place in places.tolist()), found, strict=True)
 
 
@@ -110,19 +109,20 @@ def _greedy_search(
             _step(model, lanes, line, config)
         else:
             _verify(model, lanes, line, drafts)
-        done = line.symbols == EOS
-        if lanes.is_turn(int(done.sum())):
+        done = (line.symbols == EOS).nonzero().squeeze(1)
+        if lanes.is_turn(len(done)):
             yield from line.answers(lanes, done, shortest)
             lanes.turn(done, line)
 
 
 def _step(model: ModelLike, lanes: Lanes, line: _Line, config: GenerationConfig) -> None:
     """One symbol per sentence."""
+    allowed = lanes.constraint.allowed()
     logits = penalised = model.step(line.symbols, lanes.state)
     if config.repetition_penalty != 1.0:
         penalised = penalise_repetition(logits, line.written.so_far(lanes.steps)[:, 0], config.repetition_penalty)
     scores = _greedy_scores(penalised, lanes.steps, config.length_penalty)
-    best = torch.where(lanes.constraint.allowed(), scores, -torch.inf).argmax(1)
+    best = torch.where(allowed, scores, -torch.inf).argmax(1)
     has_ended = line.symbols == EOS
     line.symbols = best.masked_fill(has_ended, EOS)
     logprobs = _logprobs(logits, line.symbols).masked_fill(has_ended, 0.0)
@@ -165,4 +165,4 @@ def _greedy_scores(logits: Tensor, written: Tensor, length_penalty: float) -> Te
 
 def _logprobs(logits: Tensor, symbols: Tensor) -> Tensor:
     """Log-probabilities of the symbols, of the logits' shape without its last dimension."""
-    return (logits.gather(-1, symbols.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)).float()
+    return logits.log_softmax(-1).gather(-1, symbols.unsqueeze(-1)).squeeze(-1).float()

@@ -25,8 +25,11 @@ class Movable(Protocol):
     def select(self, sentences: Tensor) -> Self:
         """Other sentences, (G',): some left out, repeated or in another order, each with all its rows."""
 
-    def put(self, places: Tensor, other: Self, picks: Tensor) -> Self:
-        """Sentences ``picks`` of ``other``, which has one row each and has not begun, over those at ``places``."""
+    def put(self, places: Tensor, other: Self, picks: slice) -> Self:
+        """Sentences ``picks`` of ``other``, which has one row each and has not begun, over those at ``places``, (N,).
+
+        Those that come stand in a row: that spares copying them twice.
+        """
 
     def follow(self, parents: Tensor) -> Self:
         """Row k of sentence g goes on from row ``parents[g, k]`` of that sentence, (G, K)."""
@@ -151,27 +154,33 @@ def rows_of(sentences: Tensor, n_rows: int) -> Tensor:
     return (sentences.unsqueeze(1) * n_rows + torch.arange(n_rows, device=sentences.device)).flatten()
 
 
-def as_hypotheses(ids: Tensor, symbol_logprobs: Tensor, score: Tensor, *, shortest: int) -> list[list[Hypothesis]]:
+def as_hypotheses(
+    ids: Tensor, symbol_logprobs: Tensor, score: Tensor | None = None, *, shortest: int
+) -> list[list[Hypothesis]]:
     """Finished sequences as plain numbers, one transfer per tensor.
 
     Args:
         ids: (G, N, T) the best first, padded with EOS.
         symbol_logprobs: (G, N, T) 0 for BOS and padding.
-        score: (G, N) -inf where there is no hypothesis; the first is always there.
+        score: (G, N) -inf where there is no hypothesis; the first is always there. None: the log-probabilities.
         shortest: length that an answer has at least (3 for the reference's empty answer).
     """
-    is_end = ids == 1
-    lengths = (is_end.shape[2] - is_end.sum(2) + 1).clamp(min=shortest)
-    logprob = symbol_logprobs.sum(2)
-    columns = [tensor.tolist() for tensor in (ids, lengths, symbol_logprobs, logprob, score)]
+    columns = [tensor.tolist() for tensor in (ids, symbol_logprobs, symbol_logprobs.sum(2))]
+    columns.append(columns[-1] if score is None else score.tolist())
     return [
         [
-            Hypothesis(_padded(row[:length], length, 1), _padded(logprobs[:length], length, 0.0), total, rank)
-            for number, (row, length, logprobs, total, rank) in enumerate(zip(*sentence, strict=True))
-            if number == 0 or rank > -torch.inf
+            _hypothesis(*parts, shortest)
+            for number, parts in enumerate(zip(*sentence, strict=True))
+            if number == 0 or parts[-1] > -torch.inf
         ]
         for sentence in zip(*columns, strict=True)
     ]
+
+
+def _hypothesis(ids: list[int], logprobs: list[float], logprob: float, score: float, shortest: int) -> Hypothesis:
+    """What stands up to the first EOS, which there always is."""
+    length = max(ids.index(1) + 1, shortest)
+    return Hypothesis(_padded(ids[:length], length, 1), _padded(logprobs[:length], length, 0.0), logprob, score)
 
 
 def _padded(row: list, width: int, value: float) -> list:

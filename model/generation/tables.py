@@ -6,7 +6,7 @@ behind the last word let ``end + 1`` and ``end + 2`` be looked up without a chec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ __all__ = ["INFINITE", "SentenceTables", "SourceLayout", "build_tables", "put_ro
 
 INFINITE = 1 << 30
 """Cost of what does not exist: more than any limit, and sums of many still fit in int64."""
+
+_MORE_COLUMNS = 3
+"""The columns of a sentence that are no words."""
 
 
 @dataclass(frozen=True)
@@ -62,69 +65,59 @@ class SourceLayout:
 
 @dataclass(frozen=True)
 class SentenceTables:
-    """Of G sentences, by word number (N = W + 3 columns).
+    """C tables of each of G sentences, all in one tensor: a sentence comes or goes by one operation, not by one each.
+
+    The tables by word number use N columns, those by symbol V; behind a sentence's own columns each goes on with its
+    last value, which stands for "none" there.
+
+    * ``cost``: symbols that writing the word takes;
+    * ``cheapest``: lowest cost from this word on;
+    * ``prefix``, for lists: cost of all words up to and including this one;
+    * ``first_and_rest``, for pairs: cost of this word as a first word and of the cheapest last word for it;
+    * ``cheapest_pair``, for pairs: lowest cost of a first and a last word, the first from this word on;
+    * ``last_piece``, where all pieces are written: position of the word's last piece;
+    * ``starts``: word whose pointer this symbol is, 0 for none;
+    * ``ends``, right behind, for the unit ``span``: likewise for last words of segments.
 
     Attributes:
-        src_seq_len: (G,) source pieces, specials included.
-        cost: (G, N) symbols that writing the word takes.
-        prefix: (G, N) cost of all words up to and including this one.
-        cheapest: (G, N) lowest cost from this word on.
-        cheapest_pair: (G, N) lowest cost of a first and a last word, the first from this word on.
-        entry: (G, N), for pairs (2G, N): what a word costs with all that must follow it; for pairs the even rows hold
-            first words and the odd rows last words.
-        word_at: (G, S), for the unit ``span`` (2G, S) likewise: word whose pointer this position is, 0 for none.
-        last_piece: (G, N) position of the word's last piece.
+        names: of the tables, in their order.
+        values: (G, C, M), M at least N and more than V.
+        sizes: (G, 3) number of the last word, source pieces with specials, and the highest cost of a word.
+        n_columns: N, three more than the highest of these numbers.
+        n_positions: S, pieces of the longest sentence.
+        max_cost: the highest cost of a word.
     """
 
-    src_seq_len: Tensor
-    cost: Tensor
-    prefix: Tensor
-    cheapest: Tensor
-    cheapest_pair: Tensor
-    entry: Tensor
-    word_at: Tensor
-    last_piece: Tensor
+    names: tuple[str, ...]
+    values: Tensor
+    sizes: Tensor
+    n_columns: int
+    n_positions: int
+    max_cost: int
 
     def select(self, sentences: Tensor) -> SentenceTables:
         """Of other sentences, (G',)."""
-        return self._narrow(**{name: table[self._rows(name, sentences)] for name, table in vars(self).items()})
+        return self._of(self.values.index_select(0, sentences), self.sizes.index_select(0, sentences))
 
-    def put(self, places: Tensor, other: SentenceTables, picks: Tensor) -> SentenceTables:
-        """With sentences ``picks`` of ``other`` in place of those at ``places``, (N,) each."""
-        tables = {}
-        for name, table in vars(self).items():
-            if name == "entry" and table is self.cost:  # units without pairs
-                tables[name] = tables["cost"]
-                continue
-            values = getattr(other, name)[self._rows(name, picks)]
-            tables[name] = put_rows(table, self._rows(name, places), values, _FILL[name])
-        return self._narrow(**tables)
+    def put(self, places: Tensor, other: SentenceTables, picks: slice) -> SentenceTables:
+        """With sentences ``picks`` of ``other`` in place of those at ``places``, (N,); changes in place."""
+        values, new = self.values, other.values[picks]
+        extra = values.shape[2] - new.shape[2]
+        values, new = _widen(values, -extra), _widen(new, extra)
+        values.index_copy_(0, places, new)
+        return self._of(values, self.sizes.index_copy_(0, places, other.sizes[picks]))
 
-    def _rows(self, name: str, sentences: Tensor) -> Tensor:
-        """Rows of a table that belong to sentences."""
-        if len(getattr(self, name)) == len(self.src_seq_len):
-            return sentences
-        return torch.stack((2 * sentences, 2 * sentences + 1), 1).flatten()
-
-    @staticmethod
-    def _narrow(**tables: Tensor) -> SentenceTables:
-        """Without the columns that only longer sentences need."""
-        if not len(tables["src_seq_len"]):
-            return SentenceTables(**tables)
-        n_pieces = int(tables["src_seq_len"].max())
-        for name, table in tables.items():
-            # A word has at least one piece.
-            width = n_pieces if name == "word_at" else n_pieces + 3
-            if name != "src_seq_len" and table.shape[1] > width:
-                tables[name] = table[:, :width].contiguous()
-        return SentenceTables(**tables)
+    def _of(self, values: Tensor, sizes: Tensor) -> SentenceTables:
+        """Other tables; columns that only longer sentences need are out of use."""
+        if not len(sizes):
+            return replace(self, values=values, sizes=sizes)
+        last_word, n_pieces, max_cost = sizes.amax(0).tolist()
+        return SentenceTables(self.names, values, sizes, last_word + _MORE_COLUMNS, n_pieces, max_cost)
 
 
-_FILL = {
-    "src_seq_len": 0, "cost": INFINITE, "prefix": 4 * INFINITE, "cheapest": INFINITE, "cheapest_pair": INFINITE,
-    "entry": INFINITE, "word_at": 0, "last_piece": 0,
-}  # fmt: skip
-"""What stands in the columns behind a sentence's own."""
+def _widen(values: Tensor, extra: int) -> Tensor:
+    """(G, C, M) -> (G, C, M + extra): the last column again and again."""
+    return values if extra <= 0 else torch.cat((values, values[:, :, -1:].expand(-1, -1, extra)), 2)
 
 
 def put_rows(table: Tensor, rows: Tensor, values: Tensor, fill: int) -> Tensor:
@@ -145,40 +138,48 @@ def suffix_min(values: Tensor) -> Tensor:
     return values.flip(1).cummin(1).values.flip(1)
 
 
-def build_tables(layout: SourceLayout, *, pairs: bool, all_pieces: bool) -> SentenceTables:
+def build_tables(layout: SourceLayout, *, pairs: bool, all_pieces: bool, shift: int) -> SentenceTables:
     """Tables of a batch.
 
     Args:
         layout: the batch.
         pairs: entities are written as first and last words (units ``span`` and ``span_bpe``).
         all_pieces: a word is written with all its pieces (units ``bpe`` and ``span_bpe``).
+        shift: symbols before the source positions.
     """
     first, width = layout.first, layout.width
     mask = layout.word_mask()
+    n_columns = first.shape[1] + _MORE_COLUMNS
+    length = max(n_columns, shift + width + 1)
+    behind = length - 1 - first.shape[1]
     stop = (layout.src_seq_len - layout.tail).unsqueeze(1).expand(-1, 1)
     after = torch.cat((first[:, 1:], torch.zeros_like(stop)), 1)[:, : first.shape[1]]
     follows = pad(mask[:, 1:], (0, 1))[:, : first.shape[1]]
     last = torch.where(follows, after, stop) - 1
     pieces = last + 1 - first if all_pieces else torch.ones_like(first)
-    cost = pad(pieces.masked_fill(~mask, INFINITE), (1, 2), value=INFINITE)
+    cost = pad(pieces.masked_fill(~mask, INFINITE), (1, behind), value=INFINITE)
     cheapest = suffix_min(cost)
-    both = cost + cheapest
-    starts, ends = _word_at(first, mask, width), _word_at(last, mask, width)
-    return SentenceTables(
-        src_seq_len=layout.src_seq_len.clone(),
-        cost=cost,
-        prefix=cost.cumsum(1),
-        cheapest=cheapest,
-        cheapest_pair=suffix_min(both),
-        entry=torch.stack((both, cost), 1).flatten(0, 1) if pairs else cost,
-        word_at=torch.stack((starts, ends), 1).flatten(0, 1) if pairs and not all_pieces else starts,
-        last_piece=pad(last, (1, 2)),
-    )
+    found = {"cost": cost, "cheapest": cheapest}
+    if pairs:
+        first_and_rest = cost + cheapest
+        found |= {"first_and_rest": first_and_rest, "cheapest_pair": suffix_min(first_and_rest)}
+    else:
+        found["prefix"] = cost.cumsum(1)
+    if all_pieces:
+        found["last_piece"] = pad(last, (1, behind))
+    found["starts"] = _word_of(shift + first, mask, length)
+    if pairs and not all_pieces:
+        found["ends"] = _word_of(shift + last, mask, length)
+    highest = cost.masked_fill(cost == INFINITE, 0).amax(1)
+    sizes = torch.stack((found["starts"].amax(1), layout.src_seq_len, highest), 1)
+    values = torch.stack(list(found.values()), 1)
+    # No word has more pieces than the longest sentence.
+    return SentenceTables(tuple(found), values, sizes, n_columns, width, width if all_pieces else 1)
 
 
-def _word_at(positions: Tensor, mask: Tensor, width: int) -> Tensor:
-    """(B, W) positions of real words -> (B, S) word numbers."""
-    words = torch.arange(1, positions.shape[1] + 1, device=positions.device).expand_as(positions)
+def _word_of(pointers: Tensor, mask: Tensor, length: int) -> Tensor:
+    """(B, W) pointers of real words -> (B, M) word numbers by symbol, 0 in the last column."""
+    words = torch.arange(1, pointers.shape[1] + 1, device=pointers.device).expand_as(pointers)
     # Padding goes to a column of its own, which is cut off.
-    where = positions.masked_fill(~mask, width)
-    return positions.new_zeros(positions.shape[0], width + 1).scatter_(1, where, words)[:, :width].contiguous()
+    where = pointers.masked_fill(~mask, length)
+    return pointers.new_zeros(pointers.shape[0], length + 1).scatter_(1, where, words)[:, :length]

@@ -78,8 +78,7 @@ class Rows:
     def put(self, places: list[int], numbers: list[int]) -> None:
         """New sentences; they come from a batch that has another one in front."""
         other = Rows.start(self.model, self.sources, [0, *numbers])
-        picks = torch.arange(1, len(numbers) + 1)
-        self.state = self.state.put(torch.tensor(places), other.state, picks)
+        self.state = self.state.put(torch.tensor(places), other.state, slice(1, None))
         for place, number in zip(places, numbers, strict=True):
             self.numbers[place] = number
             self.histories[place] = [[] for _ in self.histories[place]]

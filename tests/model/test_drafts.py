@@ -80,9 +80,9 @@ def test_rows_of_other_lengths_take_places() -> None:
     tables = head_of("word").tables(STATES, FIRST, torch.tensor([7]), 1, SHIFT)
     narrow = DraftTables(torch.tensor([[LABEL, LABEL]]), torch.tensor([[SHIFT + 1, SHIFT + 1, EOS]]))
     wide = tables.select(torch.tensor([0, 0]))
-    narrow.put(torch.tensor([0]), tables, torch.tensor([0]))
+    narrow.put(torch.tensor([0]), tables, slice(0, 1))
     assert torch.equal(narrow.follower, tables.follower) and torch.equal(narrow.next_start, tables.next_start)
-    wide.put(torch.tensor([1]), DraftTables(torch.tensor([[OTHER]]), torch.tensor([[SHIFT, EOS]])), torch.tensor([0]))
+    wide.put(torch.tensor([1]), DraftTables(torch.tensor([[OTHER]]), torch.tensor([[SHIFT, EOS]])), slice(0, 1))
     assert wide.draft(torch.tensor([[0, EOS]] * 2), torch.tensor([1, 1]), 3, SHIFT)[1].tolist() == [SHIFT, OTHER, EOS]
 
 

@@ -34,8 +34,8 @@ class TableState:
     def follow(self, parents: Tensor) -> TableState:
         return self._at([g * self.n_rows + parent for g, row in enumerate(parents.tolist()) for parent in row])
 
-    def put(self, places: Tensor, other: TableState, picks: Tensor) -> TableState:
-        for place, pick in zip(places.tolist(), picks.tolist(), strict=True):
+    def put(self, places: Tensor, other: TableState, picks: slice) -> TableState:
+        for place, pick in zip(places.tolist(), range(picks.start, picks.stop), strict=True):
             rows = slice(place * self.n_rows, (place + 1) * self.n_rows)
             self.sentences[rows] = [other.sentences[pick]] * self.n_rows
             self.prefixes[rows] = [other.prefixes[pick]] * self.n_rows

@@ -253,6 +253,16 @@ def test_pieces_as_words() -> None:
     first = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 0]])
     state = PointerConstraint("word", 1, "nested").start(first, torch.tensor([4, 3]), 1, 1, torch.tensor([9, 9]))
     assert [symbols_of(row) for row in state.allowed()] == [{1, 4, 5}, {1, 4}]
+    assert [symbols_of(row) for row in state.select(torch.tensor([1, 0])).allowed()] == [{1, 4}, {1, 4, 5}]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_many_specials_before_the_words(unit: str) -> None:
+    """Tables are cut behind the highest number of a word, not behind as many columns as there are words."""
+    first = torch.tensor([[0, 1, 2, 3, 4, 5, 6, 7]])
+    state = PointerConstraint(unit, 1).start(first, torch.tensor([9]), 6, 1, torch.tensor([9]))
+    state = state.select(torch.tensor([0]))
+    assert symbols_of(state.allowed()[0]) == {1, 9, 10}
 
 
 @pytest.mark.parametrize("unit", UNITS)

@@ -20,10 +20,11 @@ from evaluation.calibration import Calibration, calibration_error, fit
 from evaluation.conformal import MissRisk
 from files import write_json
 
-__all__ = ["Fingerprint", "FittedMisses", "FittedOn", "FittedScores", "ModelCalibration", "ScoreKind", "fit_scores"]
+__all__ = ["CALIBRATION", "Fingerprint", "FittedMisses", "FittedOn", "ModelCalibration", "ScoreKind", "fit_scores"]
 
 FORMAT = 1
-_NAME = "calibration.json"
+#: Its name.
+CALIBRATION = "calibration.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class ModelCalibration:
         Raises:
             DataFormatError: the file is damaged or of a newer format.
         """
-        path = folder / _NAME
+        path = folder / CALIBRATION
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             version = content.pop("format")
@@ -143,7 +144,7 @@ class ModelCalibration:
         Raises:
             ConfigError: the folder cannot be written to.
         """
-        path = folder / _NAME
+        path = folder / CALIBRATION
         try:
             write_json(path, {"format": FORMAT, **asdict(self)})
         except OSError as error:

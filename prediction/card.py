@@ -230,11 +230,12 @@ def _confidence(calibration: ModelCalibration) -> Iterator[str]:
     header = ["scores", "fitted on", "expected calibration error before", "after, on the same data"]
     yield markdown_table(Table("", header, rows, n_left=2))
     if calibration.misses is not None:
-        on = calibration.misses.fitted_on
-        yield (
-            "`load(..., alpha=0.1)` keeps the share of entities that are missed below a tenth on average, on data like "
-            f"{markdown_text(on.name)} ({on.sentences} sentences)."
-        )
+        on, least = calibration.misses.fitted_on, calibration.misses.risk.reachable
+        if least < 1:
+            yield (
+                f"`load(..., alpha=...)`, from {least:.4f} on, keeps the share of entities that are missed below alpha "
+                f"on average, on data like {markdown_text(on.name)} ({on.sentences} sentences)."
+            )
 
 
 def _data(facts: CardFacts) -> Iterator[str]:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from data.loaders.nested_jsonl import check_text
 from data.prepare.request import Tally
 from errors import ConfigError, DataFormatError, exit_code
+from prediction.calibration_file import CALIBRATION
 from prediction.reading import FORMATS as INPUT_FORMATS
 from prediction.reading import read_inputs
 from prediction.results import TextInput
@@ -33,6 +34,8 @@ __all__ = ["main", "parse"]
 _CHUNK_WORDS = 20_000
 _CHARS_PER_WORD = 5
 _DENSEST = 2 * _CHARS_PER_WORD  # a chunk is read as a whole even if every character is a word
+_BEAMS_FOR_MISSES = 8
+_N_SHOWN = 5  # texts that failed
 _STDOUT = "-"
 #: Options of :class:`prediction.recogniser.PredictOptions` that are handed on.
 _CHOICES = (
@@ -58,6 +61,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     where = parser.add_argument_group("texts and results")
     where.add_argument("--text", action="append", metavar="TEXT", help="a text; may be repeated")
     where.add_argument("--input", metavar="PATH", help="file, folder, or - for standard input")
+    where.add_argument("--calibrate", metavar="PATH", help="fit the model's scores to texts with known entities")
+    where.add_argument(
+        "--misses", action="store_true", help="with --calibrate: measure misses as well, so that --alpha can be used"
+    )
     where.add_argument("--output", metavar="PATH", default=_STDOUT, help="file or folder (default: standard output)")
     where.add_argument(
         "--format", choices=("auto", *INPUT_FORMATS), default="auto", help="of the input (default: by file ending)"
@@ -84,15 +91,17 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     how.add_argument("--max_chars", type=int, metavar="N", help="longer texts fail")
     how.add_argument("--batch_size", type=int, metavar="N")
     how.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 ...")
-    how.add_argument("--form", metavar="NAME", help="of the model on a CPU, such as float32 or int8")
+    how.add_argument("--form", metavar="NAME", help="of the model on a CPU: float32, packed, bf16, int8")
     how.add_argument(
         "--chunk_words", type=int, default=_CHUNK_WORDS, metavar="N",
         help=f"about so many words are read together, then written and saved (default {_CHUNK_WORDS:,})",
     )  # fmt: skip
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(argv)
-    if (options.text is None) == (options.input is None):
-        parser.error("expected either --text or --input")
+    if sum(given is not None for given in (options.text, options.input, options.calibrate)) != 1:
+        parser.error("expected one of --text, --input and --calibrate")
+    if options.misses and options.calibrate is None:
+        parser.error("argument --misses: expected --calibrate")
     if options.output == _STDOUT and (options.resume or options.overwrite):
         parser.error("argument --resume/--overwrite: expected a file or folder as --output")
     if options.chunk_words < 1:
@@ -123,6 +132,8 @@ def _unless_closed(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.calibrate is not None:
+        return _calibrate(options)
     format_name = options.to or _usual_format(options)
     writer = FORMATS[format_name](Tally())
     if writer.is_binary and options.output == _STDOUT and sys.stdout.isatty():
@@ -151,6 +162,31 @@ def _run(options: argparse.Namespace) -> int:
     if lines:
         print("\n".join(lines), file=sys.stderr)
     return 1 if summary.n_failed else 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    """Fit scores, and say what they were worth before and after; the model folder keeps what was fitted."""
+    from prediction.calibrate import calibrate  # late, as in _load
+
+    options.calibrated, read = False, Tally()
+    if options.misses:
+        options.scores, options.candidates = "nbest", True
+        options.num_beams = options.num_beams or _BEAMS_FOR_MISSES
+    inputs = read_inputs(options.calibrate, options.format, split=_splitter(options), tally=read)
+    ner = _load(options)
+    bar = tqdm(inputs, unit=" texts", disable=None, leave=False)
+    done = calibrate(ner, bar, conformal=options.misses, name=Path(options.calibrate).name)
+    lines = [f"texts {done.n_texts}  without known entities {done.n_without_gold}  failed {len(done.failed)}"]
+    lines += [f"  {error}" for error in done.failed[:_N_SHOWN]]
+    if done.scores is not None:
+        n_judged, before, after = done.scores.calibration.n, done.scores.ece_before, done.scores.ece_after
+        error = f"calibration error {before:.4f} -> {after:.4f}"
+        lines.append(f"scores ({done.scores.kind}): {n_judged} entities judged, {error}")
+    if done.misses is not None:
+        risk = done.misses.risk
+        lines.append(f"misses: measured on {risk.n} sentences; --alpha from {risk.reachable:.4f} on")
+    print("\n".join([*lines, f"-> {ner.folder / CALIBRATION}"]))
+    return 1 if done.failed else 0
 
 
 def _check_apart(options: argparse.Namespace) -> None:

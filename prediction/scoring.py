@@ -71,7 +71,7 @@ def choose_scoring(folder: Path, options: ScoreOptions, num_beams: int) -> tuple
         if stored.misses is None:
             raise ConfigError(
                 f"alpha: the misses of {folder} were never measured. Expected a model that was calibrated for them. "
-                "Calibrate it on sentences with gold entities first, see docs/prediction.md."
+                "Calibrate it on sentences with gold entities first, see docs/scores.md."
             )
         measured = stored.misses.kind
         if options.num_beams not in (None, measured.num_beams):

@@ -99,6 +99,7 @@ class FileOutput(Output):
         self._settings: dict[str, Any] = {}
         self._saved: dict[str, Any] = {}
         self._is_empty = False  # whether a run has begun and nothing of it is finished
+        self._is_finished = False  # whether all of it is
         self._stream: Any = None
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path.with_name(f".{path.name}.lock"))
@@ -119,8 +120,7 @@ class FileOutput(Output):
             self._check_settings(self._saved["settings"])
             self.writer.state = self._saved["writer"]
             if not self.part.exists():  # killed when only the log was left to be removed
-                self.is_complete = True
-                self.log.unlink()
+                self.is_complete = self._is_finished = True
             else:
                 self._open(self._saved["size"])
         else:
@@ -150,7 +150,7 @@ class FileOutput(Output):
             self.part.unlink()
         else:
             os.replace(self.part, self.path)
-        self.log.unlink()
+        self._is_finished = True
 
     def close(self) -> None:
         with suppress(OSError):
@@ -161,6 +161,8 @@ class FileOutput(Output):
             self.log.unlink(missing_ok=True)
         Path(self._lock.lock_file).unlink(missing_ok=True)
         self._lock.release()
+        if self._is_finished:  # last of all: who is killed before this is told that the run is complete
+            self.log.unlink(missing_ok=True)
 
     def _found(self, resume: bool, overwrite: bool) -> dict[str, Any]:
         """What the log of a stopped run says; empty if a run begins."""
@@ -275,7 +277,7 @@ class FolderOutput(FileOutput):
             os.rename(self.path, old)
         os.rename(self.part, self.path)
         shutil.rmtree(old, ignore_errors=True)
-        self.log.unlink()
+        self._is_finished = True
 
     def _check_path(self, overwrite: bool) -> None:
         if self.path.exists() and not self.path.is_dir():

@@ -6,9 +6,11 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,27 @@ def killed_at(place: Path, name: str, choose: random.Random, call: str) -> int:
     raise AssertionError("it never comes to its end")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [*product(["jsonl", "label-studio", "docbin", "brat"], ["fsync", "replace", "unlink"]), ("brat", "rename")],
+)
+def test_killed_before_every_call(name: str, call: str, place: Path) -> None:
+    """Killed once, before the first call of a function, the second, and so on to the last; then gone on with."""
+    (place / "in.txt").write_bytes(TEXTS)
+    assert predict([*command(place, name), "--output", place / "whole"], place / "model") == 1
+    whole = {path.replace("whole", "out", 1): content for path, content in outcome(place, "whole").items()}
+    for number in range(1, 40):
+        if predict(command(place, name), place / "model", stop=(call, number)) == 1:
+            break
+        assert predict(command(place, name, "--resume"), place / "model") == 1, number
+        assert outcome(place) == whole
+        shutil.rmtree(place / "out", ignore_errors=True)
+        (place / "out").unlink(missing_ok=True)
+    assert number > 1
+    assert outcome(place) == whole
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_killed_at_any_call(name: str, place: Path) -> None:
     assert predict(command(place, name), place / "model") == 1
@@ -78,7 +101,7 @@ def test_killed_at_any_call(name: str, place: Path) -> None:
         (place / "out").rmdir()
     assert len(expected) == (1 if name != "brat" else 2 * 32)
     choose = random.Random(SEED)
-    n_kills = killed_at(place, name, choose, choose.choice(["fsync", "replace"]))
+    n_kills = killed_at(place, name, choose, ("fsync", "replace")[list(FORMATS).index(name) % 2])
     assert n_kills >= 2
     assert outcome(place) == expected
     assert (place / "out.err").read_text() == said

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from errors import exit_code
+from prediction.reading_options import add_reading_options, chosen_options
 
 if TYPE_CHECKING:
     import socket
@@ -24,13 +25,11 @@ if TYPE_CHECKING:
     from serving.limits import Limits
     from serving.service import TextReader
 
-_READING = ("language", "words", "passage", "overlap", "batch_size", "num_beams", "device", "form")
-
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", metavar="MODEL", help="a model folder, such as 'best' of a finished run")
+    parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a name on the hub")
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default 127.0.0.1: this machine only)")
     parser.add_argument("--port", type=int, default=7860, help="0: any that is free (default 7860)")
     parser.add_argument("--no_page", action="store_true", help="the HTTP service alone")
@@ -42,15 +41,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     limits.add_argument("--max_body", type=int, default=2 * 2**20, help="bytes of a request (default 2 MiB)")
     limits.add_argument("--max_waiting", type=int, default=512, help="texts that wait, of all requests (default 512)")
     limits.add_argument("--timeout", type=float, default=60.0, help="seconds for a request (default 60)")
-    reading = parser.add_argument_group("reading")
-    reading.add_argument("--language", help="code of spaCy's rules for words and sentences (default en)")
-    reading.add_argument("--words", choices=["spacy", "plain", "blanks"], help="how words are found")
-    reading.add_argument("--passage", choices=["sentence", "document"], help="what the model reads at once")
-    reading.add_argument("--overlap", type=int, help="words that windows of a passage share")
-    reading.add_argument("--batch_size", type=int, help="passages decoded at once (default 64)")
-    reading.add_argument("--num_beams", type=int, help="of the search (default as in training)")
-    reading.add_argument("--device", help="cpu, cuda, ... (default: a GPU if there is one)")
-    reading.add_argument("--form", help="of the weights on a CPU, such as packed or int8")
+    reading = parser.add_argument_group("how texts are read")
+    add_reading_options(reading)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(argv)
     if not 0 <= options.port <= 65535:
@@ -89,8 +81,7 @@ async def _serve(
     from serving.server import serve
     from serving.service import Service
 
-    folder = Path(options.model)
-    service = Service(lambda: _open(options), _name(folder), limits)
+    service = Service(lambda: _open(options), _name(options.model), limits)
     app = build_api(service)
     if not options.no_page:
         from serving.page import add_page
@@ -106,13 +97,15 @@ def _open(options: argparse.Namespace) -> TextReader:
     """Load the model; takes seconds, in which the server says so to those who ask."""
     from prediction.recogniser import load
 
-    chosen = {name: getattr(options, name) for name in _READING if getattr(options, name) is not None}
-    return load(options.model, max_chars=options.max_chars, **chosen)
+    chosen = chosen_options(options) | {"min_score": 0.0}  # of the page's slider; requests bring their own
+    return load(options.model, **chosen)
 
 
-def _name(folder: Path) -> str:
-    """What people call a model: data set and run, or its folder."""
-    *_, dataset, run, last = ("", "", *folder.absolute().parts)
+def _name(model: str) -> str:
+    """What people call a model: data set and run, or its folder, or its name on the hub."""
+    if not Path(model).is_dir():
+        return model
+    *_, dataset, run, last = ("", "", *Path(model).absolute().parts)
     return f"{dataset}/{run}" if last == "best" else last
 
 

@@ -14,8 +14,8 @@ import torch
 __all__ = ["Measure", "Settings", "run_benchmark", "run_command"]
 
 _FOLDER = Path(__file__).resolve().parent
-_LESS_IS_BETTER = ("ratio", "s", "MB", "graphs")
-_WHOLE = ("sentences/s", "graphs")
+_LESS_IS_BETTER = ("ratio", "s", "MB", "graphs", "errors")
+_WHOLE = ("sentences/s", "requests/s", "graphs", "errors")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class Measure:
     Attributes:
         name: key in the JSON file.
         value: the number.
-        unit: ``sentences/s``, ``times`` and ``share``: more is better; ``ratio``, ``s``, ``MB`` and ``graphs``: less.
+        unit: ``sentences/s``, ``requests/s``, ``times`` and ``share``: more is better; ``ratio``, ``s``, ``MB``,
+            ``graphs`` and ``errors``: less.
         goal: bound of the value, None where there is none.
         details: anything else worth keeping.
     """

@@ -1,15 +1,15 @@
 """All benchmarks, one after the other (``make bench`` or ``python -m benchmarks.run``).
 
 Writes ``benchmarks/latest.json``: ``{name: {"value", "unit", "goal", "holds"}}``. A goal is the least for sentences per
-second, times and shares, the most for ratios, seconds, megabytes and graphs; where it is null nothing is asked for. A
-missed goal is no error of the program.
+second, times and shares, the most for ratios, seconds, megabytes, graphs and errors; where it is null nothing is asked
+for. A missed goal is no error of the program.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks import batches, compiled_step, decoding, loading, pipe, predicting, texts, training_step
+from benchmarks import batches, compiled_step, decoding, loading, pipe, predicting, serving, texts, training_step
 from benchmarks.command import Measure, Settings, run_command
 
 __all__ = ["main", "measure"]
@@ -17,7 +17,7 @@ __all__ = ["main", "measure"]
 
 def measure(settings: Settings) -> list[Measure]:
     """The measures of all benchmarks."""
-    parts = (pipe, loading, training_step, batches, compiled_step, decoding, predicting, texts)
+    parts = (pipe, loading, training_step, batches, compiled_step, decoding, predicting, texts, serving)
     return [found for part in parts for found in part.measure(settings)]
 
 

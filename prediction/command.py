@@ -20,9 +20,10 @@ from errors import ConfigError, DataFormatError, exit_code
 from prediction.calibration_file import CALIBRATION
 from prediction.reading import FORMATS as INPUT_FORMATS
 from prediction.reading import read_inputs
+from prediction.reading_options import add_reading_options, chosen_options
 from prediction.results import TextInput
 from prediction.summary import Summary
-from prediction.text import RULES, SplitText, TextSplitter
+from prediction.text import SplitText, TextSplitter
 from prediction.writing import FORMATS, Output, open_output, writable
 from prediction.writing.formats import format_of
 
@@ -37,11 +38,6 @@ _DENSEST = 2 * _CHARS_PER_WORD  # a chunk is read as a whole even if every chara
 _BEAMS_FOR_MISSES = 8
 _N_SHOWN = 5  # texts that failed
 _STDOUT = "-"
-#: Options of :class:`prediction.recogniser.PredictOptions` that are handed on.
-_CHOICES = (
-    "language", "words", "passage", "window", "overlap", "num_beams", "scores", "candidates", "calibrated", "min_score",
-    "alpha", "max_chars", "batch_size", "device", "form",
-)  # fmt: skip
 
 _EPILOG = """\
 exit codes: 0 done; 1 some texts failed, the others are written; 2 wrong usage or data, nothing more is written;
@@ -73,25 +69,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     where.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     where.add_argument("--overwrite", action="store_true", help="replace an output that is there")
     how = parser.add_argument_group("how texts are read")
-    how.add_argument("--lang", dest="language", metavar="CODE", help="spaCy's code for words and sentences; xx: any")
-    how.add_argument("--words", choices=RULES, help="whose rules part words")
-    how.add_argument("--passage", choices=("sentence", "document"), help="what the model reads at once")
-    how.add_argument("--window", type=int, metavar="PIECES", help="most that the model reads at once")
-    how.add_argument("--overlap", type=int, metavar="WORDS", help="shared by windows of a passage that is too long")
-    how.add_argument("--num_beams", type=int, metavar="N", help="default: as in training")
-    how.add_argument("--scores", metavar="KIND", help="how entities are scored: symbols, nbest")
-    how.add_argument(
-        "--candidates", action="store_const", const=True, help="with nbest: entities of all hypotheses, not of the best"
-    )
-    how.add_argument(
-        "--no_calibration", dest="calibrated", action="store_const", const=False, help="scores as the model gives them"
-    )
+    add_reading_options(how)
     how.add_argument("--min_score", type=float, metavar="P", help="leave out entities below it")
-    how.add_argument("--alpha", type=float, metavar="P", help="share of missed entities that a calibrated model allows")
     how.add_argument("--max_chars", type=int, metavar="N", help="longer texts fail")
-    how.add_argument("--batch_size", type=int, metavar="N")
-    how.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 ...")
-    how.add_argument("--form", metavar="NAME", help="of the model on a CPU: float32, packed, bf16, int8")
     how.add_argument(
         "--chunk_words", type=int, default=_CHUNK_WORDS, metavar="N",
         help=f"about so many words are read together, then written and saved (default {_CHUNK_WORDS:,})",
@@ -210,8 +190,7 @@ def _usual_format(options: argparse.Namespace) -> str:
 def _load(options: argparse.Namespace) -> Recogniser:
     from prediction.recogniser import load  # late: torch takes seconds, which --help should not cost
 
-    chosen = {name: getattr(options, name) for name in _CHOICES if getattr(options, name) is not None}
-    return load(options.model, chunk_words=options.chunk_words * _DENSEST, **chosen)
+    return load(options.model, chunk_words=options.chunk_words * _DENSEST, **chosen_options(options))
 
 
 def _inputs(options: argparse.Namespace, read: Tally) -> Iterator[TextInput]:

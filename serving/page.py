@@ -16,8 +16,9 @@ from prediction.results import TextInput, TextResult
 from serving import page_layout as layout
 from serving.examples import examples_for
 from serving.limits import RefusedError
+from serving.page_files import MediaFile, decode_upload, file_of
 from serving.page_layout import Answer, Asking, gr
-from serving.page_parts import MediaFile, decode_upload, file_of, json_view, message, narrowed, summary, table
+from serving.page_parts import json_view, message, narrowed, summary, table
 from serving.service import Service
 
 __all__ = ["add_page"]

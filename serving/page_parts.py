@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from html import escape
-from typing import TypedDict
 
-from errors import DataFormatError
-from prediction.pictures import render
 from prediction.results import TextEntity, TextResult
 
-__all__ = ["MediaFile", "decode_upload", "file_of", "json_view", "message", "narrowed", "summary", "table"]
+__all__ = ["json_view", "message", "narrowed", "summary", "table"]
 
 _TABLE_ROWS = 500
 _JSON_CHARS = 100_000
-
-
-class MediaFile(TypedDict):
-    """A file for the browser to save."""
-
-    name: str
-    type: str
-    content: str
 
 
 def narrowed(result: TextResult, min_score: float, types: Collection[str]) -> TextResult:
@@ -74,33 +63,6 @@ def json_view(result: TextResult) -> str:
         '<div class="page-scroll" tabindex="0" role="region" aria-label="Entities as JSON">'
         f'<pre class="page-json">{escape(text[:_JSON_CHARS])}</pre></div>{more}'
     )
-
-
-def file_of(kind: str, result: TextResult, labels: Sequence[str]) -> MediaFile:
-    """The result as a file: ``jsonl`` or ``html``."""
-    if kind == "html":
-        content, media = render(result, labels=labels, page=True), "text/html"
-    else:
-        content, media = json.dumps(result.record(), ensure_ascii=False) + "\n", "application/jsonl"
-    return {"name": f"entities.{kind}", "type": f"{media};charset=utf-8", "content": content}
-
-
-def decode_upload(content: bytes) -> str:
-    """The text of a file.
-
-    Raises:
-        DataFormatError: it is no text in UTF-8.
-    """
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataFormatError(
-            f"The file is not UTF-8: {error.reason} at byte {error.start:,}. Expected a text file in UTF-8. Save it as "
-            "UTF-8, or paste the text."
-        ) from None
-    if "\0" in text:
-        raise DataFormatError("The file holds NUL characters. Expected a text file; this looks like UTF-16 or binary.")
-    return text
 
 
 def _entities(n: int) -> str:

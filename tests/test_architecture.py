@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("app", "data", "model", "evaluation", "training", "patches", "benchmarks", "prediction")
+PACKAGES = ("app", "data", "model", "evaluation", "training", "patches", "benchmarks", "prediction", "serving")
 ROOT_MODULES = sorted(path.stem for path in ROOT.glob("*.py"))
 SOURCES = sorted([*ROOT.glob("*.py"), *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))])
 OURS = {*PACKAGES, *ROOT_MODULES}

@@ -5,7 +5,19 @@ import re
 
 import pytest
 
-from benchmarks import batches, compiled_step, decoding, lighter, loading, pipe, predicting, run, training_step
+from benchmarks import (
+    batches,
+    compiled_step,
+    decoding,
+    lighter,
+    loading,
+    pipe,
+    predicting,
+    run,
+    serving,
+    texts,
+    training_step,
+)
 from benchmarks.command import Measure, Settings
 from benchmarks.corpus import LABELS, draw_sentences
 from benchmarks.timing import Side, compare, interleave
@@ -25,6 +37,12 @@ GOALS = {
     "decoding_constraint_4_beams": ("ratio", 1.05),
     "constraint_and_head": ("ratio", 1.08),
     "decoding_over_network": ("ratio", None),
+    "serving_errors": ("errors", 0),
+    "serving_p95_over_batch": ("ratio", 3.0),
+    "serving_p50": ("s", None),
+    "serving_p95": ("s", None),
+    "serving_p99": ("s", None),
+    "serving_requests": ("requests/s", None),
 }
 for form in ("packed", "bf16", "int8"):
     GOALS |= {
@@ -53,6 +71,7 @@ for split in ("genia_subset", "craft"):
         (decoding, [name for name in GOALS if name.startswith(("decoding", "constraint"))]),
         pytest.param(lighter, [name for name in GOALS if name.startswith("lighter")], marks=pytest.mark.slow),
         (predicting, [name for name in GOALS if name.endswith(("genia_subset", "craft"))]),
+        pytest.param(serving, [name for name in GOALS if name.startswith("serving")], marks=pytest.mark.slow),
     ],
 )
 def test_a_benchmark_prints_a_table_and_writes_its_numbers(module, names, tmp_path, capsys, monkeypatch):
@@ -64,7 +83,7 @@ def test_a_benchmark_prints_a_table_and_writes_its_numbers(module, names, tmp_pa
     for name, entry in content.items():
         assert set(entry) == {"value", "unit", "goal", "holds"}
         assert (entry["unit"], entry["goal"]) == GOALS[name]
-        assert entry["value"] > 0 or entry["unit"] in ("graphs", "MB")
+        assert entry["value"] > 0 or entry["unit"] in ("graphs", "MB", "errors")
         assert type(entry["holds"]) is bool
     table = capsys.readouterr().out
     for name in names:
@@ -75,17 +94,14 @@ def test_a_benchmark_prints_a_table_and_writes_its_numbers(module, names, tmp_pa
 def test_all_benchmarks_together(monkeypatch, tmp_path):
     """Each part is called with the same settings, and their measures become one file."""
     seen = []
-    parts = (pipe, loading, training_step, batches, compiled_step, decoding, predicting)
-    for part in parts:
-        name = part.__name__.rpartition(".")[2]
+    parts = (pipe, loading, training_step, batches, compiled_step, decoding, predicting, texts, serving)
+    names = [part.__name__.rpartition(".")[2] for part in parts]
+    for part, name in zip(parts, names, strict=True):
         found = [Measure(name, 1, "ratio")]
         monkeypatch.setattr(part, "measure", lambda settings, found=found: seen.append(settings) or found)
     run.main(["--rounds", "3", "--output", str(tmp_path / "all.json")])
     content = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
-    assert content == {
-        name: {"value": 1, "unit": "ratio", "goal": None, "holds": True}
-        for name in ("pipe", "loading", "training_step", "batches", "compiled_step", "decoding", "predicting")
-    }
+    assert content == {name: {"value": 1, "unit": "ratio", "goal": None, "holds": True} for name in names}
     assert seen == [Settings(rounds=3)] * len(parts)
 
 

@@ -15,7 +15,8 @@ from prediction.results import TextResult, place_entity, words_joined
 from serving.examples import examples_for, read_examples
 from serving.limits import Limits
 from serving.page import _Page
-from serving.page_parts import decode_upload, file_of, json_view, message, narrowed, summary, table
+from serving.page_files import decode_upload, file_of
+from serving.page_parts import json_view, message, narrowed, summary, table
 from serving.service import Service
 from tests.serving.conftest import GatedReader
 

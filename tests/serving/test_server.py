@@ -169,7 +169,7 @@ def test_what_cannot_be_served_is_one_message(tmp_path: Path, capsys: pytest.Cap
     for arguments, message in (
         ([str(tmp_path / "none"), "--no_page"], "none: no such model folder"),
         ([str(tmp_path), "--no_page"], "not a model folder"),
-        ([str(tmp_path), "--no_page", "--language", "nowhere"], "not a model folder"),
+        ([str(tmp_path), "--no_page", "--lang", "nowhere"], "not a model folder"),
         ([str(tmp_path), "--host", "host.invalid"], "--host host.invalid: "),
         ([str(tmp_path), "--max_chars", "0"], "max_chars is 0. Expected more than 0."),
         ([str(tmp_path), "--examples", str(lines)], "lines.txt: 0 examples. Expected 1 to 20"),

@@ -1,0 +1,213 @@
+"""The service under load: many clients, each with one sentence after the other (``python -m benchmarks.serving``).
+
+``demo.py`` runs as a process with a small model of random weights and is asked over loopback by clients that wait for
+each answer before they ask again. Beside it the time of one batch: what the idle server needs for one request that
+carries as many sentences as the loaded server read together on average. A client waits for its own batch, and, if it
+comes too late for that, for the batch that is being read: up to twice that time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from http.client import HTTPConnection, HTTPException
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import patches  # noqa: F401  before fastNLP
+from benchmarks.command import Measure, Settings, run_benchmark, run_command
+from benchmarks.corpus import LABELS, draw_sentences
+from benchmarks.models import LENGTHS, Shape, build_model
+from config import GenerationSettings, Kind, Recipe, recipe_yaml
+from data.labels import LabelSet
+from model.checkpoint import save_model
+from model.tokenizers import train_byte_bpe
+
+__all__ = ["main", "measure"]
+
+_CLIENTS, _SECONDS = 50, 60.0
+_N_CLIENTS_QUICK, _SECONDS_QUICK = 8, 1.0
+_P95_GOAL = 3.0
+_PART_SECONDS = 10
+_ALONE = 5  # requests to the idle server, after every part
+_TIMEOUT = 60.0
+_SHAPE = Shape(width=256, layers=3, heads=4, vocab_size=4000)
+_MAX_SYMBOLS = 10  # of a model that has not learned to stop
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+class _Load(NamedTuple):
+    """What came of a time under load."""
+
+    seconds: float
+    times: list[float]  # of the answers, in seconds
+    n_errors: int
+
+
+class _Alone(NamedTuple):
+    """A request to the idle server."""
+
+    seconds: float
+    n_texts: int
+
+
+class _Client:
+    """One client: asks for sentences over one connection."""
+
+    def __init__(self, address: tuple[str, int], texts: Sequence[str]) -> None:
+        self.connection, self.texts = HTTPConnection(*address, timeout=_TIMEOUT), texts
+
+    def ask(self, texts: Sequence[str]) -> bool:
+        """Whether every text is answered."""
+        try:
+            self.connection.request(
+                "POST", "/predict", json.dumps({"texts": list(texts)}), {"Content-Type": "application/json"}
+            )
+            answer = self.connection.getresponse()
+            content = answer.read()
+        except (OSError, HTTPException):
+            self.connection.close()
+            return False
+        if answer.status != 200:
+            return False
+        results = json.loads(content)["results"]
+        return [result["text"] for result in results] == list(texts) and not any("error" in found for found in results)
+
+    def ask_until(self, end: float) -> tuple[list[float], int]:
+        """Ask one text after the other; times of the answers, and how many were none."""
+        times, n_errors = [], 0
+        for number in count():
+            started = time.perf_counter()
+            if started >= end:
+                break
+            if self.ask([self.texts[number % len(self.texts)]]):
+                times.append(time.perf_counter() - started)
+            else:
+                n_errors += 1
+        self.connection.close()
+        return times, n_errors
+
+    def counts(self) -> tuple[float, float]:
+        """Batches so far, and texts in them."""
+        self.connection.request("GET", "/metrics")
+        text = self.connection.getresponse().read().decode()
+        lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        return float(lines["genner_batch_texts_count"]), float(lines["genner_batch_texts_sum"])
+
+
+def measure(settings: Settings, seconds: float = _SECONDS) -> list[Measure]:
+    """Load a server and leave it alone again."""
+    n_clients, seconds = (_N_CLIENTS_QUICK, _SECONDS_QUICK) if settings.quick else (_CLIENTS, seconds)
+    texts = [" ".join(example.words) for example in draw_sentences(40 * n_clients, LENGTHS, seed=12)]
+    with tempfile.TemporaryDirectory() as name:
+        described = _write_model(Path(name) / "random" / "best", Shape.quick() if settings.quick else _SHAPE)
+        with _server(Path(name) / "random" / "best", settings) as address:
+            alone = _Client(address, texts)
+            alone.ask(texts[:n_clients])  # the first large batch takes memory
+            n_parts = max(round(seconds / _PART_SECONDS), 1)
+            parts, batch, single = [], [], []
+            for _ in range(n_parts):  # in turns, so that a slow minute of the machine falls on both
+                before = alone.counts()
+                parts.append(_loaded(address, texts, n_clients, seconds / n_parts))
+                n_batches, n_texts = (now - then for now, then in zip(alone.counts(), before, strict=True))
+                batch += _unloaded(alone, texts, max(round(n_texts / n_batches), 1), settings.n_rounds(_ALONE))
+                single += _unloaded(alone, texts, 1, settings.n_rounds(_ALONE))
+    return run_benchmark(__doc__, _measures(parts, batch, single, f"{n_clients} clients, {described}"))
+
+
+def _measures(parts: Sequence[_Load], batch: list[_Alone], single: list[_Alone], about: str) -> list[Measure]:
+    times = [value for part in parts for value in part.times]
+    seconds, n_errors = sum(part.seconds for part in parts), sum(part.n_errors for part in parts)
+    p50, p95, p99 = (_percentile(times, share) for share in (50, 95, 99))
+    alone, size = (statistics.median(values) for values in zip(*batch, strict=True))
+    details = {
+        "load": f"{about}; {len(times)} requests in {seconds:.1f} s",
+        "seconds of an answer": {"p50": round(p50, 4), "p95": round(p95, 4), "p99": round(p99, 4)},
+        "idle server": {
+            f"seconds for {size:.0f} texts (a batch)": round(alone, 4),
+            "for one text": round(statistics.median(seconds for seconds, _ in single), 4),
+        },
+    }
+    return [
+        Measure("serving_errors", n_errors, "errors", 0, details),
+        Measure("serving_p95_over_batch", p95 / alone, "ratio", _P95_GOAL),
+        Measure("serving_p50", p50, "s"),
+        Measure("serving_p95", p95, "s"),
+        Measure("serving_p99", p99, "s"),
+        Measure("serving_requests", len(times) / seconds, "requests/s"),
+    ]
+
+
+def _loaded(address: tuple[str, int], texts: Sequence[str], n_clients: int, seconds: float) -> _Load:
+    """All clients at once, each with texts of its own."""
+    clients = [_Client(address, texts[number::n_clients]) for number in range(n_clients)]
+    started = time.perf_counter()
+    with ThreadPoolExecutor(n_clients) as threads:
+        found = list(threads.map(_Client.ask_until, clients, [started + seconds] * n_clients))
+    times = [value for client_times, _ in found for value in client_times]
+    assert times, "internal error: not one request was answered"
+    return _Load(time.perf_counter() - started, times, sum(n_errors for _, n_errors in found))
+
+
+def _unloaded(client: _Client, texts: Sequence[str], n_texts: int, rounds: int) -> list[_Alone]:
+    """Times of requests with so many texts, one after the other."""
+    times = []
+    for number in range(rounds):
+        first = number * n_texts % (len(texts) - n_texts)
+        started = time.perf_counter()
+        assert client.ask(texts[first : first + n_texts]), "internal error: the idle server did not answer"
+        times.append(_Alone(time.perf_counter() - started, n_texts))
+    return times
+
+
+def _percentile(times: Sequence[float], share: int) -> float:
+    return statistics.quantiles(times, n=100, method="inclusive")[share - 1] if len(times) > 1 else times[0]
+
+
+def _write_model(folder: Path, shape: Shape) -> str:
+    """A model folder with random weights; returns its size in words."""
+    words = [example.words for example in draw_sentences(max(shape.vocab_size // 4, 64), LENGTHS)]
+    model = build_model(shape, train_byte_bpe(words, shape.vocab_size), LABELS)
+    generation = GenerationSettings(max_len=_MAX_SYMBOLS, max_len_ratio=0.0)
+    recipe = recipe_yaml(Recipe(kind=Kind.discontinuous, generation=generation))
+    save_model(folder, model, LabelSet.from_tags(LABELS), recipe)
+    return f"{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.1f} M parameters"
+
+
+@contextmanager
+def _server(model: Path, settings: Settings) -> Iterator[tuple[str, int]]:
+    """The program at a free port of this machine."""
+    command = [sys.executable, "demo.py", str(model), "--no_page", "--port", "0", "--device", settings.device]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(settings.threads)}
+    process = subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline()
+        assert " is served at http://" in line, "internal error: the server did not begin"
+        host, _, port = line.split()[-1].removeprefix("http://").rpartition(":")
+        yield host, int(port)
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the table and write the JSON file."""
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument("--seconds", type=float, default=_SECONDS)
+    options, rest = parser.parse_known_args(argv)
+    run_command("serving", partial(measure, seconds=options.seconds), __doc__, rest)
+
+
+if __name__ == "__main__":
+    main()

@@ -37,6 +37,9 @@ GOALS = {
     "decoding_constraint_4_beams": ("ratio", 1.05),
     "constraint_and_head": ("ratio", 1.08),
     "decoding_over_network": ("ratio", None),
+    "text_latency": ("ratio", 1.3),
+    "text_file": ("share", 0.9),
+    "text_memory": ("MB", 32.0),
     "serving_errors": ("errors", 0),
     "serving_p95_over_batch": ("ratio", 3.0),
     "serving_p50": ("s", None),
@@ -71,6 +74,7 @@ for split in ("genia_subset", "craft"):
         (decoding, [name for name in GOALS if name.startswith(("decoding", "constraint"))]),
         pytest.param(lighter, [name for name in GOALS if name.startswith("lighter")], marks=pytest.mark.slow),
         (predicting, [name for name in GOALS if name.endswith(("genia_subset", "craft"))]),
+        pytest.param(texts, [name for name in GOALS if name.startswith("text")], marks=pytest.mark.slow),
         pytest.param(serving, [name for name in GOALS if name.startswith("serving")], marks=pytest.mark.slow),
     ],
 )

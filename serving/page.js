@@ -11,6 +11,12 @@
     counter.classList.toggle("page-over", over);
   };
 
+  // A text that is too long need not be sent as a whole to be refused.
+  window.cutText = (text) => {
+    const limit = Number(document.querySelector("#counter").dataset.limit);
+    return text.length > limit ? [...text].slice(0, limit + 1).join("") : text;
+  };
+
   window.saveFile = (file) => {
     if (!file) return;
     const link = document.createElement("a");

@@ -100,12 +100,14 @@ class _Page:
             "inputs": [asking.text, *narrowing],
             "outputs": [found, *answer.shown],
             "show_progress_on": answer.picture,
+            "js": "(text, ...others) => [window.cutText(text), ...others]",
             **_EVENT,
         }
         gr.on([asking.find.click, asking.text.submit], **reading)
         asking.examples.click(_first, asking.examples, asking.text, **_EVENT).then(**reading)
         asking.upload.upload(**reading | {
             "fn": self.upload,
+            "js": None,
             "inputs": [asking.upload, *narrowing],
             "outputs": [asking.text, found, *answer.shown],
         })  # fmt: skip
@@ -146,7 +148,9 @@ class _Page:
             (result,) = await self.service.predict([TextInput(text, "text")])
         except RefusedError as error:
             status = error.status
-            return None, *_blank(message(str(error), "error"))
+            limit = self.service.limits.max_chars  # the browser sends no more than one character beyond it
+            told = f"More than {limit:,} characters. Split the text." if status == 413 else str(error)
+            return None, *_blank(message(told, "error"))
         finally:
             seconds = time.perf_counter() - started
             self.service.metrics.request_ended("page", status, seconds)

@@ -261,7 +261,11 @@ def test_what_cannot_be_read_is_told(open_page: Callable[..., Any]) -> None:
     page.locator("#text textarea").fill("word " * 500)
     wait_for(page, lambda: page.locator("#counter").inner_text() == "2,500 of 2,000 characters: too long")
     page.keyboard.press("Control+Enter")
-    wait_for(page, lambda: "2,500 characters. Expected at most 2,000." in page.locator("#status").inner_text())
+    wait_for(page, lambda: "More than 2,000 characters. Split the text." in page.locator("#status").inner_text())
+    page.locator("#text textarea").fill("word " * 500_000)  # more than the server takes in
+    page.locator("#find").click()
+    page.wait_for_timeout(1000)
+    assert "More than 2,000 characters. Split the text." in page.locator("#status").inner_text()
     assert page.locator("#status").get_attribute("aria-live") == "polite"
 
 

@@ -110,7 +110,7 @@ def test_what_the_page_says_when_there_is_nothing_to_read_or_nobody_to_read_it()
         await service.open()
         assert "flat entities of 1 types" in page._heading()
         assert "There is no text yet." in (await page.find(" \n", 0.0, []))[1]
-        assert "9 characters. Expected at most 5." in (await page.find("figs figs", 0.0, []))[1]
+        assert "More than 5 characters. Split the text." in (await page.find("figs figs", 0.0, []))[1]
         assert "not UTF-8" in (await page.upload(b"\xff", 0.0, []))[2]
         assert "1 entity: 1 FRUIT." in (await page.upload(b"fig", 0.0, ["FRUIT"]))[2]
         text = service.metrics.text()

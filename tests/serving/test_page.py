@@ -116,7 +116,7 @@ def n_entities(page: Any) -> int:
 
 
 def wait_for(page: Any, condition: Callable[[], bool]) -> None:
-    for _ in range(300):
+    for _ in range(900):
         if condition():
             return
         page.wait_for_timeout(50)
@@ -180,7 +180,7 @@ def test_markup_in_a_text_is_text(open_page: Callable[..., Any]) -> None:
     ask(page, text)
     wait_for(page, lambda: "words read" in page.locator("#status").inner_text())
     assert page.locator("#answer script, #answer img").count() == 0
-    drawn = page.locator("#picture .genner-text").inner_text()
+    drawn = "".join(page.locator("#picture .genner-text").inner_text().split())  # words lie in boxes of their own
     for part in ("<script>", "onerror=", "&"):
         assert part in drawn
 

@@ -8,6 +8,7 @@ comes too late for that, for the batch that is being read: up to twice that time
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import statistics
@@ -115,6 +116,8 @@ def measure(settings: Settings, seconds: float = _SECONDS) -> list[Measure]:
         with _server(Path(name) / "random" / "best", settings) as address:
             alone = _Client(address, texts)
             alone.ask(texts[:n_clients])  # the first large batch takes memory
+            gc.collect()
+            gc.freeze()  # else this process, too, stops now and then to look through all that is there
             n_parts = max(round(seconds / _PART_SECONDS), 1)
             parts, batch, single = [], [], []
             for _ in range(n_parts):  # in turns, so that a slow minute of the machine falls on both
@@ -123,6 +126,7 @@ def measure(settings: Settings, seconds: float = _SECONDS) -> list[Measure]:
                 n_batches, n_texts = (now - then for now, then in zip(alone.counts(), before, strict=True))
                 batch += _unloaded(alone, texts, max(round(n_texts / n_batches), 1), settings.n_rounds(_ALONE))
                 single += _unloaded(alone, texts, 1, settings.n_rounds(_ALONE))
+            gc.unfreeze()
     return run_benchmark(__doc__, _measures(parts, batch, single, f"{n_clients} clients, {described}"))
 
 

@@ -22,8 +22,7 @@ __all__ = ["BatchQueue", "Reader"]
 #: Reads some texts; gives as many results, in their order.
 Reader = Callable[[Sequence[TextInput]], list[TextResult]]
 
-_QUIET_SECONDS = 0.004  # in which no other text comes, and a batch is begun
-_GATHER_SECONDS = 0.02  # at most, while they keep coming
+_GATHER_SECONDS = 0.004  # in which requests that were sent together arrive
 _RETRY_AFTER = 1
 
 _log = logging.getLogger(__name__)
@@ -84,7 +83,7 @@ class BatchQueue:
         """Read batch after batch; returns when the queue is closed and empty."""
         while await self._has_work():
             if len(self._waiting) < self._limits.batch_texts:
-                await self._gather()
+                await asyncio.sleep(_GATHER_SECONDS)
             batch = self._take()
             if not batch:
                 continue
@@ -94,14 +93,6 @@ class BatchQueue:
             for waiting, result in zip(batch, results, strict=True):
                 if not waiting.answer.done():
                     waiting.answer.set_result(result)
-
-    async def _gather(self) -> None:
-        """Wait while texts keep coming in one after the other."""
-        end = time.perf_counter() + _GATHER_SECONDS
-        n_waiting = 0
-        while n_waiting < len(self._waiting) < self._limits.batch_texts and time.perf_counter() < end:
-            n_waiting = len(self._waiting)
-            await asyncio.sleep(_QUIET_SECONDS)
 
     async def _has_work(self) -> bool:
         """Wait for texts; False: there will be none."""

@@ -26,10 +26,10 @@ __all__ = ["add_page"]
 _FOLDER = Path(__file__).parent
 _KEPT_SECONDS = 600  # of uploaded files, which nobody needs once they are read
 _BYTES_PER_CHAR = 4
-_AT_ONCE = 64  # calls of the page that wait for the model; it reads them together
-_MOST_CALLS = 512
 _NOTHING = "There is no text yet. Type or paste one, open a file, or take an example."
-_PRIVATE: dict[str, Any] = {"api_visibility": "private"}  # programs have the service
+#: Of every event. Not the queue of the library: it may close its stream of answers behind one event while another one
+#: begins, which then never gets its answer. The service has a queue of its own.
+_EVENT: dict[str, Any] = {"api_visibility": "private", "queue": False}
 
 
 class _Found(NamedTuple):
@@ -88,8 +88,7 @@ class _Page:
                 asking = layout.build_asking(self.service.limits.max_chars)
                 answer = layout.build_answer(min_score)
             self._connect(asking, answer)
-            blocks.load(self.begin, None, [heading, answer.types, asking.examples], **_PRIVATE, show_progress="hidden")
-            blocks.queue(default_concurrency_limit=_AT_ONCE, max_size=_MOST_CALLS, api_open=False)
+            blocks.load(self.begin, None, [heading, answer.types, asking.examples], **_EVENT, show_progress="hidden")
         return blocks
 
     def _connect(self, asking: Asking, answer: Answer) -> None:
@@ -101,28 +100,28 @@ class _Page:
             "inputs": [asking.text, *narrowing],
             "outputs": [found, *answer.shown],
             "show_progress_on": answer.picture,
-            **_PRIVATE,
+            **_EVENT,
         }
         gr.on([asking.find.click, asking.text.submit], **reading)
-        asking.examples.click(_first, asking.examples, asking.text, **_PRIVATE).then(**reading)
+        asking.examples.click(_first, asking.examples, asking.text, **_EVENT).then(**reading)
         asking.upload.upload(**reading | {
             "fn": self.upload,
             "inputs": [asking.upload, *narrowing],
             "outputs": [asking.text, found, *answer.shown],
         })  # fmt: skip
-        asking.clear.click(self.clear, None, [asking.text, found, *answer.shown], **_PRIVATE)
+        asking.clear.click(self.clear, None, [asking.text, found, *answer.shown], **_EVENT)
         for changed in narrowing:
-            changed.change(
+            changed.input(
                 self.show,
                 [found, *narrowing],
                 answer.shown,
-                **_PRIVATE,
+                **_EVENT,
                 show_progress="hidden",
                 trigger_mode="always_last",
             )
         for kind, button in (("jsonl", answer.jsonl), ("html", answer.html)):
             saving = button.click(
-                partial(self.save, kind), [found, *narrowing], saved, **_PRIVATE, show_progress="hidden"
+                partial(self.save, kind), [found, *narrowing], saved, **_EVENT, show_progress="hidden"
             )
             saving.then(None, saved, None, js="(file) => window.saveFile(file)")
         asking.text.change(None, asking.text, None, js="(text) => { window.countCharacters(text) }")

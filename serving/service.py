@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
@@ -108,6 +109,8 @@ class Service:
         """Load the model and let it read, as the first time takes much longer than any other."""
         reader = self._open_reader()
         list(reader.stream([TextInput(_FIRST_TEXT, "first")]))
+        gc.collect()
+        gc.freeze()  # what is there now stays; to look through it again and again makes everybody wait a quarter second
         return reader
 
     def _read(self, inputs: Sequence[TextInput]) -> list[TextResult]:

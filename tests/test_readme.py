@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+import demo
 import predict
 import report
 import share
@@ -30,9 +31,10 @@ def test_commands_are_found() -> None:
     assert len(shown_commands("sweep.py")) >= 4
     assert len(shown_commands("predict.py")) >= 6
     assert len(shown_commands("share.py")) >= 2
+    assert len(shown_commands("demo.py")) >= 4
 
 
-@pytest.mark.parametrize("program", [predict, report, share, sweep])
+@pytest.mark.parametrize("program", [demo, predict, report, share, sweep])
 def test_commands_of_other_programs_are_understood(program: ModuleType) -> None:
     for _, command in shown_commands(f"{program.__name__}.py"):
         program.parse(shlex.split(command)[2:])

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
+import shutil
 import signal
 import socket
+import subprocess
 import threading
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import pytest
 
 import demo
 from prediction.recogniser import Recogniser
-from tests.serving.conftest import Process
+from tests.serving.conftest import ROOT, Process
 
 SENTENCE = "Nobody at Tarkdale could explain the pain in my left wrist and ankle number {}."
 
@@ -195,6 +198,22 @@ def test_command_lines_that_are_wrong(arguments: list[str], message: str, capsys
         demo.main(arguments)
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def shown_requests() -> list[str]:
+    """The lines of docs/serving.md that call curl."""
+    lines = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.startswith("curl ")]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+def test_the_requests_that_the_docs_show_are_answered(server: Process) -> None:
+    assert len(shown_requests()) == 6
+    for line in shown_requests():
+        program, *arguments = shlex.split(line.replace("http://127.0.0.1:7860", server.url))
+        ended = subprocess.run([program, "--fail", "--silent", *arguments], capture_output=True, text=True, timeout=60)
+        assert ended.returncode == 0, line
+        assert ended.stdout.startswith("# HELP" if "/metrics" in line else "{"), line
 
 
 def test_the_answer_is_what_is_written_to_files(server: Process, recogniser: Recogniser) -> None:

@@ -124,7 +124,7 @@ def n_entities(page: Any) -> int:
 
 
 def wait_for(page: Any, condition: Callable[[], bool]) -> None:
-    for _ in range(300):
+    for _ in range(900):
         if condition():
             return
         page.wait_for_timeout(50)

@@ -104,5 +104,7 @@ def server(trained_model: Path) -> Iterator[Process]:
     process = Process(str(trained_model), "--device", "cpu", "--max_chars", "2000")
     try:
         yield process.wait_until_served()
+        process.send(signal.SIGTERM)
+        process.end()
     finally:
         process.kill()

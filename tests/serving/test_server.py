@@ -145,14 +145,19 @@ def wait_for_batch(url: str) -> None:
     raise AssertionError("nothing ever waited")
 
 
-def test_an_interrupted_server_ends_with_130(trained_model: Path) -> None:
+def test_an_interrupted_server_ends_with_130_and_leaves_no_files(
+    trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     process = Process(str(trained_model), "--device", "cpu", "--no_page")
     try:
         process.wait_until_served()
+        assert list(tmp_path.glob("genner-*"))  # where uploaded files would lie
         assert httpx.get(f"{process.url}/").status_code == 404
         process.send(signal.SIGINT)
         code, _, err = process.end()
         assert (code, err) == (130, "interrupted\n")
+        assert not list(tmp_path.glob("genner-*"))
     finally:
         process.kill()
 

@@ -50,11 +50,11 @@ class PassageReader:
         if not passages:
             return []
         encoded, n_shortened = self._encode(passages)
-        windows = [
-            _Window(passage, span, sum(passage.lens[span.start : span.end]), idx)
-            for idx, passage in enumerate(encoded)
-            for span in cut_windows(passage.lens, self.window, self.overlap)
-        ]
+        windows: list[_Window] = []
+        for idx, passage in enumerate(encoded):
+            lens = passage.lens  # made anew each time it is asked for
+            spans = cut_windows(lens, self.window, self.overlap)
+            windows += [_Window(passage, span, sum(lens[span.start : span.end]), idx) for span in spans]
         found: list[dict[Entity, float]] = [{} for _ in windows]
         for prediction in self.predictor.task.evaluate(self._batches(windows)):
             number = prediction.example_idx

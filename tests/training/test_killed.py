@@ -16,7 +16,6 @@ import torch
 from fastNLP import Callback
 
 from errors import ConfigError
-from tests.kills import die_at
 from tests.training.toy import ToyTask, toy_job
 from training.fitlog_run import FitlogCallback
 from training.job import FitConfig
@@ -66,6 +65,19 @@ class EveryStep(Callback):
         rate = trainer.driver.optimizers[0].param_groups[0]["lr"]
         with self.path.open("a") as file:
             file.write(f"{trainer.optimizer_step} {self.loss!r} {rate!r}\n")
+
+
+def die_at(name: str, number: int) -> None:
+    """Let the process die, without a word, before its ``number``-th call of ``os.<name>``."""
+    real, calls = getattr(os, name), [0]
+
+    def counted(*arguments, **options):
+        calls[0] += 1
+        if calls[0] == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **options)
+
+    setattr(os, name, counted)
 
 
 def run(folder: Path, seconds: float | None = None, kill: int = signal.SIGKILL, **options) -> int:

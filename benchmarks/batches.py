@@ -20,15 +20,15 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 
-import patches  # noqa: F401  before fastNLP
 from benchmarks.command import Measure, Settings, run_benchmark, run_command
 from benchmarks.corpus import draw_sentences
 from benchmarks.timing import compare, interleave
 from benchmarks.training_data import TrainingData, loss_of
-from data.bundle import load_bundle
-from data.schema import Example
-from model.pointer import PointerModel
-from model.sources import load_backbone
+from genner import patches  # noqa: F401  before fastNLP
+from genner.data.bundle import load_bundle
+from genner.data.schema import Example
+from genner.model.pointer import PointerModel
+from genner.model.sources import load_backbone
 
 __all__ = ["main", "measure"]
 

@@ -21,16 +21,16 @@ from typing import Any
 import torch
 from torch._dynamo.utils import counters
 
-import patches  # noqa: F401  before fastNLP
 from benchmarks.command import Measure, Settings, run_benchmark, run_command
 from benchmarks.corpus import LABELS, draw_sentences
 from benchmarks.models import LENGTHS, Shape, Workload
 from benchmarks.timing import compare, interleave
 from benchmarks.training_data import TrainingData
-from formulations import PointerTask
-from model.generation import GenerationConfig
-from training.compiled import CompiledStep
-from training.evaluation import to_device
+from genner import patches  # noqa: F401  before fastNLP
+from genner.formulations import PointerTask
+from genner.model.generation import GenerationConfig
+from genner.training.compiled import CompiledStep
+from genner.training.evaluation import to_device
 
 __all__ = ["main", "measure"]
 

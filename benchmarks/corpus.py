@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from itertools import accumulate
 
-from data.schema import Entity, Example, merge_segments
+from genner.data.schema import Entity, Example, merge_segments
 
 __all__ = ["LABELS", "draw_sentences"]
 

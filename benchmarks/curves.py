@@ -26,7 +26,7 @@ from benchmarks.models import LENGTHS, Shape
 from benchmarks.predicting import Sides
 from benchmarks.splits import EvaluationSplit, invented_split
 from benchmarks.timing import interleave
-from data.schema import Entity, Example, Segment
+from genner.data.schema import Entity, Example, Segment
 
 __all__ = ["main", "measure"]
 

@@ -22,16 +22,16 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 
-import patches  # noqa: F401  before fastNLP
 from benchmarks.command import Measure, Settings, run_benchmark, run_command
 from benchmarks.corpus import draw_sentences
 from benchmarks.guided import GuidedModel, raise_gold
 from benchmarks.models import LENGTHS, Shape, cache_argument
 from benchmarks.splits import EvaluationSplit, invented_split, open_split
 from benchmarks.timing import compare, interleave
-from model.generation import AnyPiece, GenerationConfig, PointerConstraint, Started, search_all
-from model.stepping import BartStepper, StepCache
-from training.evaluation import to_device
+from genner import patches  # noqa: F401  before fastNLP
+from genner.model.generation import AnyPiece, GenerationConfig, PointerConstraint, Started, search_all
+from genner.model.stepping import BartStepper, StepCache
+from genner.training.evaluation import to_device
 
 __all__ = ["main", "measure"]
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from model.decode_state import DecodeState
-from model.pointer import PointerModel
+from genner.model.decode_state import DecodeState
+from genner.model.pointer import PointerModel
 
 __all__ = ["GuidedModel", "raise_gold"]
 

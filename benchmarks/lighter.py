@@ -14,17 +14,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import train
-from app.corpus import check_corpus, open_corpus
 from benchmarks.command import Measure, Settings, run_benchmark, run_command
 from benchmarks.timing import compare, interleave
-from config import load_recipe
-from data.schema import Example
-from evaluation.span_f1 import SpanF1
-from formulations import PointerTask, formulation_of
-from model.lighter import FORMS, lighten
-from training.evaluation import predict, score
-from training.predictions import Prediction
+from genner.app.corpus import check_corpus, open_corpus
+from genner.commands import train
+from genner.config import load_recipe
+from genner.data.schema import Example
+from genner.evaluation.span_f1 import SpanF1
+from genner.formulations import PointerTask, formulation_of
+from genner.model.lighter import FORMS, lighten
+from genner.training.evaluation import predict, score
+from genner.training.predictions import Prediction
 
 __all__ = ["main", "measure"]
 

@@ -26,22 +26,22 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import torch
 from transformers import AutoTokenizer
 
-import patches  # noqa: F401  before fastNLP
 from benchmarks.command import Measure, Settings, run_benchmark, run_command
 from benchmarks.corpus import LABELS, draw_sentences
 from benchmarks.timing import interleave, status_mb
-from data.alignment import WordTokenizer
-from data.batching import collate_pointer
-from data.codecs.pointer import PointerCodec, PointerVocab
-from data.corpus_cache import load_cached
-from data.encoded import EncodedSplit
-from data.loaders import LoaderOptions
-from data.pipe import PipeConfig, PointerPipe
-from data.prepare.request import Tally
-from data.prepare.writing import write_split
-from data.splits import SplitRules
-from model.tokenizers import train_byte_bpe
-from training.samplers import LoaderConfig, build_loader
+from genner import patches  # noqa: F401  before fastNLP
+from genner.data.alignment import WordTokenizer
+from genner.data.batching import collate_pointer
+from genner.data.codecs.pointer import PointerCodec, PointerVocab
+from genner.data.corpus_cache import load_cached
+from genner.data.encoded import EncodedSplit
+from genner.data.loaders import LoaderOptions
+from genner.data.pipe import PipeConfig, PointerPipe
+from genner.data.prepare.request import Tally
+from genner.data.prepare.writing import write_split
+from genner.data.splits import SplitRules
+from genner.model.tokenizers import train_byte_bpe
+from genner.training.samplers import LoaderConfig, build_loader
 
 __all__ = ["main", "measure", "run_through"]
 

@@ -12,12 +12,12 @@ from transformers import BartConfig, BartModel, EncoderDecoderCache, PreTrainedT
 from transformers.models.bart.modeling_bart import BartDecoder
 
 from benchmarks.corpus import LABELS, draw_sentences
-from data.alignment import WordTokenizer
-from data.batching import collate_pointer
-from data.codecs.pointer import PointerCodec, PointerVocab
-from model.backbones import BartBackbone
-from model.pointer import PointerConfig, PointerModel
-from model.tokenizers import train_byte_bpe
+from genner.data.alignment import WordTokenizer
+from genner.data.batching import collate_pointer
+from genner.data.codecs.pointer import PointerCodec, PointerVocab
+from genner.model.backbones import BartBackbone
+from genner.model.pointer import PointerConfig, PointerModel
+from genner.model.tokenizers import train_byte_bpe
 
 __all__ = ["LENGTHS", "Shape", "Workload", "build_model", "cache_argument"]
 

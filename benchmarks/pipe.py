@@ -13,15 +13,15 @@ from collections.abc import Sequence
 # Before tokenizers is imported: its own threads would make this the speed of more than one core.
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-import patches  # noqa: F401  before fastNLP
 from benchmarks.command import Measure, Settings, run_benchmark, run_command
 from benchmarks.corpus import LABELS, draw_sentences
 from benchmarks.timing import interleave
-from data.alignment import WordTokenizer
-from data.bundle import to_bundle
-from data.codecs.pointer import PointerCodec, PointerVocab
-from data.pipe import PipeConfig, PointerPipe
-from model.tokenizers import train_byte_bpe
+from genner import patches  # noqa: F401  before fastNLP
+from genner.data.alignment import WordTokenizer
+from genner.data.bundle import to_bundle
+from genner.data.codecs.pointer import PointerCodec, PointerVocab
+from genner.data.pipe import PipeConfig, PointerPipe
+from genner.model.tokenizers import train_byte_bpe
 
 __all__ = ["main", "measure"]
 

@@ -21,10 +21,10 @@ from transformers import DynamicCache, EncoderDecoderCache
 
 from benchmarks.guided import raise_gold
 from benchmarks.models import cache_argument
-from data.codecs.pointer import PointerCodec
-from data.schema import Entity
-from model.linear import FastLinear
-from model.pointer import PointerModel
+from genner.data.codecs.pointer import PointerCodec
+from genner.data.schema import Entity
+from genner.model.linear import FastLinear
+from genner.model.pointer import PointerModel
 
 __all__ = ["PlainPredictor"]
 
@@ -67,7 +67,7 @@ class PlainPredictor:
         model: in eval mode.
         codec: reads symbols back.
         num_beams: 1 is greedy.
-        fast_linears: whether the linear layers are ours (:mod:`model.linear`) or, as published, torch's.
+        fast_linears: whether the linear layers are ours (:mod:`genner.model.linear`) or, as published, torch's.
     """
 
     def __init__(

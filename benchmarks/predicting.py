@@ -20,10 +20,10 @@ from benchmarks.plain import PlainPredictor
 from benchmarks.splits import SPLITS, EvaluationSplit, open_split
 from benchmarks.tagger import BioTagger, flat_entities
 from benchmarks.timing import Side, compare, interleave
-from data.schema import Entity
-from formulations import PointerTask
-from model.generation import GenerationConfig
-from training.evaluation import predict
+from genner.data.schema import Entity
+from genner.formulations import PointerTask
+from genner.model.generation import GenerationConfig
+from genner.training.evaluation import predict
 
 __all__ = ["Sides", "main", "measure", "predict_ours"]
 

@@ -16,14 +16,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from app.prediction_files import predictions_path, read_predictions
-from data.demo import demo_corpus
-from data.schema import Example
-from evaluation.calibration import brier_score, calibration_error, fit
-from evaluation.conformal import MissRisk
-from evaluation.tables import Table, markdown_table
-from prediction.recogniser import load
-from prediction.results import TextInput, TextResult, place_entity, words_joined
+from genner.app.prediction_files import predictions_path, read_predictions
+from genner.data.demo import demo_corpus
+from genner.data.schema import Example
+from genner.evaluation.calibration import brier_score, calibration_error, fit
+from genner.evaluation.conformal import MissRisk
+from genner.evaluation.tables import Table, markdown_table
+from genner.prediction.recogniser import load
+from genner.prediction.results import TextInput, TextResult, place_entity, words_joined
 
 __all__ = ["main", "promise_table", "score_table"]
 

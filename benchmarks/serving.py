@@ -1,7 +1,7 @@
 """The service under load: many clients, each with one sentence after the other (``python -m benchmarks.serving``).
 
-``demo.py`` runs as a process with a small model of random weights and is asked over loopback by clients that wait for
-each answer before they ask again. Beside it the time of one batch: what the idle server needs for one request that
+``genner serve`` runs as a process with a small model of random weights and is asked over loopback by clients that wait
+for each answer before they ask again. Beside it the time of one batch: what the idle server needs for one request that
 carries as many sentences as the loaded server read together on average. A client waits for its own batch, and, if it
 comes too late for that, for the batch that is being read: up to twice that time.
 """
@@ -13,7 +13,6 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from argparse import ArgumentParser
@@ -26,14 +25,15 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-import patches  # noqa: F401  before fastNLP
 from benchmarks.command import Measure, Settings, run_benchmark, run_command
 from benchmarks.corpus import LABELS, draw_sentences
 from benchmarks.models import LENGTHS, Shape, build_model
-from config import GenerationSettings, Kind, Recipe, recipe_yaml
-from data.labels import LabelSet
-from model.checkpoint import save_model
-from model.tokenizers import train_byte_bpe
+from genner import patches  # noqa: F401  before fastNLP
+from genner.cli import PROGRAM
+from genner.config import GenerationSettings, Kind, Recipe, recipe_yaml
+from genner.data.labels import LabelSet
+from genner.model.checkpoint import save_model
+from genner.model.tokenizers import train_byte_bpe
 
 __all__ = ["main", "measure"]
 
@@ -192,7 +192,7 @@ def _write_model(folder: Path, shape: Shape) -> str:
 @contextmanager
 def _server(model: Path, settings: Settings) -> Iterator[tuple[str, int]]:
     """The program at a free port of this machine."""
-    command = [sys.executable, "demo.py", str(model), "--no_page", "--port", "0", "--device", settings.device]
+    command = [*PROGRAM, "serve", str(model), "--no_page", "--port", "0", "--device", settings.device]
     environment = {**os.environ, "OMP_NUM_THREADS": str(settings.threads)}
     process = subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     try:

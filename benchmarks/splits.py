@@ -14,16 +14,16 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-import patches  # noqa: F401  before fastNLP
 from benchmarks.corpus import LABELS, draw_sentences
 from benchmarks.models import LENGTHS, Shape, build_model
-from data.alignment import WordTokenizer
-from data.batching import collate_pointer
-from data.bundle import load_bundle
-from data.codecs.pointer import PointerCodec, PointerVocab
-from data.schema import Example
-from model.pointer import PointerModel
-from model.tokenizers import train_byte_bpe
+from genner import patches  # noqa: F401  before fastNLP
+from genner.data.alignment import WordTokenizer
+from genner.data.batching import collate_pointer
+from genner.data.bundle import load_bundle
+from genner.data.codecs.pointer import PointerCodec, PointerVocab
+from genner.data.schema import Example
+from genner.model.pointer import PointerModel
+from genner.model.tokenizers import train_byte_bpe
 
 __all__ = ["SPLITS", "EvaluationSplit", "invented_split", "open_split"]
 

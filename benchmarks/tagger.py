@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.guided import raise_gold
-from data.schema import Entity, Segment
-from model.pointer import PointerModel
+from genner.data.schema import Entity, Segment
+from genner.model.pointer import PointerModel
 
 __all__ = ["BioTagger", "flat_entities"]
 

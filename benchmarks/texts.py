@@ -22,7 +22,6 @@ from typing import Any
 
 import torch
 
-import patches  # noqa: F401  before fastNLP
 from benchmarks.command import Measure, Settings, run_benchmark, run_command
 from benchmarks.corpus import draw_sentences
 from benchmarks.guided import GuidedModel
@@ -30,15 +29,16 @@ from benchmarks.models import LENGTHS, Shape
 from benchmarks.predicting import predict_ours
 from benchmarks.splits import EvaluationSplit, invented_split, open_split
 from benchmarks.timing import compare, interleave, status_mb
-from config import GenerationSettings, Kind, Recipe
-from data.labels import LabelSet
-from data.schema import Example, Segment
-from formulations import PointerPredictor
-from model.checkpoint import SavedModel
-from model.stepping import StepCache
-from prediction.recogniser import PredictOptions, Recogniser
-from prediction.results import words_joined
-from prediction.text import SplitText, TextSplitter
+from genner import patches  # noqa: F401  before fastNLP
+from genner.config import GenerationSettings, Kind, Recipe
+from genner.data.labels import LabelSet
+from genner.data.schema import Example, Segment
+from genner.formulations import PointerPredictor
+from genner.model.checkpoint import SavedModel
+from genner.model.stepping import StepCache
+from genner.prediction.recogniser import PredictOptions, Recogniser
+from genner.prediction.results import words_joined
+from genner.prediction.text import SplitText, TextSplitter
 
 __all__ = ["main", "measure", "run_through"]
 

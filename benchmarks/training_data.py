@@ -10,14 +10,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
-import patches  # noqa: F401  before fastNLP
-from data.alignment import WordTokenizer
-from data.batching import collate_pointer
-from data.bundle import to_bundle
-from data.codecs.pointer import PointerCodec, PointerVocab
-from data.pipe import PipeConfig, PointerPipe
-from data.schema import Example
-from training.samplers import LoaderConfig, build_loader
+from genner import patches  # noqa: F401  before fastNLP
+from genner.data.alignment import WordTokenizer
+from genner.data.batching import collate_pointer
+from genner.data.bundle import to_bundle
+from genner.data.codecs.pointer import PointerCodec, PointerVocab
+from genner.data.pipe import PipeConfig, PointerPipe
+from genner.data.schema import Example
+from genner.training.samplers import LoaderConfig, build_loader
 
 __all__ = ["TrainingData", "loss_of"]
 
@@ -48,7 +48,7 @@ class TrainingData:
         self._collate = partial(collate_pointer, pad_id=words.pad_id)
 
     def loader(self, **settings: Any) -> DataLoader:
-        """A loader over all sentences; settings as in :class:`training.samplers.LoaderConfig`."""
+        """A loader over all sentences; settings as in :class:`genner.training.samplers.LoaderConfig`."""
         return build_loader(self._rows, self.lengths, self._collate, LoaderConfig(**settings))
 
     def batch(self, places: Sequence[int]) -> dict[str, Any]:

@@ -22,17 +22,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import patches  # noqa: F401  before fastNLP
 from benchmarks.command import Measure, Settings, run_benchmark, run_command
 from benchmarks.corpus import LABELS, draw_sentences
 from benchmarks.models import LENGTHS, Shape, Workload
 from benchmarks.timing import compare, interleave
 from benchmarks.training_data import TrainingData
-from formulations import PointerTask
-from model.generation import GenerationConfig
-from training.job import FitConfig, FitJob
-from training.optim import Schedule, build_optimizer
-from training.trainer import EntityTrainer
+from genner import patches  # noqa: F401  before fastNLP
+from genner.formulations import PointerTask
+from genner.model.generation import GenerationConfig
+from genner.training.job import FitConfig, FitJob
+from genner.training.optim import Schedule, build_optimizer
+from genner.training.trainer import EntityTrainer
 
 # isort: split
 from fastNLP import Callback

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from data.codecs.symbols import label_token, label_token_ids
-from data.columns import Ragged, RaggedBuilder
-from errors import MissingBackendError
+from genner.data.codecs.symbols import label_token, label_token_ids
+from genner.data.columns import Ragged, RaggedBuilder
+from genner.errors import MissingBackendError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

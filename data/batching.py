@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from data.codecs.symbols import EOS
+from genner.data.codecs.symbols import EOS
 
 __all__ = ["collate_pointer", "pad_rows"]
 
@@ -35,7 +35,7 @@ def pad_rows(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, tor
 
 
 def collate_pointer(instances: Iterable[Mapping[str, Any]], pad_id: int) -> dict[str, Any]:
-    """One batch of B instances of :class:`data.pipe.PointerPipe`; use it with ``functools.partial``.
+    """One batch of B instances of :class:`genner.data.pipe.PointerPipe`; use it with ``functools.partial``.
 
     Args:
         instances: with or without targets (prediction).

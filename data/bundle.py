@@ -9,17 +9,17 @@ from functools import cached_property
 from operator import ge
 from pathlib import Path
 
-import patches  # noqa: F401  (before fastNLP)
+from genner import patches  # noqa: F401  (before fastNLP)
 
 # isort: split
 from fastNLP import DataSet
 from fastNLP.io import DataBundle
 
-from data.loaders import LOADERS, LoaderOptions, LoadReport
-from data.schema import Entity, Example
-from data.splits import SplitRules, apply_rules, find_split_files
-from data.statistics import SplitStatistics, corpus_statistics, fingerprint
-from errors import ConfigError, DataFormatError
+from genner.data.loaders import LOADERS, LoaderOptions, LoadReport
+from genner.data.schema import Entity, Example
+from genner.data.splits import SplitRules, apply_rules, find_split_files
+from genner.data.statistics import SplitStatistics, corpus_statistics, fingerprint
+from genner.errors import ConfigError, DataFormatError
 
 __all__ = ["LoadedCorpus", "SplitRules", "examples_of", "find_split_files", "load_bundle", "to_bundle", "to_dataset"]
 
@@ -52,7 +52,7 @@ class LoadedCorpus:
 
     @cached_property
     def fingerprint(self) -> dict[str, dict[str, object]]:
-        """What identifies the data of a run, see :func:`data.statistics.fingerprint`."""
+        """What identifies the data of a run, see :func:`genner.data.statistics.fingerprint`."""
         return fingerprint(self.examples, self.statistics)
 
     @cached_property

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from files import replace_file
+from genner.files import replace_file
 
 __all__ = ["CACHES", "CacheFile", "CacheStatus", "digest_of"]
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from data.bundle import LoadedCorpus, corpus_files, load_bundle
-from data.cache import CacheFile, digest_of
-from data.loaders import LoaderOptions, LoadReport
-from data.sentences import Sentences
-from data.splits import SplitRules
-from data.statistics import SplitStatistics
+from genner.data.bundle import LoadedCorpus, corpus_files, load_bundle
+from genner.data.cache import CacheFile, digest_of
+from genner.data.loaders import LoaderOptions, LoadReport
+from genner.data.sentences import Sentences
+from genner.data.splits import SplitRules
+from genner.data.statistics import SplitStatistics
 
 __all__ = ["load_cached"]
 
@@ -27,16 +27,16 @@ _SOURCES = ("loaders/*.py", "schema.py", "splits.py", "statistics.py", "sentence
 def load_cached(
     root: Path, loader_name: str, options: LoaderOptions, rules: SplitRules, *, cache_dir: Path
 ) -> LoadedCorpus:
-    """:func:`data.bundle.load_bundle` through the cache: the same corpus, its sentences in a mapped file.
+    """:func:`genner.data.bundle.load_bundle` through the cache: the same corpus, its sentences in a mapped file.
 
     Statistics and fingerprint, for which every sentence has to be looked at, are kept as well.
 
     Args:
-        root, loader_name, options, rules: see :func:`data.bundle.load_bundle`.
+        root, loader_name, options, rules: see :func:`genner.data.bundle.load_bundle`.
         cache_dir: where the file lies.
 
     Raises:
-        ConfigError, DataFormatError: as in :func:`data.bundle.load_bundle`.
+        ConfigError, DataFormatError: as in :func:`genner.data.bundle.load_bundle`.
     """
     files = corpus_files(root, loader_name, rules)
     settings = {"loader": loader_name, "options": asdict(options), "rules": asdict(rules), "code": _code_digest()}

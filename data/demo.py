@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from zlib import crc32
 
-from data.demo_grammar import CLAUSES, JOINERS, LEXICON, MARKS, PHRASES, Clauses
-from data.schema import Entity, Example, merge_segments, sort_entities
-from errors import DataFormatError
-from files import write_text
+from genner.data.demo_grammar import CLAUSES, JOINERS, LEXICON, MARKS, PHRASES, Clauses
+from genner.data.schema import Entity, Example, merge_segments, sort_entities
+from genner.errors import DataFormatError
+from genner.files import write_text
 
 __all__ = ["DEMO_SIZES", "DemoSentence", "demo_corpus", "is_held_out", "write_demo"]
 
@@ -93,7 +93,7 @@ class _Draft:
         return entry
 
     def expand(self, template: str) -> list[_Word]:
-        """The words of a phrase or clause; see :mod:`data.demo_grammar` for the notation."""
+        """The words of a phrase or clause; see :mod:`genner.data.demo_grammar` for the notation."""
         number = next(self.numbers)
         words: list[_Word] = []
         for item in template.split():

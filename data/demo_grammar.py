@@ -1,4 +1,4 @@
-"""The demo's grammar: words, phrases and clauses, all invented; :mod:`data.demo` draws sentences from it.
+"""The demo's grammar: words, phrases and clauses, all invented; :mod:`genner.data.demo` draws sentences from it.
 
 Notation of phrases and clauses: words parted by blanks. A word may be followed by ``/`` and letters; every letter is
 one mention of the phrase, its label given by :data:`MARKS`, and the mention consists of all words that carry it::

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from data.columns import Ragged, RaggedBuilder
+from genner.data.columns import Ragged, RaggedBuilder
 
 __all__ = ["EncodedSplit", "SplitBuilder"]
 

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from data.alignment import CHUNK, WordAlignment, WordTokenizer
-from data.cache import CacheStatus
-from data.codecs.pointer import PointerCodec, Target
-from data.encoded import EncodedSplit, SplitBuilder
-from data.long_sentences import Limits, cut_sentence, entities_within
-from data.schema import Entity, Example
-from errors import DataFormatError, SequenceTooLongError
+from genner.data.alignment import CHUNK, WordAlignment, WordTokenizer
+from genner.data.cache import CacheStatus
+from genner.data.codecs.pointer import PointerCodec, Target
+from genner.data.encoded import EncodedSplit, SplitBuilder
+from genner.data.long_sentences import Limits, cut_sentence, entities_within
+from genner.data.schema import Entity, Example
+from genner.errors import DataFormatError, SequenceTooLongError
 
 __all__ = ["PipeReport", "SplitEncoder"]
 
@@ -33,7 +33,7 @@ class PipeReport:
         longest_source, longest_target: pieces and symbols of the longest row.
         oracle_f: F1 in percent of the decoded targets against all gold entities, those of dropped sentences included;
             100 where there are no entities.
-        cache: where the split came from, see :mod:`data.cache`.
+        cache: where the split came from, see :mod:`genner.data.cache`.
     """
 
     split: str

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from data.statistics import SplitStatistics
+from genner.data.statistics import SplitStatistics
 
 __all__ = ["FINGERPRINTS", "Fingerprint", "Variant", "compare"]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.schema import Example
-from errors import ConfigError, DataFormatError
+from genner.data.schema import Example
+from genner.errors import ConfigError, DataFormatError
 
 __all__ = ["LabelSet"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from data.schema import Entity
+from genner.data.schema import Entity
 
 __all__ = ["Limits", "cut_sentence", "entities_within"]
 
@@ -44,7 +44,7 @@ def cut_sentence(
     """Cut a sentence of W words between words that no entity spans, each part as long as the limits allow.
 
     Args:
-        bounds: (W + 1,) piece bounds of the words, see :class:`data.alignment.WordAlignment`.
+        bounds: (W + 1,) piece bounds of the words, see :class:`genner.data.alignment.WordAlignment`.
         entities: a cut never falls between the first and the last word of one of them, gaps included.
         sizes: symbols that each entity takes in the target.
         limits: what a part may have, *without* special pieces and BOS.

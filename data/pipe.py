@@ -10,22 +10,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import patches  # noqa: F401  (before fastNLP)
+from genner import patches  # noqa: F401  (before fastNLP)
 
 # isort: split
 from fastNLP import DataSet
 from fastNLP.io import DataBundle
 
-from data.alignment import WordTokenizer
-from data.bundle import examples_of
-from data.cache import CacheFile, digest_of
-from data.codecs.pointer import CODEC_VERSION, PointerCodec
-from data.encoded import EncodedSplit
-from data.encoding import PipeReport, SplitEncoder
-from data.long_sentences import Limits
-from data.schema import Example
-from data.sentences import Sentences
-from errors import ConfigError, SequenceTooLongError
+from genner.data.alignment import WordTokenizer
+from genner.data.bundle import examples_of
+from genner.data.cache import CacheFile, digest_of
+from genner.data.codecs.pointer import CODEC_VERSION, PointerCodec
+from genner.data.encoded import EncodedSplit
+from genner.data.encoding import PipeReport, SplitEncoder
+from genner.data.long_sentences import Limits
+from genner.data.schema import Example
+from genner.data.sentences import Sentences
+from genner.errors import ConfigError, SequenceTooLongError
 
 __all__ = ["PipeConfig", "PipeReport", "PointerPipe"]
 
@@ -95,7 +95,7 @@ class PointerPipe:
         """What :meth:`process` adds, as rows that are made when they are asked for.
 
         Args:
-            splits: sentences as a loader or :func:`data.bundle.examples_of` makes them.
+            splits: sentences as a loader or :func:`genner.data.bundle.examples_of` makes them.
 
         Raises:
             DataFormatError: a label that is not in the label set.

@@ -11,8 +11,8 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from data.columns import Ragged, RaggedBuilder, bounds_of_slice, position
-from data.schema import Entity, Example
+from genner.data.columns import Ragged, RaggedBuilder, bounds_of_slice, position
+from genner.data.schema import Entity, Example
 
 __all__ = ["Sentences"]
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data.schema import Example
-from errors import ConfigError, DataFormatError
+from genner.data.schema import Example
+from genner.errors import ConfigError, DataFormatError
 
 __all__ = ["SplitRules", "apply_rules", "find_split_files"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
 
-from data.schema import Entity, Example
+from genner.data.schema import Entity, Example
 
 __all__ = ["SplitStatistics", "corpus_notes", "corpus_statistics", "digest", "fingerprint", "split_statistics"]
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from errors import ConfigError, MissingBackendError, SequenceTooLongError
-from model.stepping import BartStepper, Stepper, T5Stepper
+from genner.errors import ConfigError, MissingBackendError, SequenceTooLongError
+from genner.model.stepping import BartStepper, Stepper, T5Stepper
 
 __all__ = ["BACKBONES", "Backbone", "BartBackbone", "T5Backbone", "backbone_class"]
 

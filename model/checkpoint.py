@@ -23,11 +23,11 @@ import transformers
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from data.labels import LabelSet
-from errors import ConfigError, DataFormatError, MissingBackendError
-from model.backbones import backbone_class
-from model.pointer import PointerConfig, PointerModel
-from model.sources import read_config, read_tokenizer
+from genner.data.labels import LabelSet
+from genner.errors import ConfigError, DataFormatError, MissingBackendError
+from genner.model.backbones import backbone_class
+from genner.model.pointer import PointerConfig, PointerModel
+from genner.model.sources import read_config, read_tokenizer
 
 __all__ = ["SavedModel", "load_model", "save_model"]
 
@@ -45,7 +45,7 @@ class SavedModel(NamedTuple):
 
 
 def save_model(folder: Path, model: PointerModel, labels: LabelSet, recipe_text: str) -> None:
-    """Write a model folder; :func:`files.replace_folder` puts it in the place of an older one.
+    """Write a model folder; :func:`genner.files.replace_folder` puts it in the place of an older one.
 
     Args:
         folder: empty, or made with its parents.

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from model.drafts import DraftTables
-from model.generation.state import rows_of
-from model.stepping import StepCache, select_rows
+from genner.model.drafts import DraftTables
+from genner.model.generation.state import rows_of
+from genner.model.stepping import StepCache, select_rows
 
 __all__ = ["DecodeState"]
 

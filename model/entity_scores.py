@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from itertools import accumulate
 
-from data.codecs.pointer import Decoded
-from data.schema import Entity
-from errors import ConfigError
-from model.generation import GenerationConfig, Hypothesis
+from genner.data.codecs.pointer import Decoded
+from genner.data.schema import Entity
+from genner.errors import ConfigError
+from genner.model.generation import GenerationConfig, Hypothesis
 
 __all__ = ["SCORES", "check_scores", "mass_of_entities", "symbol_scores"]
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from errors import ConfigError, MissingBackendError
-from model.pointer import PointerModel
+from genner.errors import ConfigError, MissingBackendError
+from genner.model.pointer import PointerModel
 
 __all__ = ["FORMS", "lighten"]
 

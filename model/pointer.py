@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from data.codecs.symbols import EOS
-from errors import ConfigError
-from model.backbones import Backbone
-from model.decode_state import DecodeState
-from model.drafts import DRAFT_UNITS, DraftHead
-from model.label_rows import init_label_rows, label_pieces, reference_label_ids
-from model.linear import use_fast_linears
-from model.stepping import StepCache
+from genner.data.codecs.symbols import EOS
+from genner.errors import ConfigError
+from genner.model.backbones import Backbone
+from genner.model.decode_state import DecodeState
+from genner.model.drafts import DRAFT_UNITS, DraftHead
+from genner.model.label_rows import init_label_rows, label_pieces, reference_label_ids
+from genner.model.linear import use_fast_linears
+from genner.model.stepping import StepCache
 
 __all__ = ["DECODER_TYPES", "PointerConfig", "PointerModel"]
 
@@ -43,8 +43,8 @@ class PointerConfig:
         dropout: of the head.
         word_dropout: share of source words that training replaces by the unknown piece, so that the model learns to
             find entities by their context; not published, for small corpora and random backbones.
-        draft_unit: target type that a head on the encoder guesses (:mod:`model.drafts`), one of ``word`` and ``bpe``;
-            None: no such head.
+        draft_unit: target type that a head on the encoder guesses (:mod:`genner.model.drafts`), one of ``word`` and
+            ``bpe``; None: no such head.
         compat: repeat the reference's label rows, scoring order and mask values.
     """
 

@@ -14,10 +14,10 @@ from torch import nn
 from transformers import AutoConfig, AutoTokenizer, BartConfig, PreTrainedConfig, PreTrainedTokenizerBase, T5Config
 from transformers.utils import logging as transformers_logging
 
-from errors import ConfigError, MissingBackendError
-from model.backbones import Backbone, backbone_class
-from model.hub import hub_is_reachable
-from model.tokenizers import train_byte_bpe, train_unigram
+from genner.errors import ConfigError, MissingBackendError
+from genner.model.backbones import Backbone, backbone_class
+from genner.model.hub import hub_is_reachable
+from genner.model.tokenizers import train_byte_bpe, train_unigram
 
 __all__ = ["SCRATCH", "load_backbone", "load_tokenizer", "read_config", "read_tokenizer"]
 

@@ -13,7 +13,7 @@ import sentencepiece
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerBase, RobertaTokenizer, T5Tokenizer
 
-from errors import ConfigError
+from genner.errors import ConfigError
 
 __all__ = ["train_byte_bpe", "train_unigram"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from patches import fastnlp, fitlog
+from genner.patches import fastnlp, fitlog
 
 __all__ = ["apply_all"]
 

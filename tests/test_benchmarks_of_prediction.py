@@ -10,7 +10,7 @@ from benchmarks.laws import LAWS
 from benchmarks.models import LENGTHS, Shape
 from benchmarks.splits import invented_split
 from benchmarks.tagger import flat_entities
-from data.schema import Entity
+from genner.data.schema import Entity
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from config import Kind, corpus_folder, load_recipe, recipe_path, recipe_yaml
-from errors import ConfigError
+from genner.config import Kind, corpus_folder, load_recipe, recipe_path, recipe_yaml
+from genner.errors import ConfigError
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*/*.yaml"))
 PUBLISHED = {"conll2003", "en-ontonotes", "en_ace04", "en_ace05", "genia", "CADEC", "Share_2013", "Share_2014"}

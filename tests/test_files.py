@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from files import recover_folder, replace_file, replace_folder, replace_link, write_json, write_text
+from genner.files import recover_folder, replace_file, replace_folder, replace_link, write_json, write_text
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):

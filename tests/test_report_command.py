@@ -1,4 +1,4 @@
-"""``report.py`` on run folders as training leaves them: reports, the table of many runs, the comparison of two."""
+"""``genner report`` on run folders as training leaves them: reports, the table of many runs, the comparison of two."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-import report
-from app.prediction_files import load_result, read_predictions
-from app.results_table import find_runs
-from app.run_report import write_run_report
-from data.schema import Entity, Example
-from errors import DataFormatError
-from evaluation.calibration import fit
-from evaluation.span_f1 import SpanF1, entity_surfaces
-from training.predictions import Prediction, write_predictions
+from genner.app.prediction_files import load_result, read_predictions
+from genner.app.results_table import find_runs
+from genner.app.run_report import write_run_report
+from genner.commands import report
+from genner.data.schema import Entity, Example
+from genner.errors import DataFormatError
+from genner.evaluation.calibration import fit
+from genner.evaluation.span_f1 import SpanF1, entity_surfaces
+from genner.training.predictions import Prediction, write_predictions
 
 REPORTED = {"word": [92.61, 93.87, 93.24], "span": [92.31, 93.45, 92.88], "single_runs_f1": [93.18, 93.36]}
 VERSIONS = {"python": "3.11", "numpy": "2"}

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-import sweep
-import train
-from app.launch import run_all
-from app.sweep_file import read_sweep
-from app.sweep_plan import Plan, plan_sweep
-from app.sweep_table import is_finished, sweep_rows, write_sweep
-from errors import ConfigError, DataFormatError, MissingBackendError
+from genner.app.launch import run_all
+from genner.app.sweep_file import read_sweep
+from genner.app.sweep_plan import Plan, plan_sweep
+from genner.app.sweep_table import is_finished, sweep_rows, write_sweep
+from genner.cli import PROGRAM
+from genner.commands import sweep, train
+from genner.errors import ConfigError, DataFormatError, MissingBackendError
 from tests.test_train import FLAT, ROOT, workplace, write_corpus
 
 __all__ = ["workplace"]  # the fixture
@@ -359,7 +359,7 @@ list: [{{data_root: gone}}]
 
 def start(path: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, ROOT / "sweep.py", path], cwd=path.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [*PROGRAM, "sweep", path], cwd=path.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True, start_new_session=True,
     )  # fmt: skip
 

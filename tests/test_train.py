@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-import train
-from app.corpus import check_corpus
-from app.job import default_name
-from app.seed import train_bundle
-from config import load_recipe
-from data.bundle import LoadedCorpus, examples_of, to_bundle
-from data.loaders import LOADERS, LoaderOptions
-from data.schema import Entity, Example
-from errors import DataFormatError, NerError
-from formulations import generation_config
-from model.checkpoint import load_model
+from genner.app.corpus import check_corpus
+from genner.app.job import default_name
+from genner.app.seed import train_bundle
+from genner.commands import train
+from genner.config import load_recipe
+from genner.data.bundle import LoadedCorpus, examples_of, to_bundle
+from genner.data.loaders import LOADERS, LoaderOptions
+from genner.data.schema import Entity, Example
+from genner.errors import DataFormatError, NerError
+from genner.formulations import generation_config
+from genner.model.checkpoint import load_model
 
 # isort: split
 from fastNLP import DataSet

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-import train
+from genner.commands import train
 from tests.test_train import FLAT, ROOT, SMALL, run, workplace, write_corpus
 
 __all__ = ["workplace"]  # the fixture
@@ -134,7 +134,8 @@ def test_usage_errors_of_seeds_end_the_command(workplace: Path, capfd) -> None:
 def test_a_full_disk_is_one_message(workplace: Path) -> None:
     corpus = write_corpus(workplace / "mine", FLAT)
     program = (
-        "import resource, signal, sys, train; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "import resource, signal, sys; from genner.commands import train;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)); sys.exit(train.main(sys.argv[1:]))"
     )
     done = subprocess.run(

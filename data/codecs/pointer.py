@@ -10,9 +10,9 @@ from operator import lt
 from typing import Literal, NamedTuple
 from zlib import crc32
 
-from data.codecs.symbols import BOS, EOS, PointerVocab
-from data.schema import Entity, Segment
-from errors import ConfigError
+from genner.data.codecs.symbols import BOS, EOS, PointerVocab
+from genner.data.schema import Entity, Segment
+from genner.errors import ConfigError
 
 __all__ = ["BOS", "EOS", "Decoded", "PointerCodec", "PointerVocab", "Reject", "Target"]
 

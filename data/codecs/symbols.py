@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from errors import ConfigError, DataFormatError
+from genner.errors import ConfigError, DataFormatError
 
 __all__ = ["BOS", "EOS", "PointerVocab", "label_token", "label_token_ids"]
 

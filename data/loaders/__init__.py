@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from data.loaders import conll, discontinuous, nested_jsonl, ontonotes
-from data.loaders.reading import LoaderOptions, LoadReport
-from data.schema import Example
+from genner.data.loaders import conll, discontinuous, nested_jsonl, ontonotes
+from genner.data.loaders.reading import LoaderOptions, LoadReport
+from genner.data.schema import Example
 
 __all__ = ["LOADERS", "LoadReport", "LoaderOptions"]
 

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from data.loaders.reading import LoaderOptions, LoadReport, check_kind, read_lines, split_fields
-from data.schema import Entity, Example, Segment
-from errors import DataFormatError
+from genner.data.loaders.reading import LoaderOptions, LoadReport, check_kind, read_lines, split_fields
+from genner.data.schema import Entity, Example, Segment
+from genner.errors import DataFormatError
 
 __all__ = ["Row", "column_sentences", "is_docstart", "load", "read_sentence"]
 

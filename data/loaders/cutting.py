@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from data.loaders.reading import LoaderOptions, LoadReport
-from data.schema import Entity, Example, Segment
+from genner.data.loaders.reading import LoaderOptions, LoadReport
+from genner.data.schema import Entity, Example, Segment
 
 __all__ = ["cut"]
 

@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from data.loaders.mentions import in_order, is_usable
-from data.loaders.reading import LoaderOptions, LoadReport, check_kind, read_lines
-from data.schema import Entity, Example, Segment, merge_segments
-from errors import DataFormatError
+from genner.data.loaders.mentions import in_order, is_usable
+from genner.data.loaders.reading import LoaderOptions, LoadReport, check_kind, read_lines
+from genner.data.schema import Entity, Example, Segment, merge_segments
+from genner.errors import DataFormatError
 
 __all__ = ["line_records", "load", "read_record"]
 

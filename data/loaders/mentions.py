@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from data.loaders.reading import LoaderOptions, LoadReport
-from data.schema import Entity, sort_entities
-from errors import DataFormatError
+from genner.data.loaders.reading import LoaderOptions, LoadReport
+from genner.data.schema import Entity, sort_entities
+from genner.errors import DataFormatError
 
 __all__ = ["in_order", "is_usable"]
 

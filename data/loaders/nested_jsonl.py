@@ -11,11 +11,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.loaders.cutting import cut
-from data.loaders.mentions import in_order, is_usable
-from data.loaders.reading import LoaderOptions, LoadReport, check_kind, read_lines
-from data.schema import Entity, Example, Segment
-from errors import DataFormatError
+from genner.data.loaders.cutting import cut
+from genner.data.loaders.mentions import in_order, is_usable
+from genner.data.loaders.reading import LoaderOptions, LoadReport, check_kind, read_lines
+from genner.data.schema import Entity, Example, Segment
+from genner.errors import DataFormatError
 
 __all__ = ["check_text", "check_words", "load", "read_document"]
 

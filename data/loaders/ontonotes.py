@@ -6,7 +6,7 @@ predicate, frameset, sense, speaker, NAME, ... Names are in brackets, ``(DATE*``
 (https://github.com/yhcc/OntoNotes-5.0-NER) all files of a split are collected in ``train.txt``, ``dev.txt`` and
 ``test.txt``, and the Penn Treebank's escapes are undone: ``-LRB-`` is ``(``, ``/.`` is ``.``.
 
-Re-exports of OntoNotes as a word, further columns and a BIO tag are read as well, see :mod:`data.loaders.conll`.
+Re-exports of OntoNotes as a word, further columns and a BIO tag are read as well, see :mod:`genner.data.loaders.conll`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from data.loaders import conll
-from data.loaders.reading import LoaderOptions, LoadReport, read_lines, split_fields
-from data.schema import Entity, Example, Segment
-from errors import DataFormatError
+from genner.data.loaders import conll
+from genner.data.loaders.reading import LoaderOptions, LoadReport, read_lines, split_fields
+from genner.data.schema import Entity, Example, Segment
+from genner.errors import DataFormatError
 
 __all__ = ["load"]
 

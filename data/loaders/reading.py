@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from errors import DataFormatError
+from genner.errors import DataFormatError
 
 __all__ = ["LoadReport", "LoaderOptions", "check_kind", "guess_encoding", "read_lines", "split_fields"]
 

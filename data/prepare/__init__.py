@@ -1,1 +1,1 @@
-"""Turn the distributors' originals into the files that the loaders read: ``python -m data.prepare <name>``."""
+"""Turn the distributors' originals into the files that the loaders read: ``genner prepare <name>``."""

@@ -1,6 +1,6 @@
-"""``python -m data.prepare <name> --raw DIR --out DIR``; see docs/corpora.md."""
+"""``genner prepare`` is ``genner prepare``."""
 
-from data.prepare.command import main
+from genner.cli import run_command
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command("prepare"))

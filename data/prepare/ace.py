@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-from data.prepare.request import Request, Tally, progress, read_raw
-from data.prepare.splitting import assign, need_lists, plain_name
-from data.prepare.text import Mention, best_reading, build_examples, sentence_words
-from data.schema import Example
-from errors import DataFormatError
+from genner.data.prepare.request import Request, Tally, progress, read_raw
+from genner.data.prepare.splitting import assign, need_lists, plain_name
+from genner.data.prepare.text import Mention, best_reading, build_examples, sentence_words
+from genner.data.schema import Example
+from genner.errors import DataFormatError
 
 __all__ = ["ace", "read_ace_document"]
 

@@ -10,11 +10,11 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from data.prepare.request import Request, Tally, progress, read_raw
-from data.prepare.splitting import assign, by_shares, part_of, plain_name, read_lists, unique_names
-from data.prepare.text import Mention, best_reading, build_examples, sentence_words
-from data.schema import Example
-from errors import DataFormatError
+from genner.data.prepare.request import Request, Tally, progress, read_raw
+from genner.data.prepare.splitting import assign, by_shares, part_of, plain_name, read_lists, unique_names
+from genner.data.prepare.text import Mention, best_reading, build_examples, sentence_words
+from genner.data.schema import Example
+from genner.errors import DataFormatError
 
 __all__ = ["brat", "brat_text", "cadec", "read_terms"]
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from data.loaders import LOADERS, LoaderOptions
-from data.loaders.reading import read_lines, split_fields
-from data.prepare.request import SPLITS, Request, Tally, progress
-from data.schema import Example
-from data.splits import find_split_files
-from errors import DataFormatError
+from genner.data.loaders import LOADERS, LoaderOptions
+from genner.data.loaders.reading import read_lines, split_fields
+from genner.data.prepare.request import SPLITS, Request, Tally, progress
+from genner.data.schema import Example
+from genner.data.splits import find_split_files
+from genner.errors import DataFormatError
 
 __all__ = ["conll2003", "ontonotes"]
 

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from data.loaders import LOADERS, LoaderOptions
-from data.loaders.reading import read_lines
-from data.prepare.request import Request, Tally, progress
-from data.prepare.splitting import assign, read_lists
-from data.prepare.text import Mention, build_examples, words_in
-from data.schema import Entity, Example, Segment, sort_entities
-from data.splits import find_split_files
-from errors import DataFormatError
+from genner.data.loaders import LOADERS, LoaderOptions
+from genner.data.loaders.reading import read_lines
+from genner.data.prepare.request import Request, Tally, progress
+from genner.data.prepare.splitting import assign, read_lists
+from genner.data.prepare.text import Mention, build_examples, words_in
+from genner.data.schema import Entity, Example, Segment, sort_entities
+from genner.data.splits import find_split_files
+from genner.errors import DataFormatError
 
 __all__ = ["genia"]
 

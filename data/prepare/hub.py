@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from data.prepare.request import SPLITS, Request, Tally, progress
-from data.prepare.text import Mention, build_examples, sentence_words
-from data.schema import Entity, Example, Segment, sort_entities
-from errors import ConfigError, DataFormatError, MissingBackendError
+from genner.data.prepare.request import SPLITS, Request, Tally, progress
+from genner.data.prepare.text import Mention, build_examples, sentence_words
+from genner.data.schema import Entity, Example, Segment, sort_entities
+from genner.errors import ConfigError, DataFormatError, MissingBackendError
 
 __all__ = ["hub"]
 
@@ -23,7 +23,7 @@ _SAVED = ("dataset_dict.json", "state.json")
 
 
 def hub(request: Request, tally: Tally) -> dict[str, list[Example]]:
-    """The splits of a dataset; see :class:`data.prepare.request.HubColumns` for the columns.
+    """The splits of a dataset; see :class:`genner.data.prepare.request.HubColumns` for the columns.
 
     Raises:
         MissingBackendError: ``datasets`` is not installed.

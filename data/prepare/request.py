@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from data.loaders import LoadReport
-from errors import DataFormatError
+from genner.data.loaders import LoadReport
+from genner.errors import DataFormatError
 
 __all__ = ["SPLITS", "HubColumns", "Request", "Tally", "progress", "read_raw"]
 

@@ -7,19 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.fingerprints import compare
-from data.loaders import LoaderOptions
-from data.prepare.request import SPLITS, Tally
-from data.prepare.writing import FORMATS, write_split
-from data.schema import Example
-from data.splits import SplitRules
-from data.statistics import corpus_notes, corpus_statistics
-from errors import DataFormatError
-from evaluation.report import split_table
-from files import write_json
+from genner.data.fingerprints import compare
+from genner.data.loaders import LoaderOptions
+from genner.data.prepare.request import SPLITS, Tally
+from genner.data.prepare.writing import FORMATS, write_split
+from genner.data.schema import Example
+from genner.data.splits import SplitRules
+from genner.data.statistics import corpus_notes, corpus_statistics
+from genner.errors import DataFormatError
+from genner.evaluation.report import split_table
+from genner.files import write_json
 
 if TYPE_CHECKING:
-    from data.bundle import LoadedCorpus
+    from genner.data.bundle import LoadedCorpus
 
 __all__ = ["write_and_describe"]
 
@@ -77,7 +77,7 @@ def _check_folder(folder: Path, names: Sequence[str]) -> None:
 
 def _read_back(loader: str, files: Mapping[str, Path], splits: Mapping[str, Sequence[Example]]) -> LoadedCorpus:
     """The corpus as training will read it; before that, a check that nothing was lost."""
-    from data.bundle import load_bundle  # late: fastNLP takes seconds, which --help should not cost
+    from genner.data.bundle import load_bundle  # late: fastNLP takes seconds, which --help should not cost
 
     whole = load_bundle(None, loader, LoaderOptions(max_words=None), files=files)
     _check_read_back(whole.examples, splits)

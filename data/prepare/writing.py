@@ -9,10 +9,10 @@ from dataclasses import replace
 from itertools import groupby, pairwise
 from pathlib import Path
 
-from data.prepare.request import Tally
-from data.schema import Entity, Example
-from errors import DataFormatError
-from files import replace_file
+from genner.data.prepare.request import Tally
+from genner.data.schema import Entity, Example
+from genner.errors import DataFormatError
+from genner.files import replace_file
 
 __all__ = ["DOCSTART", "FORMATS", "format_examples", "write_split"]
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from model.generation.config import GenerationConfig
-from model.generation.constraints import EOS
-from model.generation.lanes import Lanes, Sequences, Waiting
-from model.generation.scores import log_probabilities, penalise_repetition
-from model.generation.state import Hypothesis, ModelLike, as_hypotheses
+from genner.model.generation.config import GenerationConfig
+from genner.model.generation.constraints import EOS
+from genner.model.generation.lanes import Lanes, Sequences, Waiting
+from genner.model.generation.scores import log_probabilities, penalise_repetition
+from genner.model.generation.state import Hypothesis, ModelLike, as_hypotheses
 
 __all__ = ["beam_search"]
 
@@ -114,7 +114,7 @@ class _Pool:
 
 
 def beam_search(model: ModelLike, waiting: Waiting, config: GenerationConfig) -> Iterator[tuple[int, list[Hypothesis]]]:
-    """The best of K beams; see :func:`model.generation.search.search_all`.
+    """The best of K beams; see :func:`genner.model.generation.search.search_all`.
 
     A step looks at the best 2K continuations of a sentence: EOS closes a hypothesis, the best K others go on. Of equal
     scores the lower beam and the lower symbol come first. A sentence ends as soon as no beam can beat what it has.

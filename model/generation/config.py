@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from errors import ConfigError
+from genner.errors import ConfigError
 
 __all__ = ["STRUCTURES", "UNITS", "GenerationConfig"]
 

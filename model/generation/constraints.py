@@ -1,8 +1,8 @@
 """Constraints of the search: which symbols may come next, for all rows of a batch at once.
 
 A constraint is started once per batch. Its state then answers ``allowed()``, moves on by ``advance(symbols)`` and
-follows sentences and beams by the methods of :class:`model.generation.state.Movable`; ``put`` may change it in place.
-"""
+follows sentences and beams by the methods of :class:`genner.model.generation.state.Movable`; ``put`` may change it in
+place. """
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from errors import ConfigError
-from model.generation.config import STRUCTURES, UNITS
-from model.generation.order import CLOSED, OPEN, OUTSIDE, Registers, RowTables, allowed_words
-from model.generation.state import rows_of
-from model.generation.tables import INFINITE, SourceLayout, build_tables, put_rows
+from genner.errors import ConfigError
+from genner.model.generation.config import STRUCTURES, UNITS
+from genner.model.generation.order import CLOSED, OPEN, OUTSIDE, Registers, RowTables, allowed_words
+from genner.model.generation.state import rows_of
+from genner.model.generation.tables import INFINITE, SourceLayout, build_tables, put_rows
 
 __all__ = ["BOS", "EOS", "AnyPiece", "ConstraintState", "PointerConstraint"]
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from model.generation.constraints import BOS, EOS, check_limits
-from model.generation.state import ConstraintLike, DecoderState, Started
+from genner.model.generation.constraints import BOS, EOS, check_limits
+from genner.model.generation.state import ConstraintLike, DecoderState, Started
 
 __all__ = ["Lanes", "Part", "Sequences", "Waiting"]
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from model.generation.state import rows_of
-from model.generation.tables import INFINITE, SentenceTables, suffix_min
+from genner.model.generation.state import rows_of
+from genner.model.generation.tables import INFINITE, SentenceTables, suffix_min
 
 __all__ = ["CLOSED", "OPEN", "OUTSIDE", "Registers", "RowTables", "allowed_words"]
 

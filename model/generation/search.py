@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from model.generation.beams import beam_search
-from model.generation.config import GenerationConfig
-from model.generation.constraints import BOS, EOS
-from model.generation.lanes import Lanes, Sequences, Waiting
-from model.generation.scores import log_probabilities, penalise_repetition
-from model.generation.state import (
+from genner.model.generation.beams import beam_search
+from genner.model.generation.config import GenerationConfig
+from genner.model.generation.constraints import BOS, EOS
+from genner.model.generation.lanes import Lanes, Sequences, Waiting
+from genner.model.generation.scores import log_probabilities, penalise_repetition
+from genner.model.generation.state import (
     ConstraintLike,
     DecoderState,
     Hypotheses,

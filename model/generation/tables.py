@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from errors import ConfigError
+from genner.errors import ConfigError
 
 __all__ = ["INFINITE", "SentenceTables", "SourceLayout", "build_tables", "put_rows", "suffix_min"]
 

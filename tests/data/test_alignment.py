@@ -10,9 +10,9 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from data.alignment import WordTokenizer
-from data.codecs.symbols import label_token_ids
-from errors import ConfigError, MissingBackendError
+from genner.data.alignment import WordTokenizer
+from genner.data.codecs.symbols import label_token_ids
+from genner.errors import ConfigError, MissingBackendError
 
 TEXT = [
     "the old miller of Brandel sold nine sacks of rye to the baker",
@@ -211,7 +211,7 @@ def test_fingerprint_is_the_same_in_another_process(tmp_path: Path) -> None:
     """Strings have other hashes there: what a set gives first must not matter, or no cache is ever found again."""
     byte_level().save_pretrained(tmp_path)
     code = (
-        "import sys; from transformers import AutoTokenizer; from data.alignment import WordTokenizer; "
+        "import sys; from transformers import AutoTokenizer; from genner.data.alignment import WordTokenizer; "
         "print(WordTokenizer(AutoTokenizer.from_pretrained(sys.argv[1])).fingerprint)"
     )
     found = set()

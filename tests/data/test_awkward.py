@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from data.loaders import LOADERS, LoaderOptions
-from errors import DataFormatError
+from genner.data.loaders import LOADERS, LoaderOptions
+from genner.errors import DataFormatError
 
 KINDS = {"flat": "conll", "nested": "nested", "disc": "discontinuous"}
 COUNTS = {"flat": 40, "nested": 34, "disc": 31}

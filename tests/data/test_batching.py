@@ -6,7 +6,7 @@ import pytest
 import torch
 from fastNLP import DataSet, prepare_torch_dataloader
 
-from data.batching import collate_pointer, pad_rows
+from genner.data.batching import collate_pointer, pad_rows
 
 ROWS = {
     "src_tokens": [[0, 9, 2], [0, 9, 8, 7, 2]],

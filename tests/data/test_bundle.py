@@ -2,11 +2,19 @@
 
 import pytest
 
-import patches  # noqa: F401  (before fastNLP)
-from data.bundle import LoadedCorpus, SplitRules, examples_of, find_split_files, load_bundle, to_bundle, to_dataset
-from data.loaders import LOADERS, LoaderOptions
-from data.schema import Entity, Example, Segment
-from errors import ConfigError, DataFormatError
+from genner import patches  # noqa: F401  (before fastNLP)
+from genner.data.bundle import (
+    LoadedCorpus,
+    SplitRules,
+    examples_of,
+    find_split_files,
+    load_bundle,
+    to_bundle,
+    to_dataset,
+)
+from genner.data.loaders import LOADERS, LoaderOptions
+from genner.data.schema import Entity, Example, Segment
+from genner.errors import ConfigError, DataFormatError
 
 # isort: split
 from fastNLP import DataSet

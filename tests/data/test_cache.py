@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from data.cache import CacheFile, digest_of
+from genner.data.cache import CacheFile, digest_of
 
 ARRAYS = {
     "letters": np.arange(7, dtype=np.uint8),
@@ -176,8 +176,8 @@ def test_a_killed_writer_leaves_the_old_file(stored: CacheFile) -> None:
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-import files
-from data.cache import CacheFile
+import genner.files
+from genner.data.cache import CacheFile
 
 def kill(_):
     os.kill(os.getpid(), signal.SIGKILL)

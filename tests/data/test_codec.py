@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.codecs.pointer import BOS, EOS, PointerCodec, PointerVocab, Reject
-from data.schema import Entity, merge_segments
-from errors import ConfigError, DataFormatError
+from genner.data.codecs.pointer import BOS, EOS, PointerCodec, PointerVocab, Reject
+from genner.data.schema import Entity, merge_segments
+from genner.errors import ConfigError, DataFormatError
 
 UNITS = ("word", "span", "bpe", "span_bpe")
 LABELS = ("DRUG", "PART", "SIGN")

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-import data.corpus_cache
-from data.bundle import LoadedCorpus, load_bundle
-from data.corpus_cache import load_cached
-from data.loaders import LOADERS, LoaderOptions
-from data.sentences import Sentences
-from data.splits import SplitRules
-from errors import ConfigError, DataFormatError
+from genner.data import corpus_cache
+from genner.data.bundle import LoadedCorpus, load_bundle
+from genner.data.corpus_cache import load_cached
+from genner.data.loaders import LOADERS, LoaderOptions
+from genner.data.sentences import Sentences
+from genner.data.splits import SplitRules
+from genner.errors import ConfigError, DataFormatError
 
 COLUMNS = "Rain O\nin O\nOslo {tag}-LOC\n\nAda B-PER\nBell I-PER\nslept O\n\n"
 
@@ -77,7 +77,7 @@ def test_a_changed_file_or_setting_is_read(folder: Path, monkeypatch: pytest.Mon
     (folder / "dev.txt").rename(folder / "valid.txt")  # the reports name the file
     assert load(folder).reports["dev"].path.name == "valid.txt"
     assert len(files_of(folder)) == 5
-    monkeypatch.setattr(data.corpus_cache, "_SOURCES", ("schema.py",))  # other code
+    monkeypatch.setattr(corpus_cache, "_SOURCES", ("schema.py",))  # other code
     load(folder)
     assert len(files_of(folder)) == 6
 

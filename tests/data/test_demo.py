@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from data.demo import DEMO_SIZES, demo_corpus, is_held_out, write_demo
-from data.demo_grammar import CLAUSES, JOINERS, LEXICON, MARKS, PHRASES
-from data.schema import Entity, Example
-from errors import DataFormatError
-from evaluation.span_f1 import entity_surfaces
+from genner.data.demo import DEMO_SIZES, demo_corpus, is_held_out, write_demo
+from genner.data.demo_grammar import CLAUSES, JOINERS, LEXICON, MARKS, PHRASES
+from genner.data.schema import Entity, Example
+from genner.errors import DataFormatError
+from genner.evaluation.span_f1 import entity_surfaces
 
 SMALL = {"train": 40, "dev": 10, "test": 20}
 

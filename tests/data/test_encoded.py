@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from benchmarks.corpus import LABELS, draw_sentences
-from data.alignment import WordTokenizer
-from data.batching import collate_pointer
-from data.bundle import to_bundle
-from data.codecs.pointer import PointerCodec, PointerVocab
-from data.encoded import EncodedSplit
-from data.pipe import PipeConfig, PointerPipe
-from data.schema import Example
-from data.sentences import Sentences
-from model.tokenizers import train_byte_bpe
-from training.samplers import LoaderConfig, build_loader
+from genner.data.alignment import WordTokenizer
+from genner.data.batching import collate_pointer
+from genner.data.bundle import to_bundle
+from genner.data.codecs.pointer import PointerCodec, PointerVocab
+from genner.data.encoded import EncodedSplit
+from genner.data.pipe import PipeConfig, PointerPipe
+from genner.data.schema import Example
+from genner.data.sentences import Sentences
+from genner.model.tokenizers import train_byte_bpe
+from genner.training.samplers import LoaderConfig, build_loader
 
 EXAMPLES = draw_sentences(60, (25, 8, 44))
 TOKENIZER = train_byte_bpe([example.words for example in EXAMPLES], 500)
@@ -62,7 +62,7 @@ def test_a_split_from_the_cache_is_the_encoded_one(tmp_path: Path, examples: lis
 
 def test_sentences_in_chunks_are_encoded_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = pipe_at(None).encode(EXAMPLES, "train")
-    monkeypatch.setattr("data.encoding.CHUNK", 7)
+    monkeypatch.setattr("genner.data.encoding.CHUNK", 7)
     parts = pipe_at(None).encode(Sentences.of(EXAMPLES), "train")
     assert list(parts[0]) == list(whole[0])
     assert parts[1] == whole[1]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from config import RECIPES
-from data.fingerprints import FINGERPRINTS, compare
-from data.statistics import SplitStatistics
+from genner.config import RECIPES
+from genner.data.fingerprints import FINGERPRINTS, compare
+from genner.data.statistics import SplitStatistics
 
 
 def stats(splits=("train", "dev", "test"), **counts):
@@ -92,8 +92,8 @@ def test_nested_entities_of_another_definition_do_not_decide():
 
 @pytest.mark.corpus
 def test_the_released_genia_test_part_has_the_published_counts(shared_data):
-    from data.bundle import load_bundle
-    from data.statistics import split_statistics
+    from genner.data.bundle import load_bundle
+    from genner.data.statistics import split_statistics
 
     files = {"test": shared_data / "genia_subset" / "test.jsonlines"}
     found = split_statistics(load_bundle(None, "nested", files=files).examples["test"])

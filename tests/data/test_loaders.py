@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.loaders import LOADERS, LoaderOptions
-from data.schema import Entity, Segment
-from errors import DataFormatError
+from genner.data.loaders import LOADERS, LoaderOptions
+from genner.data.schema import Entity, Segment
+from genner.errors import DataFormatError
 
 FILES = {
     "conll": "conll.txt",

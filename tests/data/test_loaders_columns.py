@@ -2,8 +2,8 @@
 
 import pytest
 
-from data.loaders import LOADERS, LoaderOptions
-from errors import DataFormatError
+from genner.data.loaders import LOADERS, LoaderOptions
+from genner.errors import DataFormatError
 
 
 @pytest.fixture

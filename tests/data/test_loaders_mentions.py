@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.loaders import LOADERS, LoaderOptions, LoadReport
-from data.loaders.cutting import cut
-from data.schema import Entity, Example, Segment
-from errors import DataFormatError
+from genner.data.loaders import LOADERS, LoaderOptions, LoadReport
+from genner.data.loaders.cutting import cut
+from genner.data.schema import Entity, Example, Segment
+from genner.errors import DataFormatError
 
 
 @pytest.fixture

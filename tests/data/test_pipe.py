@@ -9,12 +9,12 @@ from fastNLP.io import DataBundle
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from data.alignment import WordTokenizer
-from data.bundle import to_bundle
-from data.codecs.pointer import PointerCodec, PointerVocab
-from data.pipe import PipeConfig, PointerPipe
-from data.schema import Entity, Example
-from errors import ConfigError, DataFormatError, SequenceTooLongError
+from genner.data.alignment import WordTokenizer
+from genner.data.bundle import to_bundle
+from genner.data.codecs.pointer import PointerCodec, PointerVocab
+from genner.data.pipe import PipeConfig, PointerPipe
+from genner.data.schema import Entity, Example
+from genner.errors import ConfigError, DataFormatError, SequenceTooLongError
 
 UNITS = ("word", "span", "bpe", "span_bpe")
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.bundle import load_bundle
-from data.schema import Entity, Example, merge_segments
-from data.statistics import corpus_notes, corpus_statistics, digest, fingerprint, split_statistics
+from genner.data.bundle import load_bundle
+from genner.data.schema import Entity, Example, merge_segments
+from genner.data.statistics import corpus_notes, corpus_statistics, digest, fingerprint, split_statistics
 
 LOADER_OF = {"flat": "conll", "nested": "nested", "discontinuous": "discontinuous"}
 

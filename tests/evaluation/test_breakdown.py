@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from data.schema import Entity, Segment
-from evaluation.breakdown import AXES, Breakdown, f1_percent
-from evaluation.span_f1 import SpanF1
+from genner.data.schema import Entity, Segment
+from genner.evaluation.breakdown import AXES, Breakdown, f1_percent
+from genner.evaluation.span_f1 import SpanF1
 
 
 def by_group(breakdown: Breakdown, axis: str) -> dict:

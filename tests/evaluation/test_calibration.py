@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
-from evaluation import calibration
-from evaluation.calibration import Calibration, brier_score, calibration_error, fit, reliability_bins
+from genner.evaluation import calibration
+from genner.evaluation.calibration import Calibration, brier_score, calibration_error, fit, reliability_bins
 
 
 def judged(n: int, temperature: float, shift: float, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from matplotlib.image import imread
 
-from evaluation.curves import learning_curves, position_curve, reliability_diagram
+from genner.evaluation.curves import learning_curves, position_curve, reliability_diagram
 
 HISTORY = [
     {"epoch": 1, "loss": 2.5, "seconds": 3.0},

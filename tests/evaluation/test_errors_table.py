@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from data.schema import Entity
-from evaluation.errors_table import KINDS, ErrorTable, classify_errors
+from genner.data.schema import Entity
+from genner.evaluation.errors_table import KINDS, ErrorTable, classify_errors
 
 
 def entity(label: str, *spans: int) -> Entity:

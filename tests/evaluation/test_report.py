@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from data.schema import Entity
-from evaluation.report import score_table, split_table
-from evaluation.span_f1 import SpanF1
-from evaluation.terminal import columns_of
+from genner.data.schema import Entity
+from genner.evaluation.report import score_table, split_table
+from genner.evaluation.span_f1 import SpanF1
+from genner.evaluation.terminal import columns_of
 
 STATISTICS = {
     "sentences": 2400,

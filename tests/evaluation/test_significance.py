@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from data.schema import Entity
-from evaluation.significance import compare_counts, sentence_counts, spread_of
+from genner.data.schema import Entity
+from genner.evaluation.significance import compare_counts, sentence_counts, spread_of
 
 
 def random_counts(rng: np.random.Generator, n_sentences: int, quality: float, gold: np.ndarray) -> np.ndarray:

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from data.schema import Entity, Example
-from evaluation.span_f1 import SpanF1, entity_surfaces
+from genner.data.schema import Entity, Example
+from genner.evaluation.span_f1 import SpanF1, entity_surfaces
 
 
 def entity(label: str, *offsets: int) -> Entity:

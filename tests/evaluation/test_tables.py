@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.tables import LATEX_HEAD, Table, latex_table, latex_text, markdown_table, markdown_text
-from evaluation.terminal import columns_of
+from genner.evaluation.tables import LATEX_HEAD, Table, latex_table, latex_text, markdown_table, markdown_text
+from genner.evaluation.terminal import columns_of
 
 ODD = [
     "GO_BP",

@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from data.schema import Entity, Segment
-from evaluation.terminal import Style, columns_of, render_sentence, visible
+from genner.data.schema import Entity, Segment
+from genner.evaluation.terminal import Style, columns_of, render_sentence, visible
 
 WORDS = ["pain", "in", "the", "left", "knee", "and", "shoulder", "since", "May"]
 PAIN_IN_KNEE = Entity("SYMPTOM", (Segment(0, 5),))

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from model.backbones import Backbone
-from model.pointer import PointerConfig, PointerModel
-from model.sources import load_backbone
+from genner.model.backbones import Backbone
+from genner.model.pointer import PointerConfig, PointerModel
+from genner.model.sources import load_backbone
 from tests.model.tools import LABEL_WORDS, SYLLABLES, Batch, sources_of
 
 

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BartConfig, BartForConditionalGeneration, BartModel, T5ForConditionalGeneration
 
-import model.hub as hub
-from errors import ConfigError, MissingBackendError, SequenceTooLongError
-from model.backbones import BartBackbone
-from model.sources import SCRATCH, load_backbone, load_tokenizer
+from genner.errors import ConfigError, MissingBackendError, SequenceTooLongError
+from genner.model import hub
+from genner.model.backbones import BartBackbone
+from genner.model.sources import SCRATCH, load_backbone, load_tokenizer
 
 BOTH = pytest.mark.parametrize("spec", ["scratch:tiny", "scratch-t5:tiny"])
 

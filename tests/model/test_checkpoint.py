@@ -12,10 +12,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from data.labels import LabelSet
-from errors import DataFormatError
-from model.checkpoint import load_model, save_model
-from model.pointer import PointerConfig, PointerModel
+from genner.data.labels import LabelSet
+from genner.errors import DataFormatError
+from genner.model.checkpoint import load_model, save_model
+from genner.model.pointer import PointerConfig, PointerModel
 from tests.model.tools import BOTH, LABEL_WORDS
 
 LABELS = LabelSet(("PER", "LOC", "Cell"), LABEL_WORDS)

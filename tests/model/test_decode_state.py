@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from transformers import BartConfig, BartModel, T5Config, T5Model
 
-from model.backbones import BartBackbone, T5Backbone
-from model.decode_state import DecodeState
-from model.pointer import PointerModel
+from genner.model.backbones import BartBackbone, T5Backbone
+from genner.model.decode_state import DecodeState
+from genner.model.pointer import PointerModel
 from tests.model.tools import BOTH, LABEL_WORDS, sources_of
 
 SPECS = pytest.mark.parametrize("spec", BOTH)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from errors import ConfigError
-from model.drafts import DraftHead, DraftTables
-from model.generation import AnyPiece, GenerationConfig, Started, search_all
-from model.pointer import PointerConfig, PointerModel
+from genner.errors import ConfigError
+from genner.model.drafts import DraftHead, DraftTables
+from genner.model.generation import AnyPiece, GenerationConfig, Started, search_all
+from genner.model.pointer import PointerConfig, PointerModel
 from tests.model.tools import BOTH
 
 SHIFT = 4  # two labels

@@ -14,13 +14,13 @@ import torch
 from benchmarks.corpus import LABELS, draw_sentences
 from benchmarks.models import LENGTHS, Shape, Workload
 from benchmarks.training_data import TrainingData, loss_of
-from data.schema import Entity, Example
-from errors import ConfigError
-from formulations import PointerTask
-from model.entity_scores import mass_of_entities
-from model.generation import GenerationConfig
+from genner.data.schema import Entity, Example
+from genner.errors import ConfigError
+from genner.formulations import PointerTask
+from genner.model.entity_scores import mass_of_entities
+from genner.model.generation import GenerationConfig
+from genner.training.predictions import Prediction
 from tests.model.generation.oracle import Rules, Sentence, prefix_tree
-from training.predictions import Prediction
 
 EOS = 1
 N_BEAMS = 200  # more than there are legal sequences, so that the search leaves out none

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from errors import ConfigError
-from model.generation import AnyPiece, GenerationConfig, Started, search_all
-from model.lighter import FORMS, lighten
-from model.pointer import PointerConfig, PointerModel
+from genner.errors import ConfigError
+from genner.model.generation import AnyPiece, GenerationConfig, Started, search_all
+from genner.model.lighter import FORMS, lighten
+from genner.model.pointer import PointerConfig, PointerModel
 from tests.model.tools import BOTH
 
 #: Largest difference of a logit, in standard deviations of the logits.

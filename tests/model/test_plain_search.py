@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.generation import GenerationConfig, PointerConstraint, Started, search_all
-from model.pointer import PointerConfig, PointerModel
+from genner.model.generation import GenerationConfig, PointerConstraint, Started, search_all
+from genner.model.pointer import PointerConfig, PointerModel
 from tests.model.tools import BOTH
 
 EOS, N_LABELS = 1, 3

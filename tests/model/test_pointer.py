@@ -8,9 +8,9 @@ import math
 import pytest
 import torch
 
-from errors import ConfigError, SequenceTooLongError
-from model.label_rows import label_pieces
-from model.pointer import DECODER_TYPES, PointerConfig, PointerModel
+from genner.errors import ConfigError, SequenceTooLongError
+from genner.model.label_rows import label_pieces
+from genner.model.pointer import DECODER_TYPES, PointerConfig, PointerModel
 from tests.model.tools import BOTH, LABEL_WORDS
 
 SPECS = pytest.mark.parametrize("spec", BOTH)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import MT5Config, MT5Model, T5Config, T5Model
 
-from data.codecs.symbols import EOS
-from model.pointer import PointerConfig, PointerModel
-from model.sources import load_backbone
+from genner.data.codecs.symbols import EOS
+from genner.model.pointer import PointerConfig, PointerModel
+from genner.model.sources import load_backbone
 from tests.model.tools import BOTH, LABEL_WORDS
 
 LOWEST = torch.finfo(torch.float32).min

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from errors import ConfigError
-from model.tokenizers import train_byte_bpe, train_unigram
+from genner.errors import ConfigError
+from genner.model.tokenizers import train_byte_bpe, train_unigram
 
 TRAINERS = pytest.mark.parametrize("train", [train_byte_bpe, train_unigram])
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.backbones import Backbone
+from genner.model.backbones import Backbone
 
 LABEL_WORDS = ("person", "location", "cell_line")
 SYLLABLES = ("ba", "ko", "ri", "men", "tal", "su", "vor", "in", "da", "le", "mo", "gra", "pel", "on", "ith")

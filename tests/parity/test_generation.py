@@ -15,10 +15,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.generation import AnyPiece, GenerationConfig, search
-from model.generation.state import Hypotheses
-from model.pointer import PointerConfig, PointerModel
-from model.sources import load_backbone
+from genner.model.generation import AnyPiece, GenerationConfig, search
+from genner.model.generation.state import Hypotheses
+from genner.model.pointer import PointerConfig, PointerModel
+from genner.model.sources import load_backbone
 
 # pytest's import mode gives test folders no package to import a neighbour from.
 _SPEC = importlib.util.spec_from_file_location("reference_weights", Path(__file__).with_name("reference_weights.py"))

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from data.bundle import to_dataset
-from data.loaders import LOADERS, LoaderOptions
+from genner.data.bundle import to_dataset
+from genner.data.loaders import LOADERS, LoaderOptions
 
 COMPAT = LoaderOptions(compat=True)
 FIELDS = ("raw_words", "entities", "entity_tags", "entity_spans")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from data.codecs.pointer import EOS, PointerCodec, PointerVocab
-from evaluation.span_f1 import F1Report, SpanF1
+from genner.data.codecs.pointer import EOS, PointerCodec, PointerVocab
+from genner.evaluation.span_f1 import F1Report, SpanF1
 
 Row = tuple[Sequence[int], Sequence[int], Sequence[Sequence[int]]]
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.pointer import PointerConfig, PointerModel
-from model.sources import load_backbone
+from genner.model.pointer import PointerConfig, PointerModel
+from genner.model.sources import load_backbone
 
 # pytest's import mode gives test folders no package to import a neighbour from.
 _SPEC = importlib.util.spec_from_file_location("reference_weights", Path(__file__).with_name("reference_weights.py"))

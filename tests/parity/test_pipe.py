@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from data.alignment import WordTokenizer
-from data.bundle import LoadedCorpus, load_bundle
-from data.codecs.pointer import PointerCodec, PointerVocab
-from data.codecs.symbols import label_token, label_token_ids
-from data.labels import LabelSet
-from data.loaders import LoaderOptions
-from data.pipe import PipeConfig, PointerPipe
+from genner.data.alignment import WordTokenizer
+from genner.data.bundle import LoadedCorpus, load_bundle
+from genner.data.codecs.pointer import PointerCodec, PointerVocab
+from genner.data.codecs.symbols import label_token, label_token_ids
+from genner.data.labels import LabelSet
+from genner.data.loaders import LoaderOptions
+from genner.data.pipe import PipeConfig, PointerPipe
 
 CORPORA = {"flat": ("conll2003", "conll"), "nested": ("genia", "nested"), "disc": ("CADEC", "discontinuous")}
 UNITS = ("word", "span", "bpe", "span_bpe")

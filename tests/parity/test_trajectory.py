@@ -13,18 +13,18 @@ import torch
 from fastNLP import Callback
 from torch import nn
 
-from data.alignment import WordTokenizer
-from data.batching import collate_pointer
-from data.bundle import load_bundle, to_bundle
-from data.codecs.pointer import PointerCodec, PointerVocab
-from data.loaders import LoaderOptions
-from data.pipe import PipeConfig, PointerPipe
-from model.pointer import PointerConfig, PointerModel
-from model.sources import load_backbone
-from training.job import FitConfig, FitJob
-from training.optim import Schedule, build_optimizer
-from training.samplers import LoaderConfig, build_loader
-from training.trainer import EntityTrainer
+from genner.data.alignment import WordTokenizer
+from genner.data.batching import collate_pointer
+from genner.data.bundle import load_bundle, to_bundle
+from genner.data.codecs.pointer import PointerCodec, PointerVocab
+from genner.data.loaders import LoaderOptions
+from genner.data.pipe import PipeConfig, PointerPipe
+from genner.model.pointer import PointerConfig, PointerModel
+from genner.model.sources import load_backbone
+from genner.training.job import FitConfig, FitJob
+from genner.training.optim import Schedule, build_optimizer
+from genner.training.samplers import LoaderConfig, build_loader
+from genner.training.trainer import EntityTrainer
 
 # pytest's import mode gives test folders no package to import a neighbour from.
 _SPEC = importlib.util.spec_from_file_location("reference_weights", Path(__file__).with_name("reference_weights.py"))

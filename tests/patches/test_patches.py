@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import patches
+from genner import patches
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK_PKG_RESOURCES = """
@@ -42,10 +42,10 @@ def test_patched_fastnlp_imports_without_pkg_resources_and_silently():
     code = """
 import builtins, logging, sys
 before = builtins.print, sys.excepthook, logging.getLoggerClass(), list(logging.root.handlers)
-import patches
+from genner import patches
 import fastNLP
 assert fastNLP.__version__ == "1.0.1"
-assert patches.apply_all()["patches.fastnlp.provide_pkg_resources"] is True
+assert patches.apply_all()["genner.patches.fastnlp.provide_pkg_resources"] is True
 assert before == (builtins.print, sys.excepthook, logging.getLoggerClass(), logging.root.handlers)
 """
     result = run(BLOCK_PKG_RESOURCES + code)
@@ -59,10 +59,10 @@ def test_unpatched_fastnlp_knows_its_backend(tmp_path):
     (tmp_path / ".fastNLP/envs/default.json").write_text('{"FASTNLP_BACKEND": "torch"}')
     code = """
 import sys, types
-package = types.ModuleType("patches")  # its __init__ would apply every patch
+package = types.ModuleType("genner.patches")  # its __init__ would apply every patch
 package.__path__ = ["patches"]
-sys.modules["patches"] = package
-from patches.fastnlp import provide_pkg_resources
+sys.modules["genner.patches"] = package
+from genner.patches.fastnlp import provide_pkg_resources
 provide_pkg_resources()
 import fastNLP
 """
@@ -74,7 +74,7 @@ import fastNLP
 def test_patched_fastnlp_reads_no_settings_file(tmp_path):
     (tmp_path / ".fastNLP/envs").mkdir(parents=True)
     (tmp_path / ".fastNLP/envs/default.json").write_text('{"FASTNLP_BACKEND": "paddle"}')
-    code = "import patches, fastNLP, os; assert os.environ['FASTNLP_BACKEND'] == 'torch'"
+    code = "from genner import patches; import fastNLP, os; assert os.environ['FASTNLP_BACKEND'] == 'torch'"
     result = run(code, HOME=str(tmp_path), CONDA_DEFAULT_ENV="default")
     assert (result.returncode, result.stdout) == (0, ""), result.stderr
 
@@ -97,7 +97,7 @@ def test_unpatched_fitlog_logs(tmp_path):
 
 
 def test_patched_fitlog_logs(tmp_path):
-    result = run("import patches\n" + FITLOG.format(folder=str(tmp_path)))
+    result = run("from genner import patches\n" + FITLOG.format(folder=str(tmp_path)))
     assert result.returncode == 0, result.stderr
     (folder,) = tmp_path.iterdir()
     assert '"lr": 1e-05' in (folder / "hyper.log").read_text()

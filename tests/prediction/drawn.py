@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from data.schema import Entity, Segment, merge_segments
-from prediction.results import TextResult, place_entity
+from genner.data.schema import Entity, Segment, merge_segments
+from genner.prediction.results import TextResult, place_entity
 
 LABELS = ("PER", "creative-work", "Ding", "B")
 _WORD = st.text(st.sampled_from("aB0.,é日😀#|-O\u200b\u0301"), min_size=1, max_size=4)

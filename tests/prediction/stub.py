@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from data.schema import Entity, Segment
-from prediction import command
-from prediction.results import TextInput, TextResult, place_entity
+from genner.commands import predict as command
+from genner.data.schema import Entity, Segment
+from genner.prediction.results import TextInput, TextResult, place_entity
 
 # A fork of a process that has the libraries in memory already: a process a run costs no seconds of imports.
 CONTEXT = multiprocessing.get_context("forkserver")

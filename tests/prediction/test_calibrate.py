@@ -12,18 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.prediction_files import JudgedSentence, read_predictions
-from app.seed_calibration import calibrate_seed
 from benchmarks import scores
-from data.demo import demo_corpus
-from data.schema import Example, Segment
-from errors import ConfigError, DataFormatError
-from evaluation.calibration import calibration_error
-from evaluation.conformal import MissRisk
-from predict import Recogniser, load
-from prediction.calibrate import calibrate
-from prediction.calibration_file import ModelCalibration, ScoreKind
-from prediction.results import TextInput, TextResult, place_entity, words_joined
+from genner import load
+from genner.app.prediction_files import JudgedSentence, read_predictions
+from genner.app.seed_calibration import calibrate_seed
+from genner.data.demo import demo_corpus
+from genner.data.schema import Example, Segment
+from genner.errors import ConfigError, DataFormatError
+from genner.evaluation.calibration import calibration_error
+from genner.evaluation.conformal import MissRisk
+from genner.prediction.calibrate import calibrate
+from genner.prediction.calibration_file import ModelCalibration, ScoreKind
+from genner.prediction.recogniser import Recogniser
+from genner.prediction.results import TextInput, TextResult, place_entity, words_joined
 
 MASS = {"num_beams": 6, "scores": "nbest", "candidates": True}
 ALPHA = 0.25

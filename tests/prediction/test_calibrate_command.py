@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from data.demo import demo_corpus
-from data.prepare.request import Tally
-from data.prepare.writing import write_split
-from prediction.command import main, parse
+from genner.commands.predict import main, parse
+from genner.data.demo import demo_corpus
+from genner.data.prepare.request import Tally
+from genner.data.prepare.writing import write_split
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.prediction_files import read_predictions
-from evaluation.calibration import calibration_error
-from evaluation.conformal import MissRisk
-from predict import load
-from prediction.calibration_file import ModelCalibration, ScoreKind
+from genner import load
+from genner.app.prediction_files import read_predictions
+from genner.evaluation.calibration import calibration_error
+from genner.evaluation.conformal import MissRisk
+from genner.prediction.calibration_file import ModelCalibration, ScoreKind
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = ["training.epochs=6", "training.evaluate_from=6", "optim.lr=0.0013", "--limit", "700"]

@@ -10,12 +10,19 @@ from typing import Any
 
 import pytest
 
-from data.schema import Entity
-from errors import ConfigError, DataFormatError
-from evaluation.calibration import Calibration
-from evaluation.conformal import MissRisk
-from prediction.calibration_file import Fingerprint, FittedMisses, FittedOn, ModelCalibration, ScoreKind, fit_scores
-from prediction.scoring import Scoring, choose_scoring
+from genner.data.schema import Entity
+from genner.errors import ConfigError, DataFormatError
+from genner.evaluation.calibration import Calibration
+from genner.evaluation.conformal import MissRisk
+from genner.prediction.calibration_file import (
+    Fingerprint,
+    FittedMisses,
+    FittedOn,
+    ModelCalibration,
+    ScoreKind,
+    fit_scores,
+)
+from genner.prediction.scoring import Scoring, choose_scoring
 
 DEV = FittedOn("dev", 30, "0123456789abcdef")
 GREEDY, MASS = ScoreKind(), ScoreKind("nbest", 8, True)

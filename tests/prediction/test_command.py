@@ -14,15 +14,15 @@ from typing import NamedTuple
 
 import pytest
 
-import predict
-from data.prepare.request import Tally
-from data.schema import Entity, Segment
-from evaluation.span_f1 import SpanF1
-from prediction.command import main
-from prediction.reading import FORMATS as INPUT_FORMATS
-from prediction.results import TextResult, place_entity, words_joined
-from prediction.writing import FORMATS
-from prediction.writing.base import FEATURES
+from genner import load
+from genner.commands.predict import main
+from genner.data.prepare.request import Tally
+from genner.data.schema import Entity, Segment
+from genner.evaluation.span_f1 import SpanF1
+from genner.prediction.reading import FORMATS as INPUT_FORMATS
+from genner.prediction.results import TextResult, place_entity, words_joined
+from genner.prediction.writing import FORMATS
+from genner.prediction.writing.base import FEATURES
 from tests.conftest import ROOT
 
 TEXT = "I woke up with pain in the left knee and shoulder. On Monday, Otto Tondwright bought a farm near Lake Borbury."
@@ -53,7 +53,7 @@ def as_process(*arguments: str | Path, **options) -> subprocess.CompletedProcess
 
 def test_help_and_usage_cost_no_libraries() -> None:
     code = (
-        "import sys, predict; predict.parse(['m', '--text', 'x']); "
+        "import sys; from genner.commands import predict; predict.parse(['m', '--text', 'x']); "
         "print([name for name in ('torch', 'spacy', 'transformers') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -62,19 +62,11 @@ def test_help_and_usage_cost_no_libraries() -> None:
     assert told.returncode == 0 and "exit codes: 0 done; 1 some texts failed" in told.stdout
 
 
-def test_load_and_recogniser_come_from_predict() -> None:
-    from prediction.recogniser import Recogniser, load
-
-    assert (predict.load, predict.Recogniser) == (load, Recogniser)
-    with pytest.raises(AttributeError, match="module 'predict' has no attribute 'nothing'"):
-        _ = predict.nothing
-
-
 def test_texts_of_the_command_line_as_json(run, trained_model: Path) -> None:
     done = run("--text", TEXT, "--text", "")
     assert (done.code, done.err) == (0, "")
     one, two = map(json.loads, done.out.splitlines())
-    assert {**one, "id": "0"} == predict.load(trained_model)(TEXT).record()
+    assert {**one, "id": "0"} == load(trained_model)(TEXT).record()
     assert two == {"id": "2", "text": "", "entities": []}
     assert len(one["entities"]) > 2
 

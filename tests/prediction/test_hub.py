@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from errors import DataFormatError, MissingBackendError
-from prediction.hub import MODEL_FILES, is_hub_id, resolve_model
+from genner.errors import DataFormatError, MissingBackendError
+from genner.prediction.hub import MODEL_FILES, is_hub_id, resolve_model
 from tests.prediction.fake_hub import FakeHub, Repository
 
 ROOT = Path(__file__).parents[2]
 RESOLVE = """
 import sys
-from errors import NerError
-from prediction.hub import resolve_model
+from genner.errors import NerError
+from genner.prediction.hub import resolve_model
 try:
     print(resolve_model(sys.argv[1]))
 except NerError as error:

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.schema import Entity, Segment, merge_segments
-from prediction.passages import PassageReader
-from training.predictions import Prediction
+from genner.data.schema import Entity, Segment, merge_segments
+from genner.prediction.passages import PassageReader
+from genner.training.predictions import Prediction
 
 
 class Oracle(torch.nn.Module):

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errors import ConfigError, DataFormatError
-from prediction.pictures import page_end, page_part, page_start, render
-from prediction.pictures.palette import COLOURS, TEXTURES, looks
-from prediction.results import TextEntity, TextResult, TextSegment
+from genner.errors import ConfigError, DataFormatError
+from genner.prediction.pictures import page_end, page_part, page_start, render
+from genner.prediction.pictures.palette import COLOURS, TEXTURES, looks
+from genner.prediction.results import TextEntity, TextResult, TextSegment
 
 LABELS = ("BODY", "LOC", "PER", "SYMPTOM")
 PAIN = "Mona woke up with pain in the left knee and shoulder."

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from data.loaders import LOADERS, LoaderOptions
-from data.prepare.request import Tally
-from errors import ConfigError, DataFormatError
-from prediction.reading import FORMATS, read_inputs
-from prediction.reading.files import LONGEST, LineReader
-from prediction.results import TextInput
+from genner.data.loaders import LOADERS, LoaderOptions
+from genner.data.prepare.request import Tally
+from genner.errors import ConfigError, DataFormatError
+from genner.prediction.reading import FORMATS, read_inputs
+from genner.prediction.reading.files import LONGEST, LineReader
+from genner.prediction.results import TextInput
 from tests.data.test_awkward import COUNTS, KINDS
 
 
@@ -321,7 +321,7 @@ def test_a_long_line_is_a_text(write) -> None:
 
 def test_a_line_that_is_too_long_is_told_and_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     assert LONGEST > 100_000_000
-    monkeypatch.setattr("prediction.reading.files.LONGEST", 10)
+    monkeypatch.setattr("genner.prediction.reading.files.LONGEST", 10)
     lines = LineReader(io.BytesIO(b"short\n" + b"x" * 35 + b"\n\xff\n0123456789\nlast"), "s")
     assert [(line, lines.problem(number)) for number, line in enumerate(lines, 1)] == [
         ("short", None),

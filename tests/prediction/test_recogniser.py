@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from benchmarks.guided import GuidedModel
-from config import GenerationSettings, Recipe
-from data.labels import LabelSet
-from data.schema import Entity, Segment
-from errors import ConfigError, DataFormatError
-from formulations import EncodedPassage, PointerPredictor
-from model.checkpoint import SavedModel
-from model.pointer import PointerConfig, PointerModel
-from model.sources import load_backbone
-from predict import Recogniser, load
-from prediction.recogniser import PredictOptions
-from prediction.results import TextInput, TextResult, words_joined
+from genner import load
+from genner.config import GenerationSettings, Recipe
+from genner.data.labels import LabelSet
+from genner.data.schema import Entity, Segment
+from genner.errors import ConfigError, DataFormatError
+from genner.formulations import EncodedPassage, PointerPredictor
+from genner.model.checkpoint import SavedModel
+from genner.model.pointer import PointerConfig, PointerModel
+from genner.model.sources import load_backbone
+from genner.prediction.recogniser import PredictOptions, Recogniser
+from genner.prediction.results import TextInput, TextResult, words_joined
 
 TEXT = (
     "I woke up with pain in the left knee and shoulder. On Monday, Otto Tondwright bought a farm near Lake Borbury.\r\n"

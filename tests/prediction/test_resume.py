@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from prediction.command import main
-from prediction.writing import FORMATS
+from genner.commands.predict import main
+from genner.prediction.writing import FORMATS
 from tests.prediction.stub import predict, start, use_stub
 
 SEED = 20261124
@@ -38,7 +38,7 @@ def place(tmp_path: Path) -> Path:
 @pytest.fixture()
 def here(place: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> Callable[..., tuple[int, str]]:
     """``predict.py`` with the stub in this process; gives the exit code and what was said."""
-    monkeypatch.setattr("prediction.command._load", None)
+    monkeypatch.setattr("genner.commands.predict._load", None)
     use_stub(place / "model")
 
     def run(*extra: str | Path) -> tuple[int, str]:

@@ -11,18 +11,19 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-import share
-from errors import ConfigError, DataFormatError
-from files import write_json
-from predict import Recogniser, load
-from prediction.hub import MODEL_FILES
-from prediction.sharing import FoundModel, destination_of, find_model, write_copy
+from genner import load
+from genner.commands import share
+from genner.errors import ConfigError, DataFormatError
+from genner.files import write_json
+from genner.prediction.hub import MODEL_FILES
+from genner.prediction.recogniser import Recogniser
+from genner.prediction.sharing import FoundModel, destination_of, find_model, write_copy
 from tests.prediction.fake_hub import TOKEN, FakeHub, Repository
 from tests.prediction.test_hub import run_client
 
 TEXT = "I woke up with pain in the left knee and shoulder."
-SHARE = "import sys, share; print('exit code', share.main(sys.argv[1:]))"
-LOAD = "import sys; from predict import load; print([(e.type, e.text) for e in load(sys.argv[1])(sys.argv[2])])"
+SHARE = "import sys; from genner.commands import share; print('exit code', share.main(sys.argv[1:]))"
+LOAD = "import sys; from genner import load; print([(e.type, e.text) for e in load(sys.argv[1])(sys.argv[2])])"
 
 
 @pytest.fixture
@@ -269,8 +270,8 @@ def test_what_the_hub_refuses_is_told(
     code = f"""
 import sys
 from pathlib import Path
-from errors import NerError
-from prediction.sharing import find_model, push
+from genner.errors import NerError
+from genner.prediction.sharing import find_model, push
 try:
     print(push(find_model(Path(sys.argv[1])), {to!r}, lambda folder: None, message="m", private=False))
 except NerError as error:

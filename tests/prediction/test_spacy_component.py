@@ -12,11 +12,12 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
-from data.schema import Entity, Segment
-from errors import ConfigError, DataFormatError
-from predict import Recogniser, load
-from prediction.results import TextEntity, TextInput, TextResult, place_entity
-from prediction.spacy_component import GennerComponent, entities_of
+from genner import load
+from genner.data.schema import Entity, Segment
+from genner.errors import ConfigError, DataFormatError
+from genner.prediction.recogniser import Recogniser
+from genner.prediction.results import TextEntity, TextInput, TextResult, place_entity
+from genner.prediction.spacy_component import GennerComponent, entities_of
 
 ROOT = Path(__file__).parents[2]
 TEXT = (
@@ -196,7 +197,8 @@ def test_messages(tmp_path: Path) -> None:
 
 def test_importing_it_loads_no_model() -> None:
     code = (
-        "import sys, prediction.spacy_component; print(*{'transformers', 'prediction.recogniser'} & set(sys.modules))"
+        "import sys, genner.prediction.spacy_component; "
+        "print(*{'transformers', 'genner.prediction.recogniser'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errors import ConfigError
-from prediction.text import RULES, SplitText, TextSplitter
+from genner.errors import ConfigError
+from genner.prediction.text import RULES, SplitText, TextSplitter
 
 ODD = ["\r\n", "\n\n", "\t", " ", "\u00a0", "e\u0301", "\U0001f469\u200d\U0001f469\u200d\U0001f467", "\u200b", "\ufeff"]
 ODD += [

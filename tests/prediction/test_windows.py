@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.schema import Entity, Segment, merge_segments
-from prediction.windows import cut_windows, merge_windows
+from genner.data.schema import Entity, Segment, merge_segments
+from genner.prediction.windows import cut_windows, merge_windows
 
 
 @st.composite

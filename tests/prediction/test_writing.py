@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from data.prepare.request import Tally
-from data.prepare.writing import DOCSTART
-from data.schema import Entity, Segment
-from prediction.reading import read_inputs
-from prediction.results import TextEntity, TextInput, TextResult, place_entity, words_joined
-from prediction.text import SplitText
-from prediction.writing import FORMATS
-from prediction.writing.base import FEATURES, disjoint
-from prediction.writing.formats import format_of
+from genner.data.prepare.request import Tally
+from genner.data.prepare.writing import DOCSTART
+from genner.data.schema import Entity, Segment
+from genner.prediction.reading import read_inputs
+from genner.prediction.results import TextEntity, TextInput, TextResult, place_entity, words_joined
+from genner.prediction.text import SplitText
+from genner.prediction.writing import FORMATS
+from genner.prediction.writing.base import FEATURES, disjoint
+from genner.prediction.writing.formats import format_of
 from tests.prediction.drawn import sample, several, shape
 
 WORD_FORMATS = ("conll", "nested", "discontinuous")

@@ -5,27 +5,27 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from threading import Event, current_thread
 
 import pytest
 
-from data.schema import Entity
-from prediction.recogniser import Recogniser, load
-from prediction.results import TextInput, TextResult, place_entity, words_joined
+from genner.cli import PROGRAM
+from genner.data.schema import Entity
+from genner.prediction.recogniser import Recogniser, load
+from genner.prediction.results import TextInput, TextResult, place_entity, words_joined
 
 ROOT = Path(__file__).parents[2]
 
 
 class Process:
-    """``demo.py`` as people start it, at a free port."""
+    """``genner serve`` as people start it, at a free port."""
 
     def __init__(self, *arguments: str) -> None:
         self.url = ""
         self._process = subprocess.Popen(
-            [sys.executable, str(ROOT / "demo.py"), *arguments, "--port", "0"],
+            [*PROGRAM, "serve", *arguments, "--port", "0"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

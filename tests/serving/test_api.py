@@ -11,10 +11,10 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
-from serving.api import build_api
-from serving.limits import Limits
-from serving.schemas import ErrorAnswer, HealthAnswer, PredictAnswer, PredictRequest
-from serving.service import Service
+from genner.serving.api import build_api
+from genner.serving.limits import Limits
+from genner.serving.schemas import ErrorAnswer, HealthAnswer, PredictAnswer, PredictRequest
+from genner.serving.service import Service
 from tests.serving.conftest import GatedReader
 
 LIMITS = Limits(max_chars=40, max_texts=3, max_body=4000, max_waiting=3, timeout=20)

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from errors import ConfigError, DataFormatError
-from prediction.results import TextInput, TextResult
-from serving.limits import Limits, RefusedError
-from serving.service import Service
+from genner.errors import ConfigError, DataFormatError
+from genner.prediction.results import TextInput, TextResult
+from genner.serving.limits import Limits, RefusedError
+from genner.serving.service import Service
 from tests.serving.conftest import GatedReader
 
 

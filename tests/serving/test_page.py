@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from data.demo import demo_corpus
-from prediction.recogniser import Recogniser
-from prediction.results import TextResult
+from genner.data.demo import demo_corpus
+from genner.prediction.recogniser import Recogniser
+from genner.prediction.results import TextResult
 from tests.serving.conftest import Process
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

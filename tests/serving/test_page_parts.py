@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from data.schema import Entity
-from errors import ConfigError, DataFormatError
-from prediction.results import TextResult, place_entity, words_joined
-from serving.examples import examples_for, read_examples
-from serving.limits import Limits
-from serving.page import _Page
-from serving.page_files import decode_upload, file_of
-from serving.page_parts import json_view, message, narrowed, summary, table
-from serving.service import Service
+from genner.data.schema import Entity
+from genner.errors import ConfigError, DataFormatError
+from genner.prediction.results import TextResult, place_entity, words_joined
+from genner.serving.examples import examples_for, read_examples
+from genner.serving.limits import Limits
+from genner.serving.page import _Page
+from genner.serving.page_files import decode_upload, file_of
+from genner.serving.page_parts import json_view, message, narrowed, summary, table
+from genner.serving.service import Service
 from tests.serving.conftest import GatedReader
 
 NASTY = "<script>alert(1)</script>"

@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-import demo
-from prediction.recogniser import Recogniser
+from genner.commands import serve
+from genner.prediction.recogniser import Recogniser
 from tests.serving.conftest import ROOT, Process
 
 SENTENCE = "Nobody at Tarkdale could explain the pain in my left wrist and ankle number {}."
@@ -165,7 +165,7 @@ def test_an_interrupted_server_ends_with_130_and_leaves_no_files(
 def test_a_port_in_use_is_one_message(trained_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert demo.main([str(trained_model), "--port", str(port)]) == 2
+        assert serve.main([str(trained_model), "--port", str(port)]) == 2
     err = capsys.readouterr().err
     assert err.startswith(f"error: 127.0.0.1:{port}: cannot listen there: Address already in use. Expected a free port")
     assert err.count("\n") == 1
@@ -183,7 +183,7 @@ def test_what_cannot_be_served_is_one_message(tmp_path: Path, capsys: pytest.Cap
         ([str(tmp_path), "--examples", str(lines)], "lines.txt: 0 examples. Expected 1 to 20"),
         ([str(tmp_path), "--examples", str(tmp_path / "no.txt")], "no.txt: cannot be read"),
     ):
-        assert demo.main([*arguments, "--port", "0"]) == 2
+        assert serve.main([*arguments, "--port", "0"]) == 2
         err = capsys.readouterr().err
         assert message in err
         assert err.startswith("error: ")
@@ -200,7 +200,7 @@ def test_what_cannot_be_served_is_one_message(tmp_path: Path, capsys: pytest.Cap
 )
 def test_command_lines_that_are_wrong(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        demo.main(arguments)
+        serve.main(arguments)
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
 

@@ -7,11 +7,11 @@ import torch
 from benchmarks.corpus import LABELS, draw_sentences
 from benchmarks.models import LENGTHS, Shape, Workload
 from benchmarks.training_data import TrainingData
-from formulations import PointerTask
-from model.generation import GenerationConfig
-from training.job import FitConfig, FitJob
-from training.optim import Schedule, build_optimizer
-from training.trainer import EntityTrainer
+from genner.formulations import PointerTask
+from genner.model.generation import GenerationConfig
+from genner.training.job import FitConfig, FitJob
+from genner.training.optim import Schedule, build_optimizer
+from genner.training.trainer import EntityTrainer
 
 
 class PointerTraining:

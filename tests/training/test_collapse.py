@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from genner.training.collapse import alarms, collapse_reason, health
+from genner.training.job import FitConfig
 from tests.training.test_trainer import biased, run
 from tests.training.toy import ToyTask
-from training.collapse import alarms, collapse_reason, health
-from training.job import FitConfig
 
 
 @pytest.mark.parametrize(

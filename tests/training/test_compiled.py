@@ -11,13 +11,13 @@ from fastNLP import Callback
 from torch._dynamo.utils import counters
 from torch._inductor import config as inductor_config
 
-from errors import MissingBackendError
+from genner.errors import MissingBackendError
+from genner.training.compiled import CompiledStep
+from genner.training.job import FitConfig
+from genner.training.state import seed_everything
+from genner.training.trainer import fit
 from tests.training.pointer import PointerTraining
 from tests.training.toy import ToyTask, toy_job
-from training.compiled import CompiledStep
-from training.job import FitConfig
-from training.state import seed_everything
-from training.trainer import fit
 
 CPU = torch.device("cpu")
 

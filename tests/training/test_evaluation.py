@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from data.schema import Entity
-from evaluation.span_f1 import SpanF1
+from genner.data.schema import Entity
+from genner.evaluation.span_f1 import SpanF1
+from genner.training.evaluation import predict, score
+from genner.training.predictions import Prediction
 from tests.training.toy import ToyTask, toy_examples, toy_loader
-from training.evaluation import predict, score
-from training.predictions import Prediction
 
 EXAMPLES = toy_examples(30, 4)
 

@@ -16,9 +16,9 @@ import signal
 import sys
 from pathlib import Path
 from tests.training.toy import ToyTask, toy_job
-from training.job import FitConfig
-from training.logs import console_log
-from training.trainer import fit
+from genner.training.job import FitConfig
+from genner.training.logs import console_log
+from genner.training.trainer import fit
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let background jobs ignore it
 folder, epochs = Path(sys.argv[1]), 4000

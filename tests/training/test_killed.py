@@ -15,13 +15,13 @@ import pytest
 import torch
 from fastNLP import Callback
 
-from errors import ConfigError
+from genner.errors import ConfigError
+from genner.training.fitlog_run import FitlogCallback
+from genner.training.job import FitConfig
+from genner.training.lock import locked
+from genner.training.state import seed_everything
+from genner.training.trainer import fit
 from tests.training.toy import ToyTask, toy_job
-from training.fitlog_run import FitlogCallback
-from training.job import FitConfig
-from training.lock import locked
-from training.state import seed_everything
-from training.trainer import fit
 
 EPOCHS = 8
 SEED = 20261123
@@ -182,7 +182,7 @@ def test_a_full_disk_leaves_the_old_state(tmp_path, whole) -> None:
 
 
 def test_a_second_process_is_refused_and_a_stale_lock_is_not(tmp_path, caplog) -> None:
-    caplog.set_level("INFO", logger="training")
+    caplog.set_level("INFO", logger="genner.training")
     folder = tmp_path / "run"
     holder = CONTEXT.Process(target=_hold, args=(folder, tmp_path / "held"))
     holder.start()

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errors import ConfigError
-from training.optim import SCHEDULES, Schedule, build_optimizer
+from genner.errors import ConfigError
+from genner.training.optim import SCHEDULES, Schedule, build_optimizer
 
 
 def factors(schedule: Schedule, total: int) -> list[float]:

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from data.schema import Entity, Example
-from training.predictions import Prediction, merge_parts, write_predictions
+from genner.data.schema import Entity, Example
+from genner.training.predictions import Prediction, merge_parts, write_predictions
 
 PLUM = Entity.from_flat("fruit", [0, 1])
 PIE = Entity.from_flat("dish", [0, 1, 3, 5])

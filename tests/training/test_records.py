@@ -9,14 +9,14 @@ import subprocess
 import pytest
 from fastNLP import logger as fastnlp_logger
 
+from genner.training import progress
+from genner.training.fitlog_run import FitlogCallback
+from genner.training.job import FitConfig
+from genner.training.logs import console_log, run_log
+from genner.training.progress import Progress
+from genner.training.state import seed_everything
+from genner.training.trainer import fit
 from tests.training.toy import ToyTask, toy_job
-from training import progress
-from training.fitlog_run import FitlogCallback
-from training.job import FitConfig
-from training.logs import console_log, run_log
-from training.progress import Progress
-from training.state import seed_everything
-from training.trainer import fit
 
 SETTINGS = {"dataset": "toy", "optim": {"lr": 0.05, "warm-up": None}, "seeds": [1]}
 
@@ -82,14 +82,14 @@ def test_the_log_file_holds_our_messages_and_the_warnings_of_others(tmp_path, ca
     handlers = list(fastnlp_logger.handlers), list(logging.root.handlers)
     path = tmp_path / "seed-1" / "train.log"
     with console_log(), run_log(path):
-        logging.getLogger("training.trainer").info("ours")
+        logging.getLogger("genner.training.trainer").info("ours")
         logging.getLogger("httpx").info("chatter")
         logging.getLogger("httpx").warning("trouble")
         fastnlp_logger.info("fastNLP chatter")
         fastnlp_logger.warning("fastNLP trouble")
     with run_log(path):
-        logging.getLogger("training.trainer").info("appended")
-    logging.getLogger("training.trainer").info("after")
+        logging.getLogger("genner.training.trainer").info("appended")
+    logging.getLogger("genner.training.trainer").info("after")
     text = path.read_text()
     for said in ("ours", "trouble", "fastNLP trouble", "appended"):
         assert said in text

@@ -7,11 +7,11 @@ import os
 
 import pytest
 
-from errors import ConfigError
-from files import write_text
-from training.job import FitResult
-from training.results import RunInfo, peak_memory_mb, run_result, seed_result, versions
-from training.runs import RunFolder
+from genner.errors import ConfigError
+from genner.files import write_text
+from genner.training.job import FitResult
+from genner.training.results import RunInfo, peak_memory_mb, run_result, seed_result, versions
+from genner.training.runs import RunFolder
 
 RECIPE = "dataset: toy\noptim:\n  lr: 1.0e-05\n  schedule: linear\nseeds:\n- 1\nreported: {}\n"
 INFO = RunInfo("toy", "pointer", "scratch:tiny", {"f1": [80.0]}, {"train": {"sentences": 3}}, "python train.py")

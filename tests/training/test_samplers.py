@@ -8,8 +8,8 @@ from fastNLP.core.samplers.utils import re_instantiate_sampler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errors import ConfigError, SequenceTooLongError
-from training.samplers import LoaderConfig, PieceBatches, SentenceBatches, build_loader
+from genner.errors import ConfigError, SequenceTooLongError
+from genner.training.samplers import LoaderConfig, PieceBatches, SentenceBatches, build_loader
 
 LENGTHS = [(7 * place) % 23 + 3 for place in range(101)]
 SAMPLERS = {

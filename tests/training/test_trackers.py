@@ -7,13 +7,13 @@ from functools import partial
 
 import pytest
 
-from errors import ConfigError, MissingBackendError
+from genner.errors import ConfigError, MissingBackendError
+from genner.training import trackers
+from genner.training.job import FitConfig
+from genner.training.state import seed_everything
+from genner.training.trackers import build_trackers, read_emissions
+from genner.training.trainer import fit
 from tests.training.toy import ToyTask, toy_job
-from training import trackers
-from training.job import FitConfig
-from training.state import seed_everything
-from training.trackers import build_trackers, read_emissions
-from training.trainer import fit
 
 
 def train(folder, name, *, fail_at=None, epochs=3):

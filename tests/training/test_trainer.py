@@ -11,12 +11,12 @@ import pytest
 import torch
 from fastNLP import Callback
 
-from errors import ConfigError
+from genner.errors import ConfigError
+from genner.training.job import FitConfig
+from genner.training.optim import Schedule, build_optimizer
+from genner.training.state import seed_everything
+from genner.training.trainer import fit
 from tests.training.toy import Losses, ToyTask, toy_job
-from training.job import FitConfig
-from training.optim import Schedule, build_optimizer
-from training.state import seed_everything
-from training.trainer import fit
 
 
 class Watch(Callback):
@@ -63,7 +63,7 @@ def weights(task):
 
 
 def test_it_learns_and_says_what_it_did(tmp_path, caplog):
-    caplog.set_level("INFO", logger="training")
+    caplog.set_level("INFO", logger="genner.training")
     result, losses, _, watch = run(tmp_path)
     assert result.scores["dev"]["f"] > 90
     assert (result.status, result.epochs, result.steps) == ("ok", 4, 24)

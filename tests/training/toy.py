@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from data.schema import Entity, Example, Segment
-from evaluation.span_f1 import SpanF1
-from training.job import FitJob
-from training.optim import Schedule, build_optimizer
-from training.predictions import Prediction
-from training.samplers import LoaderConfig, build_loader
+from genner.data.schema import Entity, Example, Segment
+from genner.evaluation.span_f1 import SpanF1
+from genner.training.job import FitJob
+from genner.training.optim import Schedule, build_optimizer
+from genner.training.predictions import Prediction
+from genner.training.samplers import LoaderConfig, build_loader
 
 LABELS = ("", "fruit", "tool")
 WORDS = {"": ["we", "saw", "the", "on", "a"], "fruit": ["plum", "fig", "quince"], "tool": ["saw-blade", "awl", "adze"]}

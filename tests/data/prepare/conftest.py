@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from data.bundle import load_bundle
-from data.loaders import LoaderOptions
-from data.prepare.command import SOURCES, main
+from genner.commands.prepare import SOURCES, main
+from genner.data.bundle import load_bundle
+from genner.data.loaders import LoaderOptions
 
 
 @dataclass
@@ -45,7 +45,7 @@ def write(tmp_path):
 
 @pytest.fixture
 def prepare(tmp_path, capsys):
-    """Run ``python -m data.prepare`` in this process."""
+    """Run ``genner prepare`` in this process."""
 
     def run(name, raw, *options, loader=None):
         out = tmp_path / "out"

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from data.prepare.ace import read_ace_document
-from data.prepare.request import Tally
+from genner.data.prepare.ace import read_ace_document
+from genner.data.prepare.request import Tally
 
 BODY = "\nFjord &amp; Moss hired the head of Reed Labs &lt;at&gt; dusk. She came\nfrom Oslo.\n"
 SGM = (

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from config import RECIPES
-from data.prepare.command import SOURCES, main, parse
-from data.prepare.request import Tally
-from errors import DataFormatError
+from genner.commands.prepare import SOURCES, main, parse
+from genner.config import RECIPES
+from genner.data.prepare.request import Tally
+from genner.errors import DataFormatError
 
 ROOT = Path(__file__).parents[3]
 TEXT = "Ida of Reed Labs saw 3.5 mg. Rain fell on the left hip and knee!\n"
@@ -98,14 +98,14 @@ def test_speed(write, prepare):
 def test_documentation_names_every_source():
     page = (ROOT / "docs/corpora.md").read_text(encoding="utf-8")
     for name in SOURCES:
-        assert f"python -m data.prepare {name} " in page
+        assert f"genner prepare {name} " in page
 
 
 def shown_commands():
     lines = (line.strip() for line in (ROOT / "docs/corpora.md").read_text(encoding="utf-8").splitlines())
-    return [line for line in lines if line.startswith("python -m data.prepare ") and "<" not in line]
+    return [line for line in lines if line.startswith("genner prepare ") and "<" not in line]
 
 
 @pytest.mark.parametrize("line", shown_commands())
 def test_every_shown_command_is_understood(line):
-    assert parse(shlex.split(line)[3:]).name in SOURCES
+    assert parse(shlex.split(line)[2:]).name in SOURCES

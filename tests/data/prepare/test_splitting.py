@@ -2,9 +2,9 @@
 
 import pytest
 
-from data.prepare.request import Tally
-from data.prepare.splitting import assign, by_shares, need_lists, part_of, read_lists
-from errors import ConfigError, DataFormatError
+from genner.data.prepare.request import Tally
+from genner.data.prepare.splitting import assign, by_shares, need_lists, part_of, read_lists
+from genner.errors import ConfigError, DataFormatError
 
 
 def test_lists_from_a_file_and_from_a_folder(write):

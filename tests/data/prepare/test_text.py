@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.prepare.request import Tally
-from data.prepare.text import Mention, best_reading, build_examples, sentence_words, words_in
-from data.schema import Segment
+from genner.data.prepare.request import Tally
+from genner.data.prepare.text import Mention, best_reading, build_examples, sentence_words, words_in
+from genner.data.schema import Segment
 
 
 def words(text, **options):

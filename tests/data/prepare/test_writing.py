@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.loaders import LOADERS, LoaderOptions
-from data.prepare.request import Tally
-from data.prepare.writing import FORMATS, write_split
-from data.schema import Entity, Example, Segment, sort_entities
-from errors import DataFormatError
+from genner.data.loaders import LOADERS, LoaderOptions
+from genner.data.prepare.request import Tally
+from genner.data.prepare.writing import FORMATS, write_split
+from genner.data.schema import Entity, Example, Segment, sort_entities
+from genner.errors import DataFormatError
 
 
 def example(words, *entities, document=None):

@@ -10,7 +10,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from model.generation.state import Hypotheses
+from genner.model.generation.state import Hypotheses
 
 Table = Callable[[int, tuple[int, ...]], list[float]]
 BOS, EOS = 0, 1

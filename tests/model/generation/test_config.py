@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from errors import ConfigError
-from model.generation import GenerationConfig
+from genner.errors import ConfigError
+from genner.model.generation import GenerationConfig
 
 
 def test_limits_count_in_float32() -> None:

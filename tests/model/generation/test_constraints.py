@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from data.codecs.pointer import PointerCodec, PointerVocab
-from data.schema import Entity, merge_segments
-from errors import ConfigError
-from model.generation import AnyPiece, PointerConstraint
-from model.generation.config import STRUCTURES, UNITS
+from genner.data.codecs.pointer import PointerCodec, PointerVocab
+from genner.data.schema import Entity, merge_segments
+from genner.errors import ConfigError
+from genner.model.generation import AnyPiece, PointerConstraint
+from genner.model.generation.config import STRUCTURES, UNITS
 from tests.model.generation.oracle import BOS, EOS, Rules, Sentence, entities_of, may_follow, prefix_tree
 
 # Longest sequences that brute force writes down within a blink.

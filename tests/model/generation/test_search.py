@@ -13,9 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from errors import ConfigError
-from model.generation import AnyPiece, GenerationConfig, PointerConstraint, Started, search, search_all
-from model.generation.state import Hypotheses, Hypothesis
+from genner.errors import ConfigError
+from genner.model.generation import AnyPiece, GenerationConfig, PointerConstraint, Started, search, search_all
+from genner.model.generation.state import Hypotheses, Hypothesis
 from tests.model.generation.oracle import Rules, Sentence, prefix_tree
 from tests.model.generation.table_model import (
     BOS,

@@ -1,0 +1,128 @@
+"""From a recipe to a checked corpus: the demo is drawn at first use, everything else is read from files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from itertools import chain, pairwise
+
+from genner.config import Kind, LabelWords, Recipe, corpus_folder
+from genner.data.bundle import LoadedCorpus, SplitRules, load_bundle
+from genner.data.cache import CACHES
+from genner.data.corpus_cache import load_cached
+from genner.data.demo import write_demo
+from genner.data.labels import LabelSet
+from genner.data.loaders import LoaderOptions
+from genner.data.schema import Entity
+from genner.data.statistics import SplitStatistics
+from genner.errors import DataFormatError
+
+__all__ = ["check_corpus", "label_set", "open_corpus"]
+
+logger = logging.getLogger(__name__)
+
+_DEMO = CACHES / "demo"
+
+
+def open_corpus(recipe: Recipe) -> LoadedCorpus:
+    """Read the splits of a recipe, whole, or map them as they were read before (``data.cache``).
+
+    :func:`check_corpus` looks at them and applies ``data.limit``.
+
+    Raises:
+        DataFormatError: a file is missing, empty or cannot be read.
+    """
+    folder = corpus_folder(recipe)
+    if recipe.dataset == "demo" and recipe.data.root is None:
+        folder = _DEMO
+        write_demo(folder)
+    data = recipe.data
+    options = LoaderOptions(
+        compat=recipe.is_reference,
+        max_words=data.max_words,
+        word_column=data.word_column,
+        tag_column=data.tag_column,
+    )
+    rules = SplitRules(train_on_dev=data.train_on_dev, dev_every=data.dev_every, dev_size=data.dev_size)
+    if data.cache:
+        return load_cached(folder, data.loader, options, rules, cache_dir=CACHES)
+    return load_bundle(folder, data.loader, options, rules)
+
+
+def check_corpus(recipe: Recipe, corpus: LoadedCorpus) -> tuple[LoadedCorpus, LabelSet, dict[str, SplitStatistics]]:
+    """What the whole corpus must fulfil before it is cut down to ``data.limit`` sentences per split.
+
+    Returns:
+        the corpus to work on, the label set of the whole one, and the statistics of every split of the former.
+
+    Raises:
+        DataFormatError: no entity at all, a label that only dev or test has, or entities that the kind cannot hold.
+    """
+    labels = label_set(recipe, corpus)
+    _check_labels(recipe, corpus.statistics)
+    if not recipe.is_reference:
+        _check_kind(recipe, corpus)
+    if recipe.data.limit is not None:
+        corpus = corpus.limited(recipe.data.limit)
+    return corpus, labels, corpus.statistics
+
+
+def label_set(recipe: Recipe, corpus: LoadedCorpus) -> LabelSet:
+    """The labels of all splits, sorted; in compat mode as the reference numbers them."""
+    words = recipe.labels
+    if recipe.codec.label_words is LabelWords.tags:
+        words = {tag: tag.lower() for tag in recipe.labels}  # the mapping still fixes the order in compat mode
+    if recipe.is_reference:
+        labels = LabelSet.collect(corpus.examples.values(), words, first_seen_order=True)
+    else:
+        tags = chain.from_iterable(stats.labels for stats in corpus.statistics.values())
+        labels = LabelSet.from_tags(sorted(set(tags)), words)
+    if not len(labels):
+        raise DataFormatError(
+            f"{recipe.dataset}: no entity in any split. Expected at least one label to learn. "
+            "Check the tag column (data.tag_column) or the loader (data.loader)."
+        )
+    return labels
+
+
+def _check_labels(recipe: Recipe, statistics: Mapping[str, SplitStatistics]) -> None:
+    for split, stats in statistics.items():
+        if not stats.unseen_labels:
+            continue
+        unknown = list(stats.unseen_labels)
+        message = f"{recipe.dataset}: {split} has the labels {unknown}, which train lacks. They cannot be learned."
+        if not recipe.data.allow_unseen_labels:
+            raise DataFormatError(
+                f"{message} Expected every label in train. Mend the split, or set data.allow_unseen_labels=true to "
+                "score them as missed."
+            )
+        logger.warning(message)
+
+
+def _check_kind(recipe: Recipe, corpus: LoadedCorpus) -> None:
+    """Refuse entities that the constraint of this kind would never write."""
+    for split, stats in corpus.statistics.items():
+        # An entity given twice is no overlap: it is written once.
+        overlapping = stats.nested + stats.same_span + stats.crossing
+        if recipe.kind is Kind.discontinuous or not (stats.discontinuous or (overlapping and recipe.kind is Kind.flat)):
+            continue
+        for number, example in enumerate(corpus.examples[split], 1):
+            found, needed = _beyond(example.entities, recipe.kind)
+            if found is not None:
+                raise DataFormatError(
+                    f"{recipe.dataset}: {split}, sentence {number}: {found.label} {found.flat} is {needed}, which "
+                    f"kind {recipe.kind.value} cannot hold. Expected {recipe.kind.value} entities. Set --kind {needed}."
+                )
+
+
+def _beyond(entities: Sequence[Entity], kind: Kind) -> tuple[Entity | None, str]:
+    """The first entity that a kind cannot hold, and the kind that can."""
+    for entity in entities:
+        if entity.is_discontinuous:
+            return entity, "discontinuous"
+    if kind is Kind.flat:
+        ordered = sorted(entities, key=lambda entity: entity.start)
+        for left, right in pairwise(ordered):
+            if right.start < left.end:
+                return right, "nested"
+    return None, ""

@@ -1,0 +1,105 @@
+"""Reading back what a run left: its result and recipe, and ``predictions.<split>.jsonl`` sentence by sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from genner.data.schema import Entity, Segment
+from genner.errors import DataFormatError
+
+__all__ = ["JudgedSentence", "load_recipe_settings", "load_result", "predictions_path", "read_predictions"]
+
+
+class JudgedSentence(NamedTuple):
+    """One line of a file of predictions; ``scores`` are those of ``predicted``."""
+
+    words: list[str]
+    gold: list[Entity]
+    predicted: list[Entity]
+    scores: list[float]
+
+    def judged_scores(self) -> Iterator[tuple[float, bool]]:
+        """Of every distinct prediction its score, the highest if it is repeated, and whether it is right."""
+        gold, best = set(self.gold), {}
+        for entity, score in zip(self.predicted, self.scores, strict=True):
+            best[entity] = max(score, best.get(entity, score))
+        return ((score, entity in gold) for entity, score in best.items())
+
+
+def predictions_path(run_folder: Path, seed: int, split: str) -> Path:
+    """Where the predictions of a seed lie, whether or not they exist."""
+    return run_folder / f"seed-{seed}" / f"predictions.{split}.jsonl"
+
+
+def read_predictions(path: Path) -> Iterator[JudgedSentence]:
+    """The sentences of a file one by one, so that its size does not matter.
+
+    Raises:
+        DataFormatError: names file and line of what is no sentence with gold and predicted entities.
+    """
+    number = 0
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                number += 1
+                record = json.loads(line)
+                words, gold, predicted = record["raw_words"], record["gold"], record["pred"]
+                scores = [float(item["score"]) for item in predicted]
+                yield JudgedSentence(words, list(map(_entity, gold)), list(map(_entity, predicted)), scores)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise DataFormatError(
+            f"{path}:{number}: no judged sentence ({type(error).__name__}: {error}). Expected an object with "
+            "raw_words, gold and pred as training writes it. Repeat the run, or remove the file."
+        ) from None
+    except OSError as error:
+        raise DataFormatError(
+            f"{path}: cannot be read: {error.strerror}. Expected a file of predictions. Finish the run first."
+        ) from None
+
+
+def load_result(run_folder: Path) -> dict[str, Any]:
+    """The ``result.json`` of a run.
+
+    Raises:
+        DataFormatError: it is not there, is no JSON, or lacks the seeds.
+    """
+    path = run_folder / "result.json"
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataFormatError(
+            f"{path}: cannot be read: {error.strerror}. Expected the result of a finished run. Finish the run by "
+            "repeating its command, or name another folder."
+        ) from None
+    except ValueError as error:
+        raise DataFormatError(f"{path}: no JSON ({error}). Expected the result of a run. Repeat its command.") from None
+    if not isinstance(result, Mapping) or not isinstance(result.get("seeds"), list):
+        raise DataFormatError(f"{path}: has no list of seeds. Expected the result of a run. Repeat its command.")
+    return dict(result)
+
+
+def load_recipe_settings(run_folder: Path) -> dict[str, Any]:
+    """The ``recipe.yaml`` of a run as plain values, of whatever version; empty if there is none.
+
+    Raises:
+        DataFormatError: the file is no YAML mapping.
+    """
+    path = run_folder / "recipe.yaml"
+    if not path.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataFormatError(f"{path}: cannot be read ({error}). Expected the recipe of a run.") from None
+    if not isinstance(content, Mapping):
+        raise DataFormatError(f"{path}: holds {type(content).__name__}. Expected the recipe of a run, a mapping.")
+    return dict(content)
+
+
+def _entity(item: Mapping[str, Any]) -> Entity:
+    return Entity(item["type"], tuple([Segment(start, end) for start, end in item["spans"]]))

@@ -1,0 +1,165 @@
+"""The table of many runs as papers print it, dataset by target type, beside the published scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from genner.app.run_tables import plain_value, published_scores
+from genner.errors import DataFormatError
+from genner.evaluation.tables import LATEX_HEAD, Table, latex_table, markdown_table, mean_and_std
+from genner.files import write_json, write_text
+
+__all__ = ["find_runs", "results_rows", "results_table", "write_results"]
+
+_TARGETS = ("span", "bpe", "word", "span_bpe")
+_MEASURES = ("pre", "rec", "f")
+_KEPT = ("name", "dataset", "formulation", "target", "backbone", "command")
+
+
+def find_runs(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """The finished runs below the folders, and the runs that are not finished (no ``result.json`` yet).
+
+    Args:
+        folders: each a run, a dataset's folder of runs, or the folder of the datasets.
+
+    Raises:
+        DataFormatError: a folder does not exist or holds no run.
+    """
+    finished: dict[Path, None] = {}
+    unfinished: dict[Path, None] = {}
+    for folder in folders:
+        candidates = [path for pattern in ("", "*", "*/*") for path in _folders(folder, pattern)]
+        runs = [path for path in candidates if _is_run(path)]
+        if not runs:
+            reason = "holds no run" if folder.is_dir() else "no such folder"
+            raise DataFormatError(
+                f"{folder}: {reason}. Expected a run folder (it holds recipe.yaml and result.json), a dataset's "
+                "folder of runs, or the folder of all runs. Name what train.py printed as 'run folder'."
+            )
+        for run in runs:
+            (finished if (run / "result.json").is_file() else unfinished)[run.resolve()] = None
+    return list(finished), list(unfinished)
+
+
+def results_rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row per run, by dataset and target type: scores without and with the collapsed seeds, published scores.
+
+    Args:
+        runs: what :func:`genner.app.run_data.run_data` gave for each.
+    """
+    rows = []
+    for data in runs:
+        target, split = data["run"]["target"], data["split"]
+        # The published scores are those of the published backbone; they stand beside ours, whatever ours is.
+        published = dict(zip(_MEASURES, published_scores(data["reported"], target), strict=True))
+        ours = data["scores"][split].get("f")
+        has_delta = ours and published["f"] is not None
+        rows.append(
+            {
+                **{name: data["run"][name] for name in _KEPT},
+                "split": split,
+                "n_ok": data["n_ok"],
+                "n_collapsed": data["n_collapsed"],
+                "n_collapsed_tries": data["n_collapsed_tries"],
+                "scores": _three(data["scores"][split]),
+                "scores_with_collapsed": _three(data["scores_with_collapsed"][split]),
+                "published": published,
+                "delta_f": round(ours["mean"] - published["f"], 2) if has_delta else None,
+                "reported": data["reported"],
+                "notes": data["notes"],
+            }
+        )
+    return sorted(rows, key=lambda row: (row["dataset"].casefold(), _target_rank(row["target"]), row["name"]))
+
+
+def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The rows as a table; a run with collapsed seeds has a second line that counts them in."""
+    optional = [name for name in ("formulation", "backbone", "name") if _tells_apart(rows, name)]
+    header = ["dataset", "target", *("run" if name == "name" else name for name in optional)]
+    header += ["seeds", "n ok", "n collapsed", "P", "R", "F1", "publ. P", "publ. R", "publ. F1", "Δ F1"]
+    lines: list[Sequence[str] | None] = []
+    for number, row in enumerate(rows):
+        if number and row["dataset"] != rows[number - 1]["dataset"]:
+            lines.append(None)
+        lines += _lines(row, [row["dataset"], row["target"], *(row[name] for name in optional)])
+    return Table("Results", header, lines, n_left=3 + len(optional), note=_note(rows))
+
+
+def write_results(rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Write ``results.md``, ``results.tex`` (to be read with ``\\input``) and ``results.json`` into a folder."""
+    table = results_table(rows)
+    needs = r"% Needs \usepackage{booktabs}, \usepackage{iftex} and, with pdfTeX, \usepackage[T1]{fontenc}."
+    write_text(folder / "results.md", markdown_table(table) + "\n")
+    write_text(folder / "results.tex", "\n".join([needs, LATEX_HEAD, latex_table(table, label="tab:results")]) + "\n")
+    write_json(folder / "results.json", {"runs": list(rows)})
+
+
+def _folders(folder: Path, pattern: str) -> list[Path]:
+    found = folder.glob(pattern) if pattern else [folder]
+    # What ``best`` points at holds a recipe as well, but it is a model.
+    return sorted(path for path in found if path.is_dir() and not path.is_symlink())
+
+
+def _is_run(folder: Path) -> bool:
+    is_seed = folder.name.startswith("seed-") and (folder.parent / "recipe.yaml").is_file()
+    return not is_seed and folder.name != "best" and (folder / "recipe.yaml").is_file()
+
+
+def _three(spreads: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: spreads.get(name) for name in _MEASURES}
+
+
+def _target_rank(target: str) -> int:
+    return _TARGETS.index(target) if target in _TARGETS else len(_TARGETS)
+
+
+def _tells_apart(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    """Whether a column is needed: backbone or formulation if they differ, the run's name if nothing else does."""
+    if name != "name":
+        return len({row[name] for row in rows}) > 1
+    return len({(row["dataset"], row["target"], row["formulation"], row["backbone"]) for row in rows}) < len(rows)
+
+
+def _lines(row: Mapping[str, Any], names: Sequence[str]) -> Iterator[list[str]]:
+    published = [_number(row["published"][name]) for name in _MEASURES]
+    delta = "-" if row["delta_f"] is None else f"{row['delta_f']:+.2f}"
+    n_tries = row["n_collapsed_tries"]
+    tries = f" (+{n_tries} {'try' if n_tries == 1 else 'tries'})" if n_tries else ""
+    counts = [str(row["n_ok"]), f"{row['n_collapsed']}{tries}"]
+    yield [*names, "ok", *counts, *_scores(row["scores"]), *published, delta]
+    if row["n_collapsed"]:
+        yield [*[""] * len(names), "ok and collapsed", *counts, *_scores(row["scores_with_collapsed"]), *["-"] * 4]
+
+
+def _scores(scores: Mapping[str, Any]) -> list[str]:
+    spreads = [scores[name] for name in _MEASURES]
+    return [mean_and_std(spread["mean"], spread["std"]) if spread else "-" for spread in spreads]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _note(rows: Sequence[Mapping[str, Any]]) -> str:
+    parts = ["Micro precision, recall and F1 in percent, mean ± sample standard deviation over seeds."]
+    n_collapsed = sum(row["n_collapsed"] for row in rows)
+    lines = "Collapsed seeds count in the second line of a run only."
+    parts.append(lines if n_collapsed else "No seed has collapsed.")
+    if any(row["n_collapsed_tries"] for row in rows):
+        parts.append("Tries: seeds that collapsed and were begun anew.")
+    if any(row["split"] != "test" for row in rows):
+        names = ", ".join(f"{row['dataset']}/{row['name']} ({row['split']})" for row in rows if row["split"] != "test")
+        parts.append(f"Not on test: {names}.")
+    backbones = {row["backbone"] for row in rows}
+    if len(backbones) == 1:
+        parts.append(f"Backbone: {backbones.pop()}.")
+    if any(row["published"]["f"] is not None for row in rows):
+        parts.append("Published: as the recipe reports them, for the published backbone.")
+    others = {}
+    for row in rows:
+        rest = {key: value for key, value in row["reported"].items() if key not in _TARGETS}
+        others |= {f"{row['dataset']} {key.replace('_', ' ')}": plain_value(value) for key, value in rest.items()}
+    parts += [f"Also reported: {name} {value}." for name, value in others.items()]
+    return " ".join(parts)

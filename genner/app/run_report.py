@@ -1,0 +1,168 @@
+"""``report.md``, ``report.tex``, ``report.json`` and the pictures of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from genner.app.run_data import run_data
+from genner.app.run_tables import run_tables
+from genner.data.schema import Entity, Segment
+from genner.evaluation.curves import learning_curves, position_curve, reliability_diagram
+from genner.evaluation.tables import LATEX_HEAD, latex_table, latex_text, markdown_table, markdown_text
+from genner.evaluation.terminal import ERROR_LEGEND, Style, render_sentence, visible
+from genner.files import replace_file, write_json, write_text
+
+__all__ = ["write_run_report"]
+
+_CONTEXT = 6  # words shown on either side of an error
+_WIDTH = 110
+_PICTURES = {  # what they show, and how wide they are in LaTeX
+    "curves.png": ("Loss and F1 per epoch", r"0.9\linewidth"),
+    "positions.png": ("Recall by place in the output", r"0.55\linewidth"),
+    "reliability.png": ("Share of right entities by score", r"0.5\linewidth"),
+}
+
+
+def write_run_report(run_folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the report on a run into its folder: Markdown, LaTeX, JSON and PNG, each replaced atomically.
+
+    Args:
+        run_folder: ``runs/<dataset>/<run name>``, with the predictions of its seeds.
+        result: its ``result.json``.
+
+    Returns:
+        What ``report.json`` holds; ``notes`` says what is not in the numbers.
+
+    Raises:
+        DataFormatError: a file of predictions or the recipe cannot be read.
+    """
+    data = run_data(run_folder, result)
+    drawn = {
+        "curves.png": learning_curves(result["seeds"]),
+        "positions.png": position_curve(data["breakdown"]["position"]),
+        "reliability.png": reliability_diagram((data["calibration"] or {}).get("bins", {})),
+    }
+    if drawn["curves.png"] is None:
+        data["notes"].append("No learning curve: the run is of a version that kept no history of its epochs.")
+    for name, picture in drawn.items():
+        _replace_picture(run_folder / name, picture)
+    data["pictures"] = [name for name, picture in drawn.items() if picture is not None]
+    write_json(run_folder / "report.json", data)
+    write_text(run_folder / "report.md", _markdown(data))
+    write_text(run_folder / "report.tex", _latex(data))
+    return data
+
+
+def _replace_picture(path: Path, picture: bytes | None) -> None:
+    """Write a picture; without one, an earlier picture of the run goes, as it would show something else."""
+    if picture is None:
+        path.unlink(missing_ok=True)
+        return
+    with replace_file(path) as file:
+        file.write(picture)
+
+
+def _title(data: Mapping[str, Any]) -> str:
+    run = data["run"]
+    target = [f"{run['target']} targets"] if run["target"] != "-" else []
+    return ", ".join([run["dataset"], run["formulation"], *target, run["backbone"]])
+
+
+def _versions(data: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in data["run"]["versions"].items())
+
+
+def _markdown(data: Mapping[str, Any]) -> str:
+    blocks = [f"# {markdown_text(_title(data))}", f"Run `{visible(data['run']['name'])}`."]
+    if data["run"]["command"]:
+        blocks.append(_fenced(visible(data["run"]["command"])))
+    if data["notes"]:
+        blocks.append("\n".join(f"- {markdown_text(note)}" for note in data["notes"]))
+    blocks += [markdown_table(table) for table in run_tables(data)]
+    blocks += [f"![{_PICTURES[name][0]}]({name})" for name in data["pictures"]]
+    if any(data["examples"].values()):
+        blocks += [f"## Examples of errors, seed {data['examples_seed']}", f"`{ERROR_LEGEND}`"]
+        blocks += list(_markdown_examples(data["examples"]))
+    return "\n\n".join([*blocks, _versions(data)]).rstrip() + "\n"
+
+
+def _markdown_examples(examples: Mapping[str, Any]) -> Iterator[str]:
+    for kind, rows in examples.items():
+        if rows:
+            drawn = [f"sentence {row['sentence']}\n{_drawn(row)}" for row in rows]
+            yield f"**{markdown_text(kind)}**\n\n{_fenced(chr(10) * 2, drawn)}"
+
+
+def _fenced(separator: str, texts: list[str] | None = None) -> str:
+    """A block of code; its fence is longer than any run of backticks in it."""
+    text = separator if texts is None else separator.join(texts)
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}\n{text}\n{fence}"
+
+
+def _drawn(row: Mapping[str, Any]) -> str:
+    """The error with bars below the words."""
+    words, gold, predicted = _window(row)
+    return render_sentence(words, [predicted] if predicted else [], Style(width=_WIDTH), gold=[gold] if gold else [])
+
+
+def _window(row: Mapping[str, Any]) -> tuple[list[str], Entity | None, Entity | None]:
+    """The words around an error, and its entities counted from there."""
+    spans = [span for side in ("gold", "pred") if row[side] for span in row[side]["spans"]]
+    first = max(min(start for start, _ in spans) - _CONTEXT, 0)
+    last = max(end for _, end in spans) + _CONTEXT
+    words = row["raw_words"][first:last]
+    before, after = ["…"] * (first > 0), ["…"] * (last < len(row["raw_words"]))
+    shift = len(before) - first
+    gold, predicted = (_entity(row[side], shift) for side in ("gold", "pred"))
+    return [*before, *words, *after], gold, predicted
+
+
+def _entity(item: Mapping[str, Any] | None, shift: int) -> Entity | None:
+    if item is None:
+        return None
+    return Entity(item["type"], tuple(Segment(start + shift, end + shift) for start, end in item["spans"]))
+
+
+def _latex(data: Mapping[str, Any]) -> str:
+    """A document of its own, so that it can be checked and its tables copied."""
+    head = [
+        r"\documentclass[10pt]{article}",
+        r"\usepackage{iftex}",
+        r"\ifPDFTeX\usepackage[T1]{fontenc}\fi",
+        r"\usepackage[a4paper,margin=20mm]{geometry}",
+        r"\usepackage{booktabs}",
+        r"\usepackage{graphicx}",
+        LATEX_HEAD,
+        r"\begin{document}",
+        r"\section*{" + latex_text(_title(data)) + "}",
+    ]
+    body = [latex_text(note) for note in data["notes"]]
+    for table in run_tables(data):
+        body.append(r"\subsection*{" + latex_text(table.title) + "}\n" + latex_table(table, floats=False))
+    for name in data["pictures"]:
+        body.append(r"\begin{center}\includegraphics[width=" + _PICTURES[name][1] + "]{" + name + r"}\end{center}")
+    return "\n\n".join(["\n".join(head), *body, *_latex_examples(data), r"\end{document}"]) + "\n"
+
+
+def _latex_examples(data: Mapping[str, Any]) -> Iterator[str]:
+    """The words of an entity are underlined, gold above the prediction."""
+    if any(data["examples"].values()):
+        yield r"\subsection*{Examples of errors, seed " + str(data["examples_seed"]) + "}"
+    for kind, rows in data["examples"].items():
+        for number, row in enumerate(rows):
+            words, gold, predicted = _window(row)
+            lines = [f"{side} {_underlined(words, entity, latex_text)}"
+                     for side, entity in (("gold", gold), ("predicted", predicted)) if entity]  # fmt: skip
+            title = rf"\textbf{{{latex_text(kind)}}}: " if number == 0 else ""
+            yield rf"\noindent {title}sentence {row['sentence']}\\" + "\n" + "\\\\\n".join(lines)
+
+
+def _underlined(words: list[str], entity: Entity, escape: Callable[[str], str]) -> str:
+    inside = set(entity.word_indices())
+    marked = [rf"\underline{{{escape(word)}}}" if idx in inside else escape(word) for idx, word in enumerate(words)]
+    return rf"\textsc{{{escape(entity.label)}}}: {' '.join(marked)}"

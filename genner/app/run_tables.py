@@ -1,0 +1,247 @@
+"""The tables of a report on a run, from what `app.run_data` gathered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from genner.app.run_data import MEASURES
+from genner.evaluation.tables import Table, mean_and_std
+
+__all__ = ["plain_value", "published_scores", "published_table", "run_tables"]
+
+_NAMES = {
+    "pre": "P", "rec": "R", "f": "F1", "strict_pre": "strict P", "strict_rec": "strict R", "strict_f": "strict F1",
+    "em": "exact sentences",
+}  # fmt: skip
+_PUBLISHED = ("span", "bpe", "word", "span_bpe", "discontinuous_only")
+_STRUCTURE = (
+    "nested: the words of an entity are a proper part of another's, or hold one; overlapping: shares a word in any "
+    "way; flat: one segment and no shared word; unseen and seen: whether the training split has an entity of the "
+    "same words, upper and lower case alike. An entity may be in several."
+)
+_AXIS_NOTES = {
+    "position": "Recall of the first, second, ... gold entity of a sentence, in the order of the targets.",
+    "entity length": "Words that the entity covers.",
+    "segments": "Parts of the entity; one part is contiguous.",
+    "nesting depth": "Entities around it, one within the other; 0: it lies in no other.",
+    "sentence length": "Words of the sentence.",
+}
+
+
+def run_tables(data: Mapping[str, Any]) -> Iterator[Table]:
+    """Every table of the report that has something to show, in its order."""
+    yield _seed_table(data)
+    yield _score_table(data, "scores", f"Scores over {_count(data['n_ok'], 'ok seed')}")
+    if data["n_collapsed"]:
+        total = data["n_ok"] + data["n_collapsed"]
+        title = f"Scores over {_count(total, 'seed')}, the collapsed ones too"
+        yield _score_table(data, "scores_with_collapsed", title)
+    if data["reported"]:
+        yield published_table(data)
+    if data["per_label"]:
+        yield _group_table(data["per_label"], f"Labels, {data['split']}", "label", "")
+    if data["subsets"]:
+        yield _group_table(data["subsets"], f"Subsets, {data['split']}", "subset", _STRUCTURE)
+    if data["calibration"]:
+        yield _calibration_table(data)
+    if any(data["malformed"].values()):
+        yield _malformed_table(data)
+    for axis, rows in data["breakdown"].items():
+        if len(rows) > 1 or (rows and axis != "segments" and axis != "nesting depth"):
+            yield _axis_table(axis, rows, data["split"])
+    if data["errors"]:
+        yield _error_table(data)
+
+
+def published_scores(reported: Mapping[str, Any], key: str) -> tuple[float | None, float | None, float | None]:
+    """Precision, recall and F1 that the recipe's ``reported:`` holds under a key; a lone number is F1.
+
+    Three Nones if the key is neither a target type nor ``discontinuous_only``: its numbers mean something else.
+    """
+    value = reported.get(key) if key in _PUBLISHED else None
+    if isinstance(value, (list, tuple)) and len(value) == 3 and all(map(_is_number, value)):
+        return tuple(map(float, value))
+    return None, None, float(value) if _is_number(value) else None
+
+
+def published_table(data: Mapping[str, Any]) -> Table:
+    """Ours beside the published scores: of all target types, of discontinuous entities alone, and whatever else."""
+    ours = {"discontinuous_only": next((row for row in data["subsets"] if row["group"] == "discontinuous"), None)}
+    ours[data["run"]["target"]] = data["scores"][data["split"]] or None
+    rows, others = [], []
+    for key, value in data["reported"].items():
+        published = published_scores(data["reported"], key)
+        if published[2] is None:
+            others.append(f"{key}: {plain_value(value)}")
+            continue
+        mine = ours.get(key)
+        scores = [_spread(mine.get(name)) if mine else "-" for name in ("pre", "rec", "f")]
+        delta = f"{mine['f']['mean'] - published[2]:+.2f}" if mine else "-"
+        rows.append([key.replace("_", " "), *scores, *(_number(score) for score in published), delta])
+    note = f"Also reported: {'; '.join(others)}." if others else ""
+    header = ["target", "P", "R", "F1", "published P", "published R", "published F1", "Δ F1"]
+    return Table("Beside the published scores", header, rows, note=note)
+
+
+def _seed_table(data: Mapping[str, Any]) -> Table:
+    scores = ["dev F1", "test F1", "test strict F1", "test exact"]
+    header = ["seed", "status", "best epoch", *scores, "minutes", "collapsed tries"]
+    rows = []
+    for seed in data["seeds"]:
+        scores = [_number(seed[key]) for key in ("dev_f", "test_f", "test_strict_f", "test_em")]
+        minutes = "-" if seed["train_seconds"] is None else f"{seed['train_seconds'] / 60:.1f}"
+        epoch = "-" if seed["best_epoch"] is None else str(seed["best_epoch"])
+        rows.append([str(seed["seed"]), seed["status"], epoch, *scores, minutes, str(seed["collapsed_tries"])])
+    reasons = [f"seed {seed['seed']}: {reason}" for seed in data["seeds"] for reason in seed["reasons"]]
+    return Table("Seeds", header, rows, n_left=2, note=f"Collapsed tries: {'; '.join(reasons)}." if reasons else "")
+
+
+def _score_table(data: Mapping[str, Any], key: str, title: str) -> Table:
+    rows: list[Sequence[str] | None] = []
+    for split, measures in data[key].items():
+        if measures and rows:
+            rows.append(None)
+        for measure in MEASURES:
+            if measure in measures:
+                rows.append([f"{split} {_NAMES[measure]}", *_spread_cells(measures[measure])])
+    note = (
+        "P, R and F1 count as the published scores do (repeated predictions once, malformed groups forgiven); strict "
+        "counts every repetition and malformed group as wrong. The interval is Student's t of the mean over seeds."
+    )
+    header = ["score", "mean", "std", "min", "max", "95 % interval"]
+    return Table(title, header, rows, note=note if rows else "No scores.")
+
+
+def _spread_cells(spread: Mapping[str, Any]) -> list[str]:
+    interval = "-" if spread["low"] is None else f"{spread['low']:.2f} to {spread['high']:.2f}"
+    return [_number(spread["mean"]), _number(spread["std"]), _number(spread["min"]), _number(spread["max"]), interval]
+
+
+def _group_table(groups: Sequence[Mapping[str, Any]], title: str, what: str, note: str) -> Table:
+    measures = ("pre", "rec", "f", "strict_f")
+    rows = []
+    for row in groups:
+        is_empty = not row["support"] and not row["predicted"]
+        scores = ["-" if is_empty or name not in row else _spread(row[name]) for name in measures]
+        rows.append([row["group"], *scores, f"{row['support']:,}", _amount(row["predicted"])])
+    return Table(title, [what, *(_NAMES[name] for name in measures), "gold", "predicted"], rows, note=note)
+
+
+def _calibration_table(data: Mapping[str, Any]) -> Table:
+    found = data["calibration"]
+    rows = []
+    for state, errors in found["errors"].items():
+        if errors:
+            share = _share_right(found["bins"][state])
+            rows.append([state, *(_fine(errors[name]) for name in ("ece", "brier")), *share])
+    fitted = [
+        f"seed {row['seed']}: temperature {row['temperature']:.3f}, shift {row['shift']:+.3f}, "
+        f"doubt {row['doubt']:g} ({row['n_fitted']:,} entities)"
+        for row in found["seeds"]
+        if row["temperature"] is not None
+    ]
+    origin = (
+        f"Calibrated on dev, {'; '.join(fitted)}." if fitted else "Not calibrated: that takes dev, and another split."
+    )
+    note = (
+        "ECE: mean distance between score and share of right entities in bins of equal mass (Guo et al., 2017); Brier: "
+        f"mean squared distance of the score from 0 or 1. Less is better. {origin}"
+    )
+    header = ["scores", "ECE", "Brier", "mean score", "share right"]
+    return Table(f"Scores of the entities, {data['split']}", header, rows, note=note)
+
+
+def _share_right(bins: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Over all bins: what share should be right by the scores, and what share is."""
+    total = sum(row["n"] for row in bins)
+    return [f"{sum(row['n'] * row[name] for row in bins) / total:.4f}" for name in ("mean_score", "share_right")]
+
+
+def _malformed_table(data: Mapping[str, Any]) -> Table:
+    modes = [data["malformed"][mode] for mode in ("unconstrained", "constrained")]
+    kinds = dict.fromkeys(kind for mode in modes if mode for kind in mode["reasons"])
+    kinds["all"] = kinds.pop("all")
+    rows = []
+    for kind in kinds:
+        cells = []
+        for mode in modes:
+            found = mode["reasons"].get(kind) if mode else None
+            cells += [_spread(found["rate"]), f"{found['count']:,}"] if found else ["-", "-"]
+        rows.append([kind, *cells])
+    if any(mode and mode["f"] for mode in modes):
+        rows.append(["F1", *(cell for mode in modes for cell in (_spread(mode and mode["f"]), ""))])
+    without, held = map(_measured, modes)
+    note = (
+        "Percent of the groups written (entities that can be read, and malformed ones), and their number. "
+        f"Without the constraint: {without}; with it: {held}."
+    )
+    header = ["malformed output", "without constraint %", "groups", "with constraint %", "groups"]
+    return Table(f"Malformed outputs, {data['split']}", header, rows, note=note)
+
+
+def _measured(mode: Mapping[str, Any] | None) -> str:
+    return f"{mode['written']:,} groups of {_count(mode['n_seeds'], 'seed')}" if mode else "not measured"
+
+
+def _axis_table(axis: str, rows: Sequence[Mapping[str, Any]], split: str) -> Table:
+    if axis == "position":
+        cells = [[row["group"], _spread(row["rec"]), _amount(row["found"]), f"{row['gold']:,}"] for row in rows]
+        header = ["place in the output", "R", "found", "gold"]
+        return Table(f"Recall by place in the output, {split}", header, cells, note=_AXIS_NOTES[axis])
+    cells = []
+    for row in rows:
+        # Without gold entities there is no recall, without predictions no precision: a dash rather than a 0.
+        is_known = {"pre": row["predicted"], "rec": row["gold"], "f": row["gold"]}
+        scores = [_spread(row[name]) if known else "-" for name, known in is_known.items()]
+        cells.append([row["group"], *scores, f"{row['gold']:,}", _amount(row["predicted"])])
+    return Table(f"F1 by {axis}, {split}", [axis, "P", "R", "F1", "gold", "predicted"], cells, note=_AXIS_NOTES[axis])
+
+
+def _error_table(data: Mapping[str, Any]) -> Table:
+    rows = [
+        [row["kind"], row["definition"], _error_count(row["count"]), f"{row['share']:.1f}"] for row in data["errors"]
+    ]
+    note = (
+        "Mean number per seed. Each wrong prediction and each gold entity not found is counted in one kind; the first "
+        "five kinds pair the two. All kinds but spurious add up to the false negatives, all but missed to the false "
+        "positives."
+    )
+    return Table(
+        f"Kinds of errors, {data['split']}", ["kind", "what it is", "errors", "%"], rows, n_left=2, note=note, wrapped=1
+    )
+
+
+def _error_count(count: Mapping[str, Any]) -> str:
+    return _amount(count["mean"]) if count["std"] is None else f"{count['mean']:,.1f} ± {count['std']:,.1f}"
+
+
+def _spread(spread: Mapping[str, Any] | None) -> str:
+    return mean_and_std(spread["mean"], spread["std"]) if spread else "-"
+
+
+def _fine(spread: Mapping[str, Any]) -> str:
+    """A spread of shares, with the decimals that they need."""
+    return f"{spread['mean']:.4f}" + ("" if spread["std"] is None else f" ± {spread['std']:.4f}")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _amount(value: float) -> str:
+    """A mean of counts: whole if it is."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'s' * (number != 1)}"
+
+
+def plain_value(value: Any) -> str:
+    """A reported value that is no score, as text."""
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,201 @@
+"""One seed of a run: corpus -> formulation -> Trainer -> result. In a process of its own when there are several."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from genner import patches  # noqa: F401  before fastNLP
+from genner.app.check import check_text
+from genner.app.corpus import check_corpus, open_corpus
+from genner.app.seed_calibration import calibrate_seed
+from genner.config import OnCollapse, Recipe, recipe_yaml
+from genner.data.bundle import LoadedCorpus, examples_of
+from genner.data.labels import LabelSet
+from genner.evaluation.span_f1 import SpanF1, entity_surfaces
+from genner.formulations import Formulation, Rows, formulation_of
+from genner.training.evaluation import predict, score
+from genner.training.fitlog_run import FitlogCallback
+from genner.training.job import FitConfig, FitJob, FitResult
+from genner.training.lock import locked
+from genner.training.logs import run_log
+from genner.training.optim import Schedule, build_optimizer
+from genner.training.results import seed_result
+from genner.training.runs import RunFolder
+from genner.training.samplers import LoaderConfig, build_loader
+from genner.training.state import seed_everything
+from genner.training.trackers import build_trackers, read_emissions
+from genner.training.trainer import fit
+
+# isort: split
+from fastNLP.io import DataBundle
+
+__all__ = ["may_restart", "run_seed", "train_bundle"]
+
+logger = logging.getLogger(__name__)
+
+_LOGS = Path("logs")
+_ATTEMPT_STEP = 10_000  # between the seeds of the attempts; the seeds of a user lie closer together
+
+
+def train_bundle(bundle: DataBundle, recipe: Recipe, folder: Path | str) -> dict[str, Any]:
+    """Train on a ``DataBundle`` made by hand; the run folder is ``folder``, the seed the recipe's first.
+
+    Args:
+        bundle: ``train``, ``dev`` and, if wanted, ``test`` with the four fields of the contract.
+        recipe: see :func:`genner.config.load_recipe`.
+        folder: see ``README.md`` for what it will hold.
+
+    Raises:
+        DataFormatError: names split, row and field of what the bundle should not hold.
+    """
+    examples = {split: examples_of(dataset, split) for split, dataset in bundle.datasets.items()}
+    with locked(Path(folder)):
+        run = RunFolder.open(Path(folder), recipe_yaml(recipe))
+        return run_seed(recipe, run, recipe.seeds[0], LoadedCorpus(examples, reports={}))
+
+
+def run_seed(recipe: Recipe, run: RunFolder, seed: int, corpus: LoadedCorpus | None = None) -> dict[str, Any]:
+    """Train and score one seed, or continue it; its result is also written to ``seed-<n>/result.json``.
+
+    A seed that collapses is begun anew where the recipe says so, with another order of the data and a lower rate.
+
+    Args:
+        recipe: of the run.
+        run: its folder.
+        seed: which seed.
+        corpus: what to train on; by default what the recipe names.
+
+    Raises:
+        NerError: what is wrong with the corpus, the recipe or the backbone, or another process trains this seed.
+        KeyboardInterrupt: after the state of the last whole epoch was kept.
+    """
+    folder = run.seed(seed)
+    with locked(folder), run_log(folder / "train.log"):
+        logger.info("seed %d in %s", seed, folder)
+        corpus, labels, statistics = check_corpus(recipe, corpus or open_corpus(recipe))
+        attempt = _Attempt(recipe, corpus, labels, folder, seed, number=len(run.attempts(seed)))
+        logger.info("%s", check_text(recipe, corpus, statistics, attempt.formulation, attempt.instances))
+        fitted = attempt.fit()
+        while fitted.status != "ok" and may_restart(recipe, run.attempts(seed)):
+            run.add_attempt(seed, attempt.record(fitted))
+            attempt = _Attempt(recipe, corpus, labels, folder, seed, number=attempt.number + 1)
+            logger.info("seed %d again, attempt %d, learning rate %g", seed, attempt.number + 1, attempt.lr)
+            fitted = attempt.fit()
+        calibrate_seed(folder, recipe.generation.num_beams, int(attempt.instances["train"].lengths.max()))
+        result = seed_result(seed, fitted) | {"attempts": run.attempts(seed), "malformed": attempt.malformed(fitted)}
+        if emissions := read_emissions(folder):
+            result["emissions"] = emissions
+        run.finish_seed(seed, result, recipe_yaml(recipe))
+    return result
+
+
+def may_restart(recipe: Recipe, attempts: list[dict[str, Any]]) -> bool:
+    """Whether a seed that has collapsed once more than ``attempts`` says is begun anew."""
+    return recipe.training.on_collapse is OnCollapse.restart and len(attempts) < recipe.training.restarts
+
+
+@dataclass
+class _Attempt:
+    """One training of a seed, from random weights or from those of the hub to a result."""
+
+    recipe: Recipe
+    corpus: LoadedCorpus
+    labels: LabelSet
+    folder: Path
+    seed: int
+    number: int  # from 0
+
+    def __post_init__(self) -> None:
+        # Weights keep the seed, the order of the data and the dropout do not.
+        self.order_seed = self.seed + _ATTEMPT_STEP * self.number
+        self.lr = self.recipe.optim.lr * self.recipe.training.restart_lr_factor**self.number
+        seed_everything(self.order_seed)
+        self.formulation = formulation_of(self.recipe)
+        self.instances = self.formulation.prepare(self.corpus, self.labels, self.seed)
+
+    def fit(self) -> FitResult:
+        """Train, or continue the training."""
+        self.job = self._job()
+        settings = {"seed": self.seed, "attempt": self.number} | yaml.safe_load(recipe_yaml(self.recipe))
+        memory = self.folder / (f"fitlog-{self.number}.txt" if self.number else "fitlog.txt")
+        config = _fit_config(self.recipe, self.order_seed, self.number)
+        trackers = build_trackers(self.recipe.training.track, self.folder, settings)
+        return fit(self.job, config, [FitlogCallback(_LOGS, settings, memory), *trackers])
+
+    def record(self, fitted: FitResult) -> dict[str, Any]:
+        """What is kept of an attempt that collapsed."""
+        best = max((epoch.get("dev_f", 0.0) for epoch in fitted.history), default=0.0)
+        about = {"attempt": self.number + 1, "status": fitted.status, "reason": fitted.reason}
+        return about | {"epoch": fitted.epochs, "lr": self.lr, "best_dev_f": best}
+
+    def malformed(self, fitted: FitResult) -> dict[str, Any]:
+        """What the best model writes on test with the constraint and without: how many entities, rejects by reason."""
+        if "test" not in fitted.scores:
+            return {}
+        trained_as = bool(self.recipe.generation.constrained)
+        task = self.formulation.load_task(self.folder / "best", constrained=not trained_as).to(fitted.device)
+        examples, loader = self.corpus.examples["test"], self.job.loaders["test"]
+        title = f"test {'un' * trained_as}constrained"
+        predictions = predict(task, loader, len(examples), title=title, bf16=self.recipe.training.bf16)
+        others = score(self.job.metric(), examples, predictions)
+        counts = {trained_as: fitted.scores["test"], not trained_as: others}
+        return {
+            name: {key: counts[held][key] for key in ("f", "predicted", "rejected")}
+            for name, held in (("constrained", True), ("unconstrained", False))
+        }
+
+    def _job(self) -> FitJob:
+        recipe, optim, examples = self.recipe, self.recipe.optim, self.corpus.examples
+        task = self.formulation.build_task()
+        return FitJob(
+            task=task,
+            loaders={
+                split: _loader(recipe, self.formulation, split, rows, self.order_seed)
+                for split, rows in self.instances.items()
+            },
+            examples=examples,
+            metric=partial(SpanF1, seen_surfaces=entity_surfaces(examples["train"])),
+            optimizer=build_optimizer(task.parameter_groups(optim.weight_decay), self.lr, compat=recipe.is_reference),
+            schedule=Schedule(optim.schedule.value, optim.warmup_ratio, compat=recipe.is_reference),
+            folder=self.folder,
+            save=self.formulation.save,
+        )
+
+
+def _loader(recipe: Recipe, formulation: Formulation, split: str, rows: Rows, seed: int) -> torch.utils.data.DataLoader:
+    batching, is_train = recipe.batching, split == "train"
+    config = LoaderConfig(
+        by=batching.by.value if is_train else "sentences",
+        size=batching.size if is_train else batching.eval_size,
+        shuffle=is_train,
+        seed=seed,
+        bucket=batching.bucket,
+        num_workers=recipe.training.num_workers if is_train else 0,
+        pin_memory=torch.cuda.is_available(),
+    )
+    return build_loader(rows, rows.lengths, formulation.collate, config)
+
+
+def _fit_config(recipe: Recipe, seed: int, attempt: int) -> FitConfig:
+    training = recipe.training
+    return FitConfig(
+        epochs=training.epochs,
+        evaluate_from=training.evaluate_from,
+        select_on=training.select_on.value,
+        accumulate=training.accumulate,
+        clip_value=recipe.optim.clip_value,
+        bf16=training.bf16,
+        compile=training.compile,
+        seed=seed,
+        device=training.device,
+        collapse_below=training.collapse_below,
+        collapse_from=training.collapse_from,
+        attempt=attempt,
+    )

@@ -1,0 +1,68 @@
+"""``calibration.json`` of a seed's best model: its scores fitted on dev, from the predictions that training left."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from genner.app.prediction_files import read_predictions
+from genner.files import clear_leftovers
+from genner.prediction.calibration_file import (
+    Fingerprint,
+    FittedOn,
+    FittedScores,
+    ModelCalibration,
+    ScoreKind,
+    fit_scores,
+)
+
+__all__ = ["calibrate_seed"]
+
+logger = logging.getLogger(__name__)
+
+
+def calibrate_seed(folder: Path, num_beams: int, longest_source: int) -> ModelCalibration | None:
+    """Write the file; whatever was there is replaced, as it may be that of an earlier model.
+
+    Training leaves the predictions of dev beside the model that made them. A run without a dev split has none: its file
+    has no calibration. Test is left alone.
+
+    Args:
+        folder: of the seed.
+        num_beams: of the search that made the predictions.
+        longest_source: pieces of the longest sentence of the training.
+
+    Returns:
+        what was written; None if the seed left no model.
+
+    Raises:
+        DataFormatError: the predictions cannot be read.
+    """
+    if not (folder / "best").is_dir():
+        return None
+    predictions = folder / "predictions.dev.jsonl"
+    fitted = _fit(predictions, ScoreKind("symbols", num_beams)) if predictions.is_file() else None
+    clear_leftovers(folder / "best")  # of a process that was killed while it wrote this file
+    found = ModelCalibration(longest_source, (fitted,) if fitted else ())
+    found.write(folder / "best")
+    if fitted:
+        calibration = fitted.calibration
+        logger.info(
+            "scores calibrated on %d entities of dev: temperature %.3f, shift %+.3f, doubt %g, calibration error "
+            "%.4f -> %.4f",
+            calibration.n, calibration.temperature, calibration.shift, calibration.doubt, fitted.ece_before,
+            fitted.ece_after,
+        )  # fmt: skip
+    else:
+        logger.info("scores not calibrated: no predictions of dev whose scores are probabilities")
+    return found
+
+
+def _fit(path: Path, kind: ScoreKind) -> FittedScores | None:
+    fingerprint, judged, n_sentences = Fingerprint(), [], 0
+    for sentence in read_predictions(path):
+        fingerprint.add(sentence.words, sentence.gold)
+        judged += sentence.judged_scores()
+        n_sentences += 1
+    scores, is_right = ([pair[side] for pair in judged] for side in (0, 1))
+    return fit_scores(kind, scores, is_right, FittedOn("dev", n_sentences, fingerprint.digest))

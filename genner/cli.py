@@ -1,0 +1,65 @@
+"""The console command ``genner``: finds the command that is asked for and runs it."""
+
+from __future__ import annotations
+
+import difflib
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+__all__ = ["COMMANDS", "PROGRAM", "main", "run_command"]
+
+#: What runs a command of ours in a process of its own, whatever its working folder.
+PROGRAM = (sys.executable, str(Path(__file__).resolve().with_name("__main__.py")))
+
+#: Name -> what it does; each is the module of that name in `genner.commands`.
+COMMANDS = {
+    "train": "train and score a recogniser: a recipe, or data of your own",
+    "predict": "find the entities of your own text",
+    "serve": "a web page and an HTTP service for a trained model",
+    "share": "a model folder with its card, in a folder or on the Hugging Face hub",
+    "report": "tables, curves and kinds of errors of finished runs; comparison of two runs",
+    "sweep": "many experiments from one file, one table",
+    "prepare": "distributors' originals, brat folders and Hugging Face data sets into files to train on",
+}
+
+_EXAMPLES = """\
+examples:
+  genner train                                   the embedded demo
+  genner predict runs/demo/model/best --text "I woke up with pain in the left knee."
+
+`genner COMMAND --help` describes a command.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``genner COMMAND ...``; returns the command's exit code, 2 for a command that does not exist."""
+    name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if name in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f" Did you mean `genner {near[0]}`?" if near else ""
+        known = ", ".join(COMMANDS)
+        print(f"error: genner: unknown command {name!r}. Expected one of {known}.{hint}", file=sys.stderr)
+        return 2
+    return run_command(name, arguments)
+
+
+def run_command(name: str, argv: Sequence[str] | None = None) -> int:
+    """Run one of :data:`COMMANDS` in this process; a request to terminate ends it in order, like Ctrl-C."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    return import_module(f"genner.commands.{name}").main(argv)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:{width}}  {text}" for name, text in COMMANDS.items())
+    return f"usage: genner COMMAND ...\n\ncommands:\n{commands}\n\n{_EXAMPLES}".rstrip()

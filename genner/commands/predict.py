@@ -1,0 +1,288 @@
+"""The command line: texts or files in, entities out, in the format that is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from genner.data.loaders.nested_jsonl import check_text
+from genner.data.prepare.request import Tally
+from genner.errors import ConfigError, DataFormatError, exit_code
+from genner.prediction.calibration_file import CALIBRATION
+from genner.prediction.reading import FORMATS as INPUT_FORMATS
+from genner.prediction.reading import read_inputs
+from genner.prediction.reading_options import add_reading_options, chosen_options
+from genner.prediction.results import TextInput
+from genner.prediction.summary import Summary
+from genner.prediction.text import SplitText, TextSplitter
+from genner.prediction.writing import FORMATS, Output, open_output, writable
+from genner.prediction.writing.formats import format_of
+
+if TYPE_CHECKING:
+    from genner.prediction.recogniser import Recogniser
+
+__all__ = ["main", "parse"]
+
+_CHUNK_WORDS = 20_000
+_CHARS_PER_WORD = 5
+_DENSEST = 2 * _CHARS_PER_WORD  # a chunk is read as a whole even if every character is a word
+_BEAMS_FOR_MISSES = 8
+_N_SHOWN = 5  # texts that failed
+_STDOUT = "-"
+
+_EPILOG = """\
+exit codes: 0 done; 1 some texts failed, the others are written; 2 wrong usage or data, nothing more is written;
+130 interrupted (Ctrl-C). docs/prediction.md describes all formats.
+"""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line of ``predict.py``; what is left out of how texts are read is None."""
+    parser = argparse.ArgumentParser(
+        prog="predict.py",
+        description="Find the entities of your own text with a trained model.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a name on the hub")
+    where = parser.add_argument_group("texts and results")
+    where.add_argument("--text", action="append", metavar="TEXT", help="a text; may be repeated")
+    where.add_argument("--input", metavar="PATH", help="file, folder, or - for standard input")
+    where.add_argument("--calibrate", metavar="PATH", help="fit the model's scores to texts with known entities")
+    where.add_argument(
+        "--misses", action="store_true", help="with --calibrate: measure misses as well, so that --alpha can be used"
+    )
+    where.add_argument("--output", metavar="PATH", default=_STDOUT, help="file or folder (default: standard output)")
+    where.add_argument(
+        "--format", choices=("auto", *INPUT_FORMATS), default="auto", help="of the input (default: by file ending)"
+    )
+    where.add_argument("--to", choices=tuple(FORMATS), help="of the output (default: by file ending, else jsonl)")
+    where.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    where.add_argument("--overwrite", action="store_true", help="replace an output that is there")
+    how = parser.add_argument_group("how texts are read")
+    add_reading_options(how)
+    how.add_argument("--min_score", type=float, metavar="P", help="leave out entities below it")
+    how.add_argument("--max_chars", type=int, metavar="N", help="longer texts fail")
+    how.add_argument(
+        "--chunk_words", type=int, default=_CHUNK_WORDS, metavar="N",
+        help=f"about so many words are read together, then written and saved (default {_CHUNK_WORDS:,})",
+    )  # fmt: skip
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    options = parser.parse_args(argv)
+    if sum(given is not None for given in (options.text, options.input, options.calibrate)) != 1:
+        parser.error("expected one of --text, --input and --calibrate")
+    if options.misses and options.calibrate is None:
+        parser.error("argument --misses: expected --calibrate")
+    if options.output == _STDOUT and (options.resume or options.overwrite):
+        parser.error("argument --resume/--overwrite: expected a file or folder as --output")
+    if options.chunk_words < 1:
+        parser.error(f"argument --chunk_words: {options.chunk_words}: expected 1 or more")
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Returns:
+        0 done; 1 if some texts failed, while the others are written; 2 usage or data error; 130 interrupted.
+    """
+    options = parse(sys.argv[1:] if argv is None else list(argv))
+    told = "interrupted"
+    if options.output != _STDOUT:
+        told += f"; what is finished is kept beside {options.output}: repeat the command with --resume to go on"
+    return exit_code(lambda: _unless_closed(options), debug=options.debug, interrupted=told)
+
+
+def _unless_closed(options: argparse.Namespace) -> int:
+    try:
+        return _run(options)
+    except BrokenPipeError:  # ``predict.py ... | head`` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print("standard output was closed; the rest is not written", file=sys.stderr)
+        return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.calibrate is not None:
+        return _calibrate(options)
+    format_name = options.to or _usual_format(options)
+    writer = FORMATS[format_name](Tally())
+    if writer.is_binary and options.output == _STDOUT and sys.stdout.isatty():
+        raise ConfigError(f"--to: {format_name} is not text. Expected a file for it. Set --output.")
+    _check_apart(options)
+    summary, read = Summary(writer.tally), Tally()
+    with open_output(
+        options.output, writer, sys.stdout.buffer, resume=options.resume, overwrite=options.overwrite
+    ) as output:
+        inputs = _inputs(options, read)
+        ner = _load(options)
+        writer.labels = ner.labels
+        with writable(options.output):
+            done = output.begin(_settings(options, ner, format_name))
+        if done:
+            summary.restore(done["summary"])
+        if not output.is_complete:
+            run = _Run(options, ner, output, summary)
+            run.skip(inputs, done)
+            run.read(inputs)
+    lines = summary.lines(read, format_name)
+    if options.text is not None:
+        lines = lines[1:]  # how many there are is seen
+    elif options.output != _STDOUT:
+        lines.append(f"-> {options.output}")
+    if lines:
+        print("\n".join(lines), file=sys.stderr)
+    return 1 if summary.n_failed else 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    """Fit scores, and say what they were worth before and after; the model folder keeps what was fitted."""
+    from genner.prediction.calibrate import calibrate  # late, as in _load
+
+    options.calibrated, read = False, Tally()
+    if options.misses:
+        options.scores, options.candidates = "nbest", True
+        options.num_beams = options.num_beams or _BEAMS_FOR_MISSES
+    inputs = read_inputs(options.calibrate, options.format, split=_splitter(options), tally=read)
+    ner = _load(options)
+    bar = tqdm(inputs, unit=" texts", disable=None, leave=False)
+    done = calibrate(ner, bar, conformal=options.misses, name=Path(options.calibrate).name)
+    lines = [f"texts {done.n_texts}  without known entities {done.n_without_gold}  failed {len(done.failed)}"]
+    lines += [f"  {error}" for error in done.failed[:_N_SHOWN]]
+    if done.scores is not None:
+        n_judged, before, after = done.scores.calibration.n, done.scores.ece_before, done.scores.ece_after
+        error = f"calibration error {before:.4f} -> {after:.4f}"
+        lines.append(f"scores ({done.scores.kind}): {n_judged} entities judged, {error}")
+    if done.misses is not None:
+        risk = done.misses.risk
+        lines.append(f"misses: measured on {risk.n} sentences; --alpha from {risk.reachable:.4f} on")
+    print("\n".join([*lines, f"-> {ner.folder / CALIBRATION}"]))
+    return 1 if done.failed else 0
+
+
+def _check_apart(options: argparse.Namespace) -> None:
+    """What is written must not be what is read, nor be found where it is looked for."""
+    if options.input is None or _STDOUT in (options.input, options.output):
+        return
+    source, target = Path(options.input).resolve(), Path(options.output).resolve()
+    if source == target or (source.is_dir() and source in target.parents) or target in source.parents:
+        raise ConfigError(
+            f"--output: {options.output} and --input {options.input} are one or in one another. Expected another place "
+            "for the output, so that it is not read or replaced."
+        )
+
+
+def _usual_format(options: argparse.Namespace) -> str:
+    if options.output != _STDOUT:
+        return format_of(Path(options.output))
+    return "terminal" if options.text is not None and sys.stdout.isatty() else "jsonl"
+
+
+def _load(options: argparse.Namespace) -> Recogniser:
+    from genner.prediction.recogniser import load  # late: torch takes seconds, which --help should not cost
+
+    return load(options.model, chunk_words=options.chunk_words * _DENSEST, **chosen_options(options))
+
+
+def _inputs(options: argparse.Namespace, read: Tally) -> Iterator[TextInput]:
+    if options.text is None:
+        return read_inputs(options.input, options.format, split=_splitter(options), tally=read)
+    for number, text in enumerate(options.text, 1):
+        try:
+            check_text(text, f"--text {number}")
+        except DataFormatError:  # as bytes that are not UTF-8 come from a shell
+            raise ConfigError(f"--text: {text!r:.60} is not UTF-8. Expected text in UTF-8. Set your locale.") from None
+    return iter([TextInput(text, str(number)) for number, text in enumerate(options.text, 1)])
+
+
+def _splitter(options: argparse.Namespace) -> Callable[[str], SplitText]:
+    """The rules that the recogniser has, too; made when they are first needed."""
+    given = {"language": options.language, "rules": options.words}
+    made = cache(lambda: TextSplitter(**{name: value for name, value in given.items() if value is not None}))
+    return lambda text: made().split(text)
+
+
+def _settings(options: argparse.Namespace, ner: Recogniser, format_name: str) -> dict[str, Any]:
+    """What the output depends on besides the texts."""
+    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(ner.folder.iterdir())]
+    state = blake2b(repr(files).encode(), digest_size=8).hexdigest()
+    model = {"model": str(ner.folder.resolve()), "state of the model": state}
+    source = {"input": options.input, "text": options.text, "format": options.format, "to": format_name}
+    return {**model, **source, **asdict(ner.options)}
+
+
+class _Run:
+    """Reads inputs in chunks; after each, everything so far is saved.
+
+    Chunks only depend on the inputs. So a run that goes on gives the model the same batches as one that was never
+    stopped, and both write the same bytes.
+    """
+
+    def __init__(self, options: argparse.Namespace, ner: Recogniser, output: Output, summary: Summary) -> None:
+        self._options, self._ner, self._output, self._summary = options, ner, output, summary
+        self._n_inputs, self._digest = 0, ""
+
+    def skip(self, inputs: Iterator[TextInput], done: dict[str, Any]) -> None:
+        """Pass over the inputs that are finished.
+
+        Raises:
+            ConfigError: they are not what they were.
+        """
+        n_finished = done.get("n_inputs", 0)
+        while self._n_inputs < n_finished and (given := next(inputs, None)) is not None:
+            self._take(given)
+            self._output.writer.skipped(given.id)
+        if done and (self._n_inputs, self._digest) != (n_finished, done["digest"]):
+            raise ConfigError(
+                f"{self._options.input}: not the {n_finished:,} texts with which the run was begun. Expected an input "
+                "that has not changed. Set --overwrite without --resume to begin anew."
+            )
+
+    def read(self, inputs: Iterable[TextInput]) -> None:
+        """Read all that is left, and complete the output."""
+        target = self._options.output
+        is_hidden = target == _STDOUT and sys.stdout.isatty()
+        with tqdm(
+            unit=" texts", initial=self._n_inputs, disable=True if is_hidden else None, leave=False
+        ) as bar:  # fmt: skip
+            for chunk in _chunks(inputs, self._options.chunk_words):
+                for given in chunk:
+                    self._take(given)
+                results = list(self._ner.stream(chunk))
+                with writable(target):
+                    for result in results:
+                        self._output.write(result)
+                        self._summary.add(result)
+                    done = {"n_inputs": self._n_inputs, "digest": self._digest, "summary": self._summary.state()}
+                    self._output.commit(done)
+                bar.update(len(chunk))
+        with writable(target):
+            self._output.finish()
+
+    def _take(self, given: TextInput) -> None:
+        values = (self._digest, given.id, given.text, given.words, given.sentences, given.gold, given.error)
+        self._digest = blake2b(repr(values).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        self._n_inputs += 1
+
+
+def _chunks(inputs: Iterable[TextInput], n_words: int) -> Iterator[list[TextInput]]:
+    """The inputs in lists of about so many words."""
+    chunk: list[TextInput] = []
+    size = 0
+    for given in inputs:
+        chunk.append(given)
+        size += 1 + (len(given.text) // _CHARS_PER_WORD if given.words is None else len(given.words))
+        if size >= n_words:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk

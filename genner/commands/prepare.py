@@ -1,0 +1,173 @@
+"""The command line: read a source, write train, dev and test, read them back, and say what they hold."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from genner.data.prepare.ace import ace
+from genner.data.prepare.brat import brat, cadec
+from genner.data.prepare.columns import conll2003, ontonotes
+from genner.data.prepare.genia import genia
+from genner.data.prepare.hub import hub
+from genner.data.prepare.request import SPLITS, HubColumns, Request, Tally
+from genner.data.prepare.share import share
+from genner.data.prepare.summary import write_and_describe
+from genner.data.schema import Example
+from genner.errors import ConfigError, DataFormatError, exit_code
+
+__all__ = ["SOURCES", "Source", "main"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A distributor's layout.
+
+    Args:
+        read: reads it.
+        loader: of the format to write; empty where the options decide it.
+        help: what is expected in the raw folder.
+        options: groups of options that it understands.
+    """
+
+    read: Callable[[Request, Tally], dict[str, list[Example]]]
+    loader: str
+    help: str
+    options: tuple[str, ...] = ()
+
+
+_TEXT = ("splits", "text")
+
+#: Name on the command line -> source; the names of recipes where there is one.
+SOURCES: dict[str, Source] = {
+    "conll2003": Source(conll2003, "conll", "eng.train, eng.testa, eng.testb (four columns)"),
+    "en-ontonotes": Source(ontonotes, "conll", "CoNLL-2012 tree of *_gold_conll files", ("testament",)),
+    "en_ace04": Source(ace, "nested", "LDC2005T09: .sgm and .apf.xml; needs --splits", _TEXT),
+    "en_ace05": Source(ace, "nested", "LDC2006T06: .sgm and .apf.xml; needs --splits", _TEXT),
+    "genia": Source(genia, "nested", "GENIAcorpus3.02*.xml, or train/dev/test JSON lines", ("splits",)),
+    "CADEC": Source(cadec, "discontinuous", "CADEC v2: text/*.txt, original/*.ann", (*_TEXT, "labels")),
+    "Share_2013": Source(share, "discontinuous", "notes and ||-delimited annotations", _TEXT),
+    "Share_2014": Source(share, "discontinuous", "notes and |-delimited annotations", _TEXT),
+    "brat": Source(brat, "discontinuous", "any folder of .txt and .ann files", (*_TEXT, "labels", "dataset")),
+    "hf": Source(hub, "", "folder or name of a Hugging Face dataset", ("text", "hub", "dataset")),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit code: 0 done, 2 usage or data error, 130 interrupted."""
+    options = parse(sys.argv[1:] if argv is None else argv)
+    told = "interrupted; nothing half-written is left"
+    return exit_code(lambda: _run(options), debug=options.debug, interrupted=told)
+
+
+def _run(options: argparse.Namespace) -> int:
+    print(prepare(options))
+    return 0
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line; every source has its own options."""
+    parser = argparse.ArgumentParser(prog="genner prepare", description=__doc__)
+    names = parser.add_subparsers(dest="name", required=True, metavar="name")
+    for name, source in SOURCES.items():
+        command = names.add_parser(name, help=source.help, description=f"{name}: {source.help}")
+        command.add_argument("--raw", type=Path, required=True, help="the original: " + source.help)
+        command.add_argument("--out", type=Path, required=True, help="folder for train, dev and test; made if absent")
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        for group in source.options:
+            _ADD[group](command)
+    return parser.parse_args(argv)
+
+
+def prepare(options: argparse.Namespace) -> str:
+    """Do what the command line asks, and return the text to print.
+
+    Raises:
+        NerError: the options, the raw files or the result are not as they should be.
+    """
+    source = SOURCES[options.name]
+    request = _request(options)
+    loader = source.loader or ("conll" if request.hub.tags else "nested")
+    if options.out.resolve() == options.raw.resolve():
+        raise ConfigError(f"--out: {options.out} is --raw as well. Expected another folder. The originals stay as is.")
+    if options.name != "hf" and not options.raw.exists():
+        raise DataFormatError(f"{options.raw}: no such folder. Expected {source.help}. Set --raw.")
+    tally = Tally()
+    start = time.perf_counter()
+    splits = source.read(request, tally)
+    splits = {split: splits[split] for split in SPLITS if split in splits}
+    dataset = getattr(options, "dataset", None) or options.name
+    return write_and_describe(options.out, dataset, loader, splits, tally, start)
+
+
+def _request(options: argparse.Namespace) -> Request:
+    given = vars(options)
+    labels = given.get("labels")
+    hub_names = ("config", "words", "tags", "text", "spans")
+    columns = {name: given[name] for name in hub_names if name in given}
+    return Request(
+        raw=options.raw,
+        splits=given.get("splits"),
+        labels=None if labels is None else tuple(label for label in labels if label != "all"),
+        across=given.get("across", "drop"),
+        lines=None if given.get("newline") is None else given["newline"] == "ends",
+        new_testament=given.get("keep_new_testament", False),
+        hub=HubColumns(**columns, inclusive=given.get("inclusive", False), splits=_pairs(given.get("split") or [])),
+    )
+
+
+def _pairs(texts: Sequence[str]) -> Mapping[str, str]:
+    pairs = {}
+    for text in texts:
+        split, equals, name = text.partition("=")
+        if split not in SPLITS or not equals or not name:
+            raise ConfigError(f"--split: {text!r}. Expected train=NAME, dev=NAME or test=NAME.")
+        pairs[split] = name
+    return pairs
+
+
+def _add_splits(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--splits", type=Path, help="file of 'split document' lines, or folder of train, dev and test lists"
+    )
+
+
+def _add_text(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--across", choices=("drop", "join"), default="drop", help="entities over sentence ends")
+    command.add_argument("--newline", choices=("ends", "joins"), help="whether a line end ends a sentence")
+
+
+def _add_labels(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--labels", nargs="+", metavar="LABEL", help="keep these only; 'all' keeps every one")
+
+
+def _add_testament(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--keep_new_testament", action="store_true", help="the published setting leaves it out")
+
+
+def _add_dataset(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--dataset", help="a recipe's name, to compare with its published counts")
+
+
+def _add_hub(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", help="configuration of the dataset")
+    command.add_argument("--words", help="column of words")
+    command.add_argument("--tags", help="column of BIO tags, one per word")
+    command.add_argument("--text", help="column of raw text")
+    command.add_argument("--spans", help="column of spans (start, end, label): of words, or of characters with --text")
+    command.add_argument("--inclusive", action="store_true", help="spans end at their last word or character")
+    command.add_argument("--split", action="append", metavar="dev=NAME", help="our split = the dataset's")
+
+
+_ADD: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "splits": _add_splits,
+    "text": _add_text,
+    "labels": _add_labels,
+    "testament": _add_testament,
+    "dataset": _add_dataset,
+    "hub": _add_hub,
+}

@@ -1,0 +1,88 @@
+"""Reports on finished runs: the table of a paper, a report in every run folder, and the comparison of two runs.
+
+genner report runs                               every run below runs/: the table, and a report beside each
+genner report runs/conll2003 --out reports       one dataset; results.md, results.tex and results.json in reports/
+genner report --compare runs/genia/span runs/genia/word     is the difference in test F1 more than luck?
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from genner.app.comparison import compare_runs, comparison_text
+from genner.app.prediction_files import load_result
+from genner.app.results_table import find_runs, results_rows, results_table, write_results
+from genner.app.run_report import write_run_report
+from genner.errors import ConfigError, exit_code
+from genner.evaluation.tables import markdown_table
+
+_RESAMPLES = 10_000
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="a run, a dataset's runs, or all runs")
+    parser.add_argument("--out", type=Path, default=Path("reports"), help="folder of the table (default reports)")
+    parser.add_argument("--compare", nargs=2, type=Path, metavar=("RUN_A", "RUN_B"), help="is the difference luck?")
+    parser.add_argument("--resamples", type=int, default=_RESAMPLES, help=f"draws of each test (default {_RESAMPLES})")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    options = parser.parse_args(argv)
+    if bool(options.runs) == bool(options.compare):
+        parser.error("expected either RUN folders or --compare RUN_A RUN_B")
+    if options.resamples < 1:
+        parser.error(f"argument --resamples: {options.resamples}: expected 1 or more")
+    return options
+
+
+def report(runs: Sequence[Path], out: Path) -> None:
+    """Write the report of every run and the table of all; print the table and what is not in it.
+
+    Raises:
+        NerError: a folder holds no run, or what it holds cannot be read.
+    """
+    finished, unfinished = find_runs(runs)
+    if not finished:
+        raise ConfigError(
+            f"{', '.join(map(str, unfinished))}: not finished, no result.json. Expected a finished run. Repeat the "
+            "command that trains it."
+        )
+    reported = [write_run_report(run, load_result(run)) for run in finished]
+    rows = results_rows(reported)
+    write_results(rows, out)
+    print(markdown_table(results_table(rows)))
+    print()
+    for run, data in zip(finished, reported, strict=True):
+        print(f"{run / 'report.md'}")
+        for note in data["notes"]:
+            print(f"  {note}")
+    for run in unfinished:
+        print(f"{run}: not finished, left out")
+    print(f"table: {out / 'results.md'}, results.tex, results.json")
+
+
+def compare(first: Path, second: Path, n_resamples: int) -> None:
+    """Print how two runs differ.
+
+    Raises:
+        NerError: they cannot be compared.
+    """
+    comparison, seeds, notes = compare_runs(first, second, n_resamples=n_resamples)
+    print(comparison_text(first, second, comparison, seeds, notes))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit code: 0 done, 2 usage or data error, 130 interrupted."""
+    options = parse(sys.argv[1:] if argv is None else list(argv))
+    return exit_code(lambda: _run(options), debug=options.debug, interrupted="interrupted")
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.compare:
+        compare(*options.compare, options.resamples)
+    else:
+        report(options.runs, options.out)
+    return 0

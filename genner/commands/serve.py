@@ -1,0 +1,109 @@
+"""A web page and an HTTP service for a trained model.
+
+genner serve runs/demo/.../best                   the page at http://127.0.0.1:7860, the service at /predict
+genner serve MODEL --port 8000 --no_page          the service alone
+genner serve MODEL --examples sentences.txt       a page with your own examples, one in a line
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from genner.errors import exit_code
+from genner.prediction.reading_options import add_reading_options, chosen_options
+
+if TYPE_CHECKING:
+    import socket
+
+    from genner.serving.limits import Limits
+    from genner.serving.service import TextReader
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a name on the hub")
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen (default 127.0.0.1: this machine only)")
+    parser.add_argument("--port", type=int, default=7860, help="0: any that is free (default 7860)")
+    parser.add_argument("--no_page", action="store_true", help="the HTTP service alone")
+    parser.add_argument("--examples", type=Path, metavar="FILE", help="texts to try on the page, one in a line, UTF-8")
+    parser.add_argument("--min_score", type=float, default=0.0, help="where the page's slider begins (default 0)")
+    limits = parser.add_argument_group("limits")
+    limits.add_argument("--max_chars", type=int, default=20_000, help="of a text (default 20000)")
+    limits.add_argument("--max_texts", type=int, default=64, help="of a request (default 64)")
+    limits.add_argument("--max_body", type=int, default=2 * 2**20, help="bytes of a request (default 2 MiB)")
+    limits.add_argument("--max_waiting", type=int, default=512, help="texts that wait, of all requests (default 512)")
+    limits.add_argument("--timeout", type=float, default=60.0, help="seconds for a request (default 60)")
+    reading = parser.add_argument_group("how texts are read")
+    add_reading_options(reading)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    options = parser.parse_args(argv)
+    if not 0 <= options.port <= 65535:
+        parser.error(f"argument --port: {options.port}: expected a number from 0 to 65535")
+    if not 0 <= options.min_score <= 1:
+        parser.error(f"argument --min_score: {options.min_score:g}: expected a number from 0 to 1")
+    if options.examples and options.no_page:
+        parser.error("argument --examples: there is no page with --no_page")
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit code: 0 stopped, 2 usage or data error, 130 interrupted."""
+    options = parse(sys.argv[1:] if argv is None else list(argv))
+    return exit_code(lambda: _run(options), debug=options.debug, interrupted="interrupted")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from genner.serving.examples import read_examples
+    from genner.serving.limits import Limits
+    from genner.serving.server import bind
+
+    sizes = ("max_chars", "max_texts", "max_body", "max_waiting", "timeout")
+    limits = Limits(**{name: getattr(options, name) for name in sizes})
+    examples = None if options.examples is None else read_examples(options.examples, limits.max_chars)
+    with bind(options.host, options.port) as listening, TemporaryDirectory(prefix="genner-") as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder  # uploaded files vanish with the server
+        asyncio.run(_serve(options, limits, examples, listening))
+    return 0
+
+
+async def _serve(
+    options: argparse.Namespace, limits: Limits, examples: Sequence[str] | None, listening: socket.socket
+) -> None:
+    from genner.serving.api import build_api
+    from genner.serving.server import serve
+    from genner.serving.service import Service
+
+    service = Service(lambda: _open(options), _name(options.model), limits)
+    app = build_api(service)
+    if not options.no_page:
+        from genner.serving.page import add_page
+
+        add_page(app, service, examples, min_score=options.min_score)
+    host, port = listening.getsockname()[:2]
+    where = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    await serve(service, app, listening, on_ready=lambda: print(f"{service.name} is served at {where}", flush=True))
+    print("stopped")
+
+
+def _open(options: argparse.Namespace) -> TextReader:
+    """Load the model; takes seconds, in which the server says so to those who ask."""
+    from genner.prediction.recogniser import load
+
+    chosen = chosen_options(options) | {"min_score": 0.0}  # of the page's slider; requests bring their own
+    return load(options.model, **chosen)
+
+
+def _name(model: str) -> str:
+    """What people call a model: data set and run, or its folder, or its name on the hub."""
+    if not Path(model).is_dir():
+        return model
+    *_, dataset, run, last = ("", "", *Path(model).absolute().parts)
+    return f"{dataset}/{run}" if last == "best" else last

@@ -1,0 +1,101 @@
+"""Hand a trained model on: a copy of its folder with a model card, in a folder or on the Hugging Face hub.
+
+genner share runs/demo/model/best --to ./demo-model --license apache-2.0 --language en
+genner share runs/demo/model/best --to ada/symptoms --private --data_license "own data" --language en
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from genner.data.labels import LabelSet
+from genner.errors import ConfigError, exit_code
+from genner.prediction.calibration_file import ModelCalibration
+from genner.prediction.card import CardFacts, Stated, model_card
+from genner.prediction.hub import resolve_model
+from genner.prediction.sharing import FoundModel, destination_of, find_model, push, write_copy
+
+_EXAMPLE = (
+    "I woke up with pain in the left knee and shoulder. On Monday, Otto Tondwright of the University of Borbury moved "
+    "to Sandmouth."
+)
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="a model folder ('best' of a run or a seed), a run folder, or a hub id")
+    parser.add_argument("--to", required=True, metavar="FOLDER|HUB_ID", help="./folder, or user/name of the hub")
+    parser.add_argument("--private", action="store_true", help="a new repository on the hub is private")
+    parser.add_argument("--message", default="A trained model", help="of the commit on the hub")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier copy in the folder")
+    parser.add_argument("--license", default="", help="of the model, as the hub spells it; else 'not stated'")
+    parser.add_argument("--data_license", default="", help="of the data it was trained on; else 'not stated'")
+    parser.add_argument("--language", default="", help="code of the model's language, such as en")
+    parser.add_argument("--datasets", nargs="+", default=[], metavar="ID", help="ids of the data sets on the hub")
+    parser.add_argument("--example", default=_EXAMPLE, help="an invented text whose entities the card shows")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit code: 0 done, 2 usage or data error, 130 interrupted."""
+    options = parse(sys.argv[1:] if argv is None else list(argv))
+    return exit_code(lambda: _run(options), debug=options.debug, interrupted="interrupted; nothing was shared")
+
+
+def _run(options: argparse.Namespace) -> int:
+    found = find_model(resolve_model(options.model))
+    target = destination_of(options.to, found.folder, overwrite=options.overwrite)
+    name = target.hub_id or target.folder.absolute().name
+    finish = _Card(found, name, options)
+    if target.hub_id:
+        address = push(found, target.hub_id, finish, message=options.message, private=options.private)
+        print(f"{target.hub_id}: {address}")
+    else:
+        write_copy(found, target.folder, finish)
+        print(f"{target.folder}: {', '.join(sorted(path.name for path in target.folder.iterdir()))}")
+    for what in found.left_out:
+        print(f"left out: {what}")
+    unknown = [flag for flag in ("license", "data_license", "language") if not getattr(options, flag)]
+    if unknown:
+        print(f"not stated in the card: {', '.join(unknown)} (--{', --'.join(unknown)})")
+    return 0
+
+
+class _Card:
+    """Writes the card into a copy, with what the copy finds in the example."""
+
+    def __init__(self, found: FoundModel, name: str, options: argparse.Namespace) -> None:
+        self.found, self.name, self.options = found, name, options
+
+    def __call__(self, folder: Path) -> None:
+        from genner import load  # not before it is needed: it brings torch
+
+        options = self.options
+        language = options.language or "en"
+        try:
+            ner = load(folder, language=language)
+        except ConfigError:  # the library has no rules for the language
+            language = "xx"
+            ner = load(folder, language=language)
+        about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        facts = CardFacts(
+            name=self.name,
+            labels=LabelSet.load(folder / "labels.json"),
+            recipe=yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8")),
+            example=ner(options.example),
+            language=language,
+            stated=Stated(options.license, options.data_license, options.language, tuple(options.datasets)),
+            seed=self.found.seed,
+            run=self.found.run,
+            calibration=ModelCalibration.read(folder),
+            versions=(self.found.run or {}).get("versions") or about.get("versions") or {},
+        )
+        (folder / "README.md").write_text(model_card(facts), encoding="utf-8")

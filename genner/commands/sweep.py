@@ -1,0 +1,90 @@
+"""Run many experiments from one file, each as its own train.py, and compare them in one table.
+
+genner sweep sweep.yaml                  also .json and .jsonnet; repeating the command continues
+genner sweep sweep.yaml --dry_run        check every experiment and print its command
+genner sweep sweep.yaml --parallel 4     four experiments at a time
+
+docs/sweeps.md says what a sweep file holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from genner.app.sweep_file import read_sweep
+from genner.app.sweep_plan import Plan, plan_sweep, shown
+from genner.cli import PROGRAM
+from genner.commands import train
+from genner.errors import exit_code
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path, help="the sweep file: .yaml, .json or .jsonnet")
+    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="experiments at once")
+    parser.add_argument("--dry_run", action="store_true", help="print the commands, run nothing")
+    parser.add_argument("--runs_dir", type=Path, default=Path("runs"))
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    options = parser.parse_args(argv)
+    if options.parallel < 1:
+        parser.error(f"argument --parallel: {options.parallel}: expected 1 or more")
+    return options
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check the sweep, then print its commands or run them; returns the exit code."""
+    sweep = read_sweep(options.file)
+    plan = plan_sweep(sweep, options.runs_dir, lambda arguments: train.recipe_of(train.parse(arguments)))
+    for note in plan.notes:
+        _say(note)
+    if options.dry_run:
+        for experiment in plan.experiments:
+            print(shlex.join(["python", "train.py", *experiment.arguments]))
+        return 0
+    return _run_all(plan, options)
+
+
+def _run_all(plan: Plan, options: argparse.Namespace) -> int:
+    from genner.app.sweep import (  # late: the libraries take seconds, which a misspelt key should not
+        run_sweep,
+        sweep_folder,
+    )
+
+    for experiment in plan.experiments:
+        _say(f"{experiment.run}: {' '.join(f'{key}={shown(value)}' for key, value in experiment.settings.items())}")
+    n_failed = 0
+    ended = run_sweep(plan, options.runs_dir, [*PROGRAM, "train"], options.parallel)
+    with contextlib.closing(ended):
+        for experiment, outcome in ended:
+            if outcome is None:
+                _say(f"experiment {experiment.run} is finished: {experiment.folder}")
+            elif outcome.code:
+                n_failed += 1
+                _say(f"experiment {experiment.run} failed: {outcome.reason}")
+            else:
+                _say(f"experiment {experiment.run} done")
+    folder = sweep_folder(options.runs_dir, plan.name)
+    print((folder / "sweep.md").read_text(encoding="utf-8"))
+    print(f"table: {folder / 'sweep.md'}, sweep.json")
+    return 1 if n_failed else 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Returns:
+        the exit code: 0 done, 1 an experiment failed, 2 an error of usage or of the sweep file, 130 interrupted.
+    """
+    options = parse(sys.argv[1:] if argv is None else list(argv))
+    told = "interrupted; sweep.md shows what is there; repeat the command to continue"
+    return exit_code(lambda: run(options), debug=options.debug, interrupted=told)

@@ -1,0 +1,132 @@
+"""Train and score a named-entity recogniser: recipe -> corpus -> objects -> fit -> report.
+
+python train.py                                     the embedded demo
+python train.py --dataset_name conll2003            a published recipe, corpus under --data_root
+python train.py --dataset_name mine --kind nested --data_root path/to --backbone scratch:small
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import errno
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from genner.cli import PROGRAM
+from genner.config import RECIPES, Kind, Recipe, load_recipe, recipe_path, recipe_yaml
+from genner.errors import ConfigError, exit_code
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="any recipe key, such as optim.lr=2e-5")
+    parser.add_argument("--dataset_name", default="demo", help="a recipe, or a name for your own data")
+    parser.add_argument("--formulation", default="pointer")
+    parser.add_argument("--recipe", type=Path, help="a recipe file, instead of the dataset's own")
+    parser.add_argument("--kind", choices=[kind.value for kind in Kind], help="what entities look like")
+    parser.add_argument("--data_root", help="folder of the corpora, or of train/dev/test themselves (default ../data)")
+    parser.add_argument("--backbone", help="hub id, local folder, scratch:tiny|small|base or scratch-t5:tiny|small")
+    parser.add_argument("--seeds", nargs="+", metavar="N", help="one run each, averaged")
+    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="seeds trained at once")
+    parser.add_argument("--on_collapse", choices=["stop", "restart"], help="of a seed that collapses")
+    parser.add_argument("--track", nargs="+", choices=["tensorboard", "wandb", "codecarbon"], help="further records")
+    parser.add_argument("--limit", type=int, help="only the first N sentences of every split")
+    parser.add_argument("--run_name", help="names the run folder; repeating a command continues its run")
+    parser.add_argument("--runs_dir", type=Path, default=Path("runs"))
+    parser.add_argument("--check_data", action="store_true", help="only load, check and describe the data")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--only_seed", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_intermixed_args(argv)
+    # --seeds takes all that follows it, settings too
+    options.overrides += [text for text in options.seeds or [] if "=" in text]
+    numbers = [text for text in options.seeds or [] if "=" not in text]
+    if not all(text.isdecimal() for text in numbers):
+        parser.error(f"argument --seeds: {' '.join(numbers)}: expected numbers from 0 on")
+    if options.parallel < 1:
+        parser.error(f"argument --parallel: {options.parallel}: expected 1 or more")
+    options.seeds = [int(text) for text in numbers] or None
+    return options
+
+
+def recipe_of(options: argparse.Namespace) -> Recipe:
+    """The resolved recipe of a command line."""
+    path = options.recipe or recipe_path(options.dataset_name, options.formulation)
+    if not path.is_file():
+        known = sorted(folder.name for folder in RECIPES.iterdir())
+        if options.recipe or options.kind is None:
+            near = difflib.get_close_matches(options.dataset_name, known, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near and not options.recipe else ""
+            raise ConfigError(
+                f"{options.recipe or options.dataset_name}: no such recipe{hint}. Expected one of {', '.join(known)}, "
+                "or --kind flat|nested|discontinuous with --data_root for data of your own."
+            )
+        path = None
+    flags: dict[str, Any] = {"kind": options.kind, "backbone": options.backbone, "seeds": options.seeds}
+    flags |= {"data.root": options.data_root, "data.limit": options.limit}
+    flags |= {"training.on_collapse": options.on_collapse, "training.track": options.track}
+    if path is None or not options.recipe:
+        flags |= {"dataset": options.dataset_name, "formulation": options.formulation}
+    overrides = [f"seeds=[{text[5:]}]" if text.startswith("seed=") else text for text in options.overrides]
+    return load_recipe(path, overrides, {key: value for key, value in flags.items() if value is not None})
+
+
+def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
+    """Check the data, or train every seed and report; returns the exit code."""
+    recipe = recipe_of(options)
+    from genner.app import job  # late: the libraries take seconds, which --help and a misspelt key should not cost
+
+    if options.check_data:
+        print(job.check_data(recipe))
+        return 0
+    if options.only_seed is not None:  # the process of one seed; the one that started it holds the run folder
+        job.train_seed(recipe, job.run_path(options.runs_dir, options.run_name, recipe), options.only_seed)
+        return 0
+    with job.open_run(options.runs_dir, options.run_name, recipe) as folder:
+        print(recipe_yaml(recipe))
+        command = [*PROGRAM, "train", *argv]
+        n_failed = job.train_seeds(recipe, folder, command, options.parallel)
+        print(job.finish(recipe, folder, command=shlex.join(["python", "train.py", *argv])))
+    return 1 if n_failed else 0
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, torch on the CPU or torch on a GPU ran out of memory."""
+    signs = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in signs)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit code: 0 done, 2 usage or data error, 130 interrupted, 1 anything else."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    options = parse(argv)
+    told = "interrupted; repeat the command to continue"
+    return exit_code(lambda: _run_and_tell(options, argv), debug=options.debug, interrupted=told)
+
+
+def _run_and_tell(options: argparse.Namespace, argv: Sequence[str]) -> int:
+    """What only training can run out of: memory and disk."""
+    try:
+        return run(options, argv)
+    except (MemoryError, RuntimeError) as error:
+        if options.debug or not is_out_of_memory(error):
+            raise
+        print(
+            f"error: out of memory ({(str(error) or 'MemoryError').splitlines()[0]}). Expected a batch that fits. "
+            "Lower batching.size (training.accumulate makes up for it), batching.eval_size or the --backbone.",
+            file=sys.stderr,
+        )
+        return 1
+    except OSError as error:
+        if options.debug or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        print(
+            f"error: {error.filename or 'disk'}: {error.strerror}. Expected room for the state and the best model; "
+            "what was there before is whole. Make room and repeat the command to continue.",
+            file=sys.stderr,
+        )
+        return 1

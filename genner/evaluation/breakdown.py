@@ -1,0 +1,148 @@
+"""Where the score comes from: recall by place in the output, F1 by length, segments, nesting and sentence length.
+
+Counting is the reference's (:class:`genner.evaluation.span_f1.SpanF1`): gold and predictions of a sentence are sets.
+Recall of a group looks at the gold entities in it, precision at the predictions in it. No words, no ids: entities only.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from genner.data.schema import Entity, sort_entities
+
+__all__ = ["AXES", "Breakdown", "f1_percent"]
+
+#: What entities are grouped by, and where each group begins; the last group has no end.
+#: ``position``: the how-manieth gold entity of its sentence in canonical order (the order in which the model writes
+#: them), so recall only. ``entity length``: words covered. ``nesting depth``: how many entities lie around it, one
+#: within the other; 0 for an entity that lies in no other. ``sentence length``: words.
+AXES: dict[str, tuple[int, ...]] = {
+    "position": (1, 2, 3, 4, 5, 6, 7, 8, 9),
+    "entity length": (1, 2, 3, 4, 5, 6, 9),
+    "segments": (1, 2, 3),
+    "nesting depth": (0, 1, 2, 3),
+    "sentence length": (1, 11, 21, 31, 41, 61),
+}
+
+_COLUMNS = ("gold", "found", "predicted", "correct")
+_GOLD, _PREDICTED = 0, 2
+
+
+class Breakdown:
+    """Counts of one split of one seed.
+
+    Attributes:
+        tp: predictions that are right.
+        fp: predictions that are wrong.
+        fn: gold entities that are not found.
+
+    >>> breakdown = Breakdown()
+    >>> knee, hip = Entity.from_flat("BODY", [3, 4]), Entity.from_flat("BODY", [6, 7])
+    >>> breakdown.update([knee, hip], [hip], n_words=8)
+    >>> [(row["group"], row["rec"]) for row in breakdown.compute()["position"]]
+    [('1', 0.0), ('2', 100.0)]
+    """
+
+    def __init__(self) -> None:
+        self.tp = self.fp = self.fn = 0
+        # Per axis a row of counts for every value up to the last group's; values of one group share their row.
+        # A malformed gold entity (compat mode) may cover no word: value 0 goes into the first group.
+        self._rows: dict[str, list[list[int]]] = {}
+        for axis, starts in AXES.items():
+            groups = [[0] * len(_COLUMNS) for _ in starts]
+            self._rows[axis] = [groups[max(bisect_right(starts, value) - 1, 0)] for value in range(starts[-1] + 1)]
+
+    def update(self, gold: Collection[Entity], predicted: Collection[Entity], *, n_words: int) -> None:
+        """Count one sentence of ``n_words`` words; repetitions in either collection count once."""
+        gold_set, predicted_set = set(gold), set(predicted)
+        if not gold_set and not predicted_set:
+            return
+        right = gold_set & predicted_set
+        missed, wrong = gold_set - right, predicted_set - right
+        self.tp += len(right)
+        self.fp += len(wrong)
+        self.fn += len(missed)
+        self._count([*right, *missed], len(right), _GOLD, n_words)
+        self._count([*right, *wrong], len(right), _PREDICTED, n_words)
+        places = self._rows["position"]
+        for place, entity in enumerate(sort_entities(gold_set), 1):
+            row = places[min(place, len(places) - 1)]
+            row[_GOLD] += 1
+            row[_GOLD + 1] += entity in right
+
+    def compute(self) -> dict[str, list[dict[str, Any]]]:
+        """Per axis its groups that are not empty: ``group`` (a text), the counts, and ``f pre rec`` in percent.
+
+        ``position`` has neither predictions nor precision nor F1.
+        """
+        tables = {}
+        for axis, starts in AXES.items():
+            found = [(start, self._rows[axis][start]) for start in starts]
+            tables[axis] = [_row(axis, start, counts) for start, counts in found if any(counts)]
+        return tables
+
+    def _count(self, entities: Sequence[Entity], n_right: int, column: int, n_words: int) -> None:
+        """Add gold entities or predictions; the first ``n_right`` are right."""
+        by_length, by_segments = self._rows["entity length"], self._rows["segments"]
+        by_depth, by_words = self._rows["nesting depth"], self._rows["sentence length"]
+        words_row = by_words[min(n_words, len(by_words) - 1)]
+        for idx, (length, depth) in enumerate(_measures(entities)):
+            for row in (
+                by_length[min(length, len(by_length) - 1)],
+                by_segments[min(len(entities[idx].segments), len(by_segments) - 1)],
+                by_depth[min(depth, len(by_depth) - 1)],
+                words_row,
+            ):
+                row[column] += 1
+                row[column + 1] += idx < n_right
+
+
+def f1_percent(tp: int, fp: int, fn: int) -> float:
+    """Micro F1 in percent, not rounded; 0 if there is nothing."""
+    return 200 * tp / (2 * tp + fp + fn) if tp else 0.0
+
+
+def _row(axis: str, start: int, tally: Sequence[int]) -> dict[str, Any]:
+    n_gold, n_found, n_predicted, n_correct = tally
+    row = {"group": _group_name(axis, start), **dict(zip(_COLUMNS, tally, strict=True))}
+    rec = n_found / n_gold if n_gold else 0.0
+    if axis == "position":
+        return {"group": row["group"], "gold": n_gold, "found": n_found, "rec": 100 * rec}
+    pre = n_correct / n_predicted if n_predicted else 0.0
+    f = 2 * pre * rec / (pre + rec) if pre + rec else 0.0
+    return {**row, "f": 100 * f, "pre": 100 * pre, "rec": 100 * rec}
+
+
+def _group_name(axis: str, start: int) -> str:
+    """``3``, ``6-8`` or ``9 or more``."""
+    starts = AXES[axis]
+    idx = starts.index(start)
+    if idx == len(starts) - 1:
+        return f"{start} or more"
+    last = starts[idx + 1] - 1
+    return str(start) if last == start else f"{start}-{last}"
+
+
+def _measures(entities: Sequence[Entity]) -> list[tuple[int, int]]:
+    """Of each entity its number of words, and its nesting depth among the entities given."""
+    masks = [_word_mask(entity) for entity in entities]
+    lengths = [mask.bit_count() for mask in masks]
+    union = 0
+    for mask in masks:
+        union |= mask
+    if union.bit_count() == sum(lengths):  # no shared word: the usual case, and the fast one
+        return [(length, 0) for length in lengths]
+    depths: dict[int, int] = {}  # by mask: entities on the same words lie equally deep
+    for mask in sorted(set(masks), key=int.bit_count, reverse=True):  # whatever lies around it comes first
+        depths[mask] = max((depth + 1 for other, depth in depths.items() if other & mask == mask), default=0)
+    return [(length, depths[mask]) for length, mask in zip(lengths, masks, strict=True)]
+
+
+def _word_mask(entity: Entity) -> int:
+    """The words of an entity as an integer, one bit a word."""
+    mask = 0
+    for start, end in entity.segments:
+        mask |= (1 << max(end, start)) - (1 << start)  # a gold entity may be malformed in compat mode
+    return mask

@@ -1,0 +1,122 @@
+"""One table, written as Markdown or as LaTeX (booktabs). Cells are plain text; both writers escape them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from genner.evaluation.terminal import columns_of, visible
+
+__all__ = ["LATEX_HEAD", "Table", "latex_table", "latex_text", "markdown_table", "markdown_text", "mean_and_std"]
+
+#: What a LaTeX file with our tables needs at its top, besides the packages booktabs and iftex. pdfTeX knows no letters
+#: beyond the Latin ones: it prints their code, where LuaTeX and XeTeX print the letter.
+LATEX_HEAD = r"\providecommand{\nonlatin}[2]{\ifPDFTeX\texttt{U+#2}\else #1\fi}"
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': r"{\char34}", "`": r"\textasciigrave{}", "'": r"\textquotesingle{}",
+    "[": "{[}", "]": "{]}", "*": "{*}",  # after \\ a bracket or a star would be its argument
+    "-": "-{}",  # no ligature of two
+    "±": r"$\pm$", "Δ": r"$\Delta$", "−": r"$-$", "–": "--", "—": "---", "…": r"\ldots{}",
+    "’": "'", "‘": "`", "“": "``", "”": "''", "·": r"$\cdot$", "×": r"$\times$", "°": r"$^\circ$",
+}  # fmt: skip
+_LAST_LATIN = 0x17F
+_NO_GLYPH = frozenset("ĦħĸĿŀŉŦŧſ")  # of those, what pdfTeX's T1 encoding lacks
+_MARKDOWN = re.compile(r"[\\|`*<\[\]]|(?<![^\W_])_|_(?![^\W_])")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts.
+
+    Attributes:
+        title: heading or caption.
+        header: one text per column.
+        rows: as many texts each; None is a rule between rows.
+        n_left: the first columns that are aligned to the left; the others, numbers, to the right.
+        note: one paragraph below.
+        wrapped: a column of long texts, which LaTeX may break into lines.
+    """
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str] | None]
+    n_left: int = 1
+    note: str = ""
+    wrapped: int | None = None
+
+
+def mean_and_std(mean: float | None, std: float | None) -> str:
+    """``81.20 ± 0.31``; without ``±`` if there is no deviation, ``-`` if there is no value.
+
+    >>> mean_and_std(81.2, 0.312), mean_and_std(81.2, None), mean_and_std(None, None)
+    ('81.20 ± 0.31', '81.20', '-')
+    """
+    if mean is None:
+        return "-"
+    return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
+
+
+def markdown_text(text: str) -> str:
+    """Text that Markdown shows as it is, also in a cell of a table."""
+    return _MARKDOWN.sub(r"\\\g<0>", visible(text))
+
+
+def latex_text(text: str) -> str:
+    r"""Text that LaTeX shows as it is, also in a cell of a table; needs :data:`LATEX_HEAD`.
+
+    >>> latex_text("GO_BP & 5 %")
+    'GO\\_BP \\& 5 \\%'
+    """
+    return "".join(_latex_char(char) for char in visible(text))
+
+
+def markdown_table(table: Table) -> str:
+    """The table under a heading of second rank, its columns lined up for those who read the source."""
+    rows = [list(map(markdown_text, row)) for row in (table.header, *table.rows) if row is not None]
+    widths = [max(3, *(columns_of(row[column]) for row in rows)) for column in range(len(table.header))]
+    rule = ["-" * width if column < table.n_left else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
+    lines = [_markdown_row(row, widths, table.n_left) for row in (rows[0], rule, *rows[1:])]
+    heading = [f"## {markdown_text(table.title)}", ""] if table.title else []
+    note = ["", markdown_text(table.note)] if table.note else []
+    return "\n".join([*heading, *lines, *note])
+
+
+def latex_table(table: Table, *, label: str = "", floats: bool = True) -> str:
+    """The table as a ``table`` environment with its caption, or as a bare centred ``tabular`` if not ``floats``."""
+    columns = ["l"] * table.n_left + ["r"] * (len(table.header) - table.n_left)
+    if table.wrapped is not None:
+        columns[table.wrapped] = r"p{0.48\linewidth}"
+    lines = [r"\begin{tabular}{" + "".join(columns) + "}", r"\toprule", _latex_row(table.header), r"\midrule"]
+    lines += [r"\midrule" if row is None else _latex_row(row) for row in table.rows]
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    note = [r"\par\smallskip\parbox{\linewidth}{\footnotesize " + latex_text(table.note) + "}"] if table.note else []
+    if not floats:
+        return "\n".join([r"\begin{center}\small", *lines, *note, r"\end{center}"])
+    caption = [r"\caption{" + latex_text(table.title) + "}"] if table.title else []
+    anchor = [r"\label{" + label + "}"] if label else []
+    begin = r"\begin{table*}[tp]\centering\footnotesize\setlength{\tabcolsep}{4pt}"
+    return "\n".join([begin, *caption, *anchor, *lines, *note, r"\end{table*}"])
+
+
+def _markdown_row(cells: Sequence[str], widths: Sequence[int], n_left: int) -> str:
+    padded = []
+    for column, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        space = " " * (width - columns_of(cell))
+        padded.append(cell + space if column < n_left else space + cell)
+    return f"| {' | '.join(padded)} |"
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join(map(latex_text, cells)) + r" \\"
+
+
+def _latex_char(char: str) -> str:
+    if char in _LATEX:
+        return _LATEX[char]
+    if ord(char) <= _LAST_LATIN and (char.isalnum() or char.isascii()) and char not in _NO_GLYPH:
+        return char
+    return rf"\nonlatin{{{char}}}{{{ord(char):04X}}}"

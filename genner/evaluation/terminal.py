@@ -1,0 +1,263 @@
+"""Sentences with their entities for the terminal: bars below the words tell nested and discontinuous ones apart.
+
+    I woke up with pain in the left knee and shoulder .
+                   ━━━━━━━━━━━━━━━━━━━━━ SYMPTOM
+                   ━━━━━━━━━━━━━━━━╌╌╌╌╌╌╌╌╌━━━━━━━━ SYMPTOM
+                               ━━━━━━━━━ BODY
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
+from zlib import crc32
+
+from wcwidth import wcswidth
+
+from genner.data.schema import Entity
+
+__all__ = ["ERROR_LEGEND", "Style", "columns_of", "render_sentence", "visible"]
+
+#: What the signs before a label mean where predictions are compared with gold.
+ERROR_LEGEND = "+ predicted, not in gold    - in gold, not predicted"
+
+_COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)  # no red: it marks errors
+_RED, _BOLD = 31, 1
+_BARS = {True: ("━", "╌", "→", "…"), False: ("=", ".", ">", "~")}
+_FALLBACK_WIDTH = 100
+_LEAST_WIDTH = 20
+
+
+@dataclass(frozen=True)
+class Style:
+    """How to draw: columns at most, with colours or without, with Unicode bars or plain ASCII.
+
+    ``labels`` is the label set: its order decides the colours, so that a label looks the same in every sentence.
+    """
+
+    width: int = _FALLBACK_WIDTH
+    colour: bool = False
+    unicode: bool = True
+    labels: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, stream: TextIO, labels: Sequence[str] = (), *, environment: Mapping[str, str] | None = None
+    ) -> Style:
+        """What suits a stream: colours on a terminal only, and never if ``NO_COLOR`` is set (https://no-color.org)."""
+        environment = os.environ if environment is None else environment
+        is_terminal = stream.isatty()
+        plain = bool(environment.get("NO_COLOR")) or environment.get("TERM") == "dumb"
+        width = shutil.get_terminal_size((_FALLBACK_WIDTH, 24)).columns if is_terminal else _FALLBACK_WIDTH
+        try:
+            "".join(_BARS[True]).encode(stream.encoding or "ascii")
+        except (UnicodeEncodeError, LookupError):
+            return cls(width, is_terminal and not plain, False, tuple(labels))
+        return cls(width, is_terminal and not plain, True, tuple(labels))
+
+    def label_colour(self, label: str) -> int:
+        """The escape code of a label's colour; unknown labels get one by their name, which another may have too."""
+        known = label in self.labels
+        number = self.labels.index(label) if known else crc32(label.encode("utf-8", "replace"))
+        return _COLOURS[number % len(_COLOURS)]
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """An entity to draw: ``sign`` is ``+`` or ``-`` for an error, empty otherwise."""
+
+    entity: Entity
+    sign: str = ""
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """One entity on one line of words: its pieces in columns, its label, and whether it goes on further down."""
+
+    mark: _Mark
+    pieces: list[tuple[int, int]]
+    text: str
+
+    @property
+    def start(self) -> int:
+        return self.pieces[0][0]
+
+    @property
+    def end(self) -> int:
+        return self.pieces[-1][1]
+
+
+def render_sentence(
+    words: Sequence[str],
+    entities: Iterable[Entity],
+    style: Style = Style(),
+    *,
+    gold: Collection[Entity] | None = None,
+) -> str:
+    """A sentence and, below its words, one bar per entity: solid under its words, dotted where it is interrupted.
+
+    Args:
+        words: the sentence.
+        entities: what was predicted, or gold if there is nothing to compare.
+        style: see :class:`Style`; long sentences are wrapped at its width.
+        gold: if given, entities that are not in it carry ``+``, and those of it that are missing are drawn with ``-``;
+            see :data:`ERROR_LEGEND`.
+
+    Returns:
+        Lines without a line end at the end. No character of a word or label reaches the terminal as a control.
+    """
+    marks = _marks(dict.fromkeys(entities), gold)
+    width = max(style.width, _LEAST_WIDTH)
+    shown = [_cut(visible(word) or "''", width, style) for word in words]
+    lines = []
+    for first, last in _wrap([columns_of(word) for word in shown], width):
+        columns = _columns([columns_of(word) for word in shown[first:last]])
+        lines.append(" ".join(_paint_word(shown[idx], idx, marks, style) for idx in range(first, last)))
+        bars = [bar for mark in marks if (bar := _bar(mark, first, last, columns, style)) is not None]
+        lines += [_paint_lane(lane, style) for lane in _lanes(bars, width, style)]
+    return "\n".join(lines)
+
+
+def visible(text: str) -> str:
+    """Text with every character that could steer a terminal, or that has no shape, written as an escape.
+
+    >>> visible("red" + chr(27) + "[31m"), visible("Zoë"), visible(chr(0x202E))
+    ('red\\\\x1b[31m', 'Zoë', '\\\\u202e')
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if _is_harmless(char) else char.encode("unicode_escape").decode() for char in text)
+
+
+def columns_of(text: str) -> int:
+    """Columns that a terminal needs for a text without control characters.
+
+    >>> columns_of("Zoë"), columns_of("日本")
+    (3, 4)
+    """
+    return len(text) if text.isascii() else max(wcswidth(text), 0)
+
+
+def _is_harmless(char: str) -> bool:
+    # Cc controls, Cf format (direction overrides among them), Cs surrogates, Co private use, Cn unassigned,
+    # Zl and Zp line separators; of the blanks (Zs) only the ordinary one.
+    return char == " " or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs")
+
+
+def _marks(entities: Mapping[Entity, Any], gold: Collection[Entity] | None) -> list[_Mark]:
+    """What to draw, by position, longer ones first."""
+    marks = [_Mark(entity, "+" if gold is not None and entity not in gold else "") for entity in entities]
+    marks += [_Mark(entity, "-") for entity in dict.fromkeys(gold or ()) if entity not in entities]
+    return sorted(marks, key=lambda mark: _reading_order(mark.entity))
+
+
+def _reading_order(entity: Entity) -> tuple[Any, ...]:
+    return entity.start, -entity.end, entity.segments, entity.label
+
+
+def _cut(word: str, width: int, style: Style) -> str:
+    """A word that fits on a line."""
+    if columns_of(word) <= width:
+        return word
+    while columns_of(word) >= width:
+        word = word[:-1]
+    return word + _BARS[style.unicode][3]
+
+
+def _wrap(widths: Sequence[int], width: int) -> list[tuple[int, int]]:
+    """Half-open ranges of words that fit on a line, one blank between two words."""
+    lines, first, used = [], 0, 0
+    for idx, columns in enumerate(widths):
+        if idx > first and used + 1 + columns > width:
+            lines.append((first, idx))
+            first, used = idx, columns
+        else:
+            used += columns + (idx > first)
+    return [*lines, (first, len(widths))] if widths else []
+
+
+def _columns(widths: Sequence[int]) -> list[tuple[int, int]]:
+    """Half-open column range of every word of a line."""
+    ranges, start = [], 0
+    for columns in widths:
+        ranges.append((start, start + columns))
+        start += columns + 1
+    return ranges
+
+
+def _bar(mark: _Mark, first: int, last: int, columns: Sequence[tuple[int, int]], style: Style) -> _Bar | None:
+    """The part of an entity on the line of the words ``first .. last - 1``; ``None`` if it has no word there."""
+    pieces = []
+    for start, end in mark.entity.segments:
+        start, end = max(start, first), min(end, last)
+        if start < end:
+            pieces.append((columns[start - first][0], columns[end - first - 1][1]))
+    if not pieces:
+        return None
+    arrow = _BARS[style.unicode][2]
+    before = arrow if mark.entity.start < first else ""
+    after = arrow if mark.entity.end > last else ""
+    return _Bar(mark, pieces, f"{before}{mark.sign}{visible(mark.entity.label)}{after}")
+
+
+def _lanes(bars: Sequence[_Bar], width: int, style: Style) -> list[list[tuple[int, str, _Bar]]]:
+    """Put every bar on the first lane where it has room; each with the column it starts at and its text."""
+    lanes: list[list[tuple[int, str, _Bar]]] = []
+    taken: list[list[tuple[int, int]]] = []
+    for bar in bars:
+        start, text = _place(bar, width, style)
+        end = start + columns_of(text)
+        free = (i for i, spans in enumerate(taken) if all(end < left or right < start for left, right in spans))
+        lane = next(free, len(lanes))
+        if lane == len(lanes):
+            lanes.append([])
+            taken.append([])
+        lanes[lane].append((start, text, bar))
+        taken[lane].append((start, end))
+    return lanes
+
+
+def _place(bar: _Bar, width: int, style: Style) -> tuple[int, str]:
+    """The bar's text and first column: the label behind it, or before it, or upon it where there is no room."""
+    solid, dotted, *_ = _BARS[style.unicode]
+    cells = [dotted] * (bar.end - bar.start)
+    for start, end in bar.pieces:
+        cells[start - bar.start : end - bar.start] = solid * (end - start)
+    drawn, label = "".join(cells), columns_of(bar.text)
+    if bar.end + 1 + label <= width:
+        return bar.start, f"{drawn} {bar.text}"
+    if bar.start - 1 - label >= 0:
+        return bar.start - 1 - label, f"{bar.text} {drawn}"
+    # The bar is wide, as there is room on neither side: the label stands upon its first piece.
+    text = bar.text if label + 2 <= len(cells) else _cut(bar.text, max(len(cells) - 2, 1), style)
+    return bar.start, f"{drawn[:1]}{text}{drawn[1 + columns_of(text) :]}"
+
+
+def _paint_word(word: str, idx: int, marks: Sequence[_Mark], style: Style) -> str:
+    """The word in the colour of the smallest entity that covers it."""
+    covering = [mark for mark in marks if any(start <= idx < end for start, end in mark.entity.segments)]
+    if not covering or not style.colour:
+        return word
+    smallest = min(covering, key=lambda mark: len(mark.entity.word_indices()))
+    return _paint(word, style.label_colour(smallest.entity.label), _BOLD)
+
+
+def _paint_lane(lane: Sequence[tuple[int, str, _Bar]], style: Style) -> str:
+    """One line of bars."""
+    line, column = "", 0
+    for start, text, bar in sorted(lane, key=lambda item: item[0]):
+        painted = text
+        if style.colour:
+            codes = (_RED, _BOLD) if bar.mark.sign else (style.label_colour(bar.mark.entity.label),)
+            painted = _paint(text, *codes)
+        line += " " * (start - column) + painted
+        column = start + columns_of(text)
+    return line
+
+
+def _paint(text: str, *codes: int) -> str:
+    return f"\x1b[{';'.join(map(str, codes))}m{text}\x1b[0m"

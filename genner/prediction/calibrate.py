@@ -1,0 +1,136 @@
+"""Fitting the scores of a trained model, and the thresholds that bound its misses, to texts with known entities."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from genner.errors import ConfigError, DataFormatError
+from genner.evaluation.conformal import MissRisk
+from genner.prediction.calibration_file import (
+    Fingerprint,
+    FittedMisses,
+    FittedOn,
+    FittedScores,
+    ModelCalibration,
+    fit_scores,
+)
+from genner.prediction.recogniser import Recogniser
+from genner.prediction.results import TextEntity, TextInput, TextResult
+
+__all__ = ["Calibrated", "calibrate"]
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What :func:`calibrate` did.
+
+    Attributes:
+        scores: the calibration; None if nothing was found in the texts.
+        misses: by threshold, where it was asked for.
+        n_texts: texts that were read.
+        n_without_gold: texts left out because nothing is known of their entities.
+        failed: the errors of texts that could not be read, and were left out.
+    """
+
+    scores: FittedScores | None
+    misses: FittedMisses | None
+    n_texts: int
+    n_without_gold: int
+    failed: tuple[str, ...]
+
+
+def calibrate(
+    ner: Recogniser, inputs: Iterable[TextInput], *, conformal: bool = False, name: str = "own texts"
+) -> Calibrated:
+    """Read texts whose entities are known and note in the model folder what the scores mean.
+
+    An entity is right if its type and its characters, segment by segment, are those of a known one. A calibration of
+    the same kind of scores is replaced, others stay.
+
+    Args:
+        ner: opened with the scores that are wanted later and ``calibrated=False``; for ``conformal`` with
+            ``candidates=True``, ``scores="nbest"`` and several beams, such as 8.
+        inputs: with ``gold``; they are read one by one, and only scores are kept.
+        conformal: measure the misses by threshold, too.
+        name: of the texts, for the file.
+
+    Raises:
+        ConfigError: the recogniser changes or leaves out scores, or the folder cannot be written to.
+        DataFormatError: no text has gold entities.
+    """
+    _check_options(ner, conformal)
+    counts = _Counts()
+    for result in ner.stream(inputs):
+        counts.add(result)
+    if not any(counts.gold_scores):
+        raise DataFormatError(
+            f"{name}: {counts.n_texts} texts read, {counts.n_without_gold} without gold, {len(counts.failed)} failed: "
+            "no sentence with gold entities. Expected some to compare with. Give a corpus with entities."
+        )
+    kind = ner.scoring.kind
+    fitted_on = FittedOn(name, counts.n_sentences, counts.fingerprint.digest)
+    scores = fit_scores(kind, counts.scores, counts.is_right, fitted_on)
+    misses = FittedMisses(kind, MissRisk.measure(counts.gold_scores), fitted_on) if conformal else None
+    stored = ModelCalibration.read(ner.folder)
+    stored = stored.with_scores(scores) if scores else stored
+    (replace(stored, misses=misses) if misses else stored).write(ner.folder)
+    return Calibrated(scores, misses, counts.n_texts, counts.n_without_gold, tuple(counts.failed))
+
+
+class _Counts:
+    """What is kept of the texts."""
+
+    def __init__(self) -> None:
+        self.scores: list[float] = []
+        self.is_right: list[bool] = []
+        self.gold_scores: list[list[float | None]] = []  # by sentence
+        self.failed: list[str] = []
+        self.n_texts = self.n_without_gold = self.n_sentences = 0
+        self.fingerprint = Fingerprint()
+
+    def add(self, result: TextResult) -> None:
+        """Judge a text."""
+        if result.error is not None:
+            self.failed.append(result.error)
+        elif result.gold is None:
+            self.n_without_gold += 1
+        else:
+            self.n_texts += 1
+            self.n_sentences += len(result.sentences)
+            self.fingerprint.add(result.raw_words, [entity.words for entity in result.gold])
+            gold = {_place(entity): entity for entity in result.gold}
+            found = {_place(entity): entity.score for entity in result}
+            self.scores += found.values()
+            self.is_right += [place in gold for place in found]
+            self.gold_scores += _by_sentence(result, gold, found)
+
+
+def _check_options(ner: Recogniser, conformal: bool) -> None:
+    scoring = ner.scoring
+    if scoring.calibration is not None or scoring.threshold or scoring.min_score:
+        raise ConfigError(
+            "calibrate: the recogniser calibrates its scores or leaves entities out. Expected scores as the model "
+            "gives them. Set calibrated=False, and neither alpha nor min_score."
+        )
+    if conformal and not scoring.kind.candidates:
+        raise ConfigError(
+            f"calibrate: misses are to be measured, the recogniser gives {scoring.kind}. Expected all candidates. Set "
+            "candidates=True, scores='nbest' and num_beams, such as 8."
+        )
+
+
+def _place(entity: TextEntity) -> tuple[str, tuple[tuple[int, int], ...]]:
+    return entity.type, tuple((part.start, part.end) for part in entity.segments)
+
+
+def _by_sentence(result: TextResult, gold: dict, found: dict) -> Iterator[list[float | None]]:
+    """The scores of the gold entities that begin in a sentence, for every sentence; None: no such candidate."""
+    if not gold:
+        return
+    starts = [result.words[sentence.start].start for sentence in result.sentences if sentence.end > sentence.start]
+    rows: list[list[float | None]] = [[] for _ in range(len(starts) + 1)]
+    for place, entity in gold.items():
+        rows[bisect_right(starts, entity.start)].append(found.get(place))
+    yield from rows

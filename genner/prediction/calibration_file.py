@@ -1,0 +1,210 @@
+"""``calibration.json`` of a model folder: what makes its scores probabilities, and thresholds that bound its misses.
+
+A folder without the file is a good one: its scores are those of the model. No torch here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from genner.data.schema import Entity, sort_entities
+from genner.errors import ConfigError, DataFormatError
+from genner.evaluation.calibration import Calibration, calibration_error, fit
+from genner.evaluation.conformal import MissRisk
+from genner.files import write_json
+
+__all__ = ["CALIBRATION", "Fingerprint", "FittedMisses", "FittedOn", "ModelCalibration", "ScoreKind", "fit_scores"]
+
+FORMAT = 1
+#: Its name.
+CALIBRATION = "calibration.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreKind:
+    """How a score came about; what is fitted to one kind says nothing about another.
+
+    Attributes:
+        scores: one of :data:`genner.model.entity_scores.SCORES`.
+        num_beams: of the search.
+        candidates: the entities of all hypotheses have a score, not only those of the best.
+    """
+
+    scores: str = "symbols"
+    num_beams: int = 1
+    candidates: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.scores} of num_beams {self.num_beams}{' with candidates' if self.candidates else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class FittedOn:
+    """Which data something was fitted on: its name, how many sentences, and their :class:`Fingerprint`."""
+
+    name: str
+    sentences: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class FittedScores:
+    """A calibration, and the expected calibration error on the data it was fitted on, without it and with it."""
+
+    kind: ScoreKind
+    calibration: Calibration
+    ece_before: float
+    ece_after: float
+    fitted_on: FittedOn
+
+
+@dataclass(frozen=True, slots=True)
+class FittedMisses:
+    """The miss rate by threshold; thresholds are of scores as the model gives them, not of calibrated ones."""
+
+    kind: ScoreKind
+    risk: MissRisk
+    fitted_on: FittedOn
+
+    def threshold(self, alpha: float) -> float:
+        """The largest threshold that is expected to miss at most the share ``alpha`` of a sentence's entities.
+
+        Raises:
+            ConfigError: alpha is no share, or one that these candidates cannot keep; the message says which they can.
+        """
+        if not 0 < alpha < 1:
+            raise ConfigError(f"alpha: {alpha!r}. Expected a share of misses between 0 and 1, such as 0.1.")
+        found = self.risk.threshold(alpha)
+        if found is None:
+            least = -(-self.risk.reachable // 1e-4) * 1e-4  # rounded up
+            raise ConfigError(
+                f"alpha: {alpha:g} cannot be promised: of the gold entities of {self.risk.n} sentences "
+                f"({self.fitted_on.name}), {100 * self.risk.risks[0]:.2f} % are not among the candidates of {self.kind}"
+                f". Expected {least:.4f} or more. Raise alpha, or calibrate with more beams, more sentences or a "
+                "better model."
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class ModelCalibration:
+    """What the file holds.
+
+    Attributes:
+        longest_source: pieces of the longest sentence that the model was trained on, special pieces included.
+        scores: calibrations of different kinds of score.
+        misses: by threshold, where that was measured.
+    """
+
+    longest_source: int | None = None
+    scores: tuple[FittedScores, ...] = ()
+    misses: FittedMisses | None = None
+
+    def __post_init__(self) -> None:
+        if self.longest_source is not None and self.longest_source < 1:
+            raise ValueError(f"longest_source is {self.longest_source}. Expected 1 piece or more.")
+
+    @classmethod
+    def read(cls, folder: Path) -> ModelCalibration:
+        """That of a model folder; an empty one if it has none.
+
+        Raises:
+            DataFormatError: the file is damaged or of a newer format.
+        """
+        path = folder / CALIBRATION
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            version = content.pop("format")
+            if isinstance(version, int) and version > FORMAT:
+                raise DataFormatError(
+                    f"{path}: calibration format {version} is newer than this code. Expected at most {FORMAT}. Update "
+                    "the code, or remove the file: scores are then those of the model."
+                )
+            if version != FORMAT:
+                raise ValueError(f"format {version!r}")
+            return _adapter().validate_json(json.dumps(content), strict=True)
+        except FileNotFoundError:
+            return cls()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataFormatError(
+                f"{path}: no calibration of a model ({_reason(error)}). Expected what training or calibrating wrote. "
+                "Copy the file again, or remove it: scores are then those of the model."
+            ) from None
+
+    def write(self, folder: Path) -> Path:
+        """Replace the file of a model folder.
+
+        Raises:
+            ConfigError: the folder cannot be written to.
+        """
+        path = folder / CALIBRATION
+        try:
+            write_json(path, {"format": FORMAT, **asdict(self)})
+        except OSError as error:
+            raise ConfigError(
+                f"{path}: cannot be written: {error.strerror}. Expected a model folder that may be changed. Copy it."
+            ) from None
+        return path
+
+    def of(self, kind: ScoreKind) -> FittedScores | None:
+        """What was fitted to scores of a kind."""
+        return next((fitted for fitted in self.scores if fitted.kind == kind), None)
+
+    def with_scores(self, fitted: FittedScores) -> ModelCalibration:
+        """With a calibration, in place of an earlier one of the same kind."""
+        others = tuple(other for other in self.scores if other.kind != fitted.kind)
+        return replace(self, scores=(*others, fitted))
+
+
+def fit_scores(
+    kind: ScoreKind, scores: Sequence[float], is_right: Sequence[bool], fitted_on: FittedOn
+) -> FittedScores | None:
+    """Calibrate the scores of predictions that were judged; None without any, or if a score is not from 0 to 1."""
+    if not len(scores) or not all(0 <= score <= 1 for score in scores):
+        return None
+    calibration = fit(scores, is_right)
+    before, after = (calibration_error(some, is_right) for some in (scores, calibration.apply(scores)))
+    return FittedScores(kind, calibration, before, after, fitted_on)
+
+
+class Fingerprint:
+    """Digest of sentences, or texts, and their gold entities; they are added one by one.
+
+    >>> fingerprint = Fingerprint()
+    >>> fingerprint.add(["sore", "knees"], [Entity.from_flat("BODY", [1, 2])])
+    >>> fingerprint.digest
+    '6bfdd57dcab5d92a'
+    """
+
+    def __init__(self) -> None:
+        self._sha = hashlib.sha256()
+
+    def add(self, words: Sequence[str], gold: Iterable[Entity]) -> None:
+        """The next sentence; repetitions and the order of its entities do not count."""
+        entities = [[entity.label, *entity.flat] for entity in sort_entities(set(gold))]
+        self._sha.update(json.dumps([list(words), entities]).encode() + b"\n")
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits."""
+        return self._sha.hexdigest()[:16]
+
+
+@cache
+def _adapter() -> TypeAdapter[ModelCalibration]:
+    return TypeAdapter(ModelCalibration)
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, in one line; of several things the first."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]

@@ -1,0 +1,110 @@
+"""Model folders on the Hugging Face hub: which of their files are read, and how a name becomes a folder.
+
+Only files that hold data are ever fetched: no pickles, no code.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from genner.errors import DataFormatError, MissingBackendError
+
+__all__ = ["HUB_PREFIX", "MODEL_FILES", "WEIGHTS", "hub_reason", "is_hub_id", "resolve_model"]
+
+#: Before a name that is the hub's whatever folders lie here.
+HUB_PREFIX = "hub:"
+WEIGHTS = "model.safetensors"
+#: Everything that a model folder may hold; what else lies in it is neither shared nor fetched.
+MODEL_FILES = (
+    WEIGHTS, "model.json", "labels.json", "recipe.yaml", "calibration.json", "config.json", "generation_config.json",
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "vocab.txt", "merges.txt", "spiece.model", "sentencepiece.bpe.model",
+)  # fmt: skip
+_MARKS = ("model.json", "labels.json", "recipe.yaml")  # no other model has all of them
+_HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name can be that of a model on the hub, ``user/name``, without a revision.
+
+    >>> is_hub_id("ada/symptoms"), is_hub_id("./symptoms"), is_hub_id("runs/demo/best")
+    (True, False, False)
+    """
+    return bool(_HUB_ID.fullmatch(name)) and not re.search(r"(^|/)[.-]|[.-](/|$)|\.\.|--", name)
+
+
+def resolve_model(model: str | Path) -> Path:
+    """The folder of a model: the one that is named, or that of a model of the hub, which is fetched once and kept.
+
+    Args:
+        model: a folder; or ``user/name`` or ``user/name@revision`` of the hub, with :data:`HUB_PREFIX` before it where
+            a folder ``user`` lies here. With ``HF_HUB_OFFLINE=1``, or without a network, what was fetched before is
+            used.
+
+    Raises:
+        DataFormatError: no such folder and the name is none of the hub's, or the hub's model is not one of ours.
+        MissingBackendError: the hub does not give the model.
+    """
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return path
+    given = str(model)
+    name, _, revision = given.removeprefix(HUB_PREFIX).partition("@")
+    # A folder's name that was misspelt is nothing to ask the world about.
+    may_be_path = isinstance(model, Path) or path.exists() or path.parent.is_dir()
+    if not is_hub_id(name) or (may_be_path and not given.startswith(HUB_PREFIX)):
+        found = "a file, no model folder" if path.exists() else "no such model folder"
+        where = f", {HUB_PREFIX}{name} if it is meant to be there" if is_hub_id(name) else ""
+        raise DataFormatError(
+            f"{given}: {found}. Expected the folder 'best' of a finished run, or a model of the hub as user/name or "
+            f"user/name@revision{where}. Set the model."
+        )
+    return _fetch(given, name, revision or None)
+
+
+def hub_reason(error: Exception) -> str:
+    """What the hub, or the way to it, said, in one line."""
+    from huggingface_hub import errors
+
+    told = {
+        errors.GatedRepoError: "it asks for consent first: open its page there",
+        errors.RepositoryNotFoundError: "it has no model of that name, or not for this user",
+        errors.RevisionNotFoundError: "it has no such revision of the model",
+        errors.LocalTokenNotFoundError: "nobody is logged in",
+        errors.OfflineModeIsEnabled: "HF_HUB_OFFLINE is set",
+    }
+    for kind, what in told.items():
+        if isinstance(error, kind):
+            return what
+    if isinstance(error, errors.LocalEntryNotFoundError):
+        return "not among the files kept from it, and it cannot be reached"
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200].rstrip(". ")
+
+
+def _fetch(model: str, name: str, revision: str | None) -> Path:
+    """The weights come last, after the other files have shown that they are wanted."""
+    # Not before they are needed: these take longer to import than this package.
+    import huggingface_hub
+    from huggingface_hub.errors import HFValidationError, HTTPError
+
+    from genner.model.hub import hub_is_reachable
+
+    options = {"local_files_only": not hub_is_reachable(), "library_name": "genner"}
+    small = [file for file in MODEL_FILES if file != WEIGHTS]
+    try:
+        folder = Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=small, **options))
+        missing = [file for file in _MARKS if not (folder / file).is_file()]
+        if missing:
+            raise DataFormatError(
+                f"{model}: no such folder, and the model of that name on the hub is not one of this project's, "
+                f"{', '.join(missing)} missing. Expected a model that was put there by genner share. Check the name."
+            )
+        # The name of the folder is that of the commit: the same one, whatever is put on the hub meanwhile.
+        huggingface_hub.snapshot_download(name, revision=folder.name, allow_patterns=[*small, WEIGHTS], **options)
+    except (HTTPError, OSError, HFValidationError) as error:
+        raise MissingBackendError(
+            f"{model}: no such folder on this machine, and not to be had from the hub ({hub_reason(error)}). Expected "
+            "a model folder, or user/name of the hub. Check the name; for a private model, log in with 'hf auth login'."
+        ) from None
+    return folder

@@ -1,0 +1,162 @@
+"""Pictures as HTML: plain elements and a style sheet, no script, nothing to be fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from html import escape
+from itertools import groupby, pairwise
+
+from genner.evaluation.errors_table import KINDS
+from genner.prediction.pictures.layout import (
+    Group,
+    Line,
+    Piece,
+    Stroke,
+    by_lane,
+    description,
+    label_name,
+    label_text,
+    lines_of,
+    one_line,
+    spoken,
+)
+from genner.prediction.pictures.marks import RIGHT, SIGNS, Judged, Mark, Mistake
+from genner.prediction.pictures.palette import DOTTED, TEXTURES, Looks
+from genner.prediction.results import TextEntity, TextResult
+
+__all__ = ["legend", "section"]
+
+_LONG = 24  # characters of a piece that may be parted anywhere
+_TOLD = 100  # characters of an entity in the text that appears when the pointer rests upon it
+
+
+def section(result: TextResult, judged: Judged, looks: Looks, *, scores: bool, titled: bool) -> str:
+    """One text with its entities; gold above what was found where they are compared."""
+    title = one_line(result.id)
+    parts = [f'<div class="genner-result" role="group" aria-label="{escape(title or "entities")}">']
+    if titled and title:
+        parts.append(f'<h2 class="genner-id">{escape(title)}</h2>')
+    if result.error is not None:
+        parts.append(f'<p class="genner-error" role="note">Not read: {escape(one_line(result.error))}</p>')
+    if judged.gold is not None:
+        parts.append(f'<div class="genner-side">Gold</div>\n{_drawing(result.text, judged.gold, looks, False)}')
+        parts.append('<div class="genner-side">Predicted</div>')
+    if result.error is None or result.text:
+        parts.append(_drawing(result.text, judged.predicted, looks, scores))
+    if judged.mistakes:
+        items = "\n".join(f"<li>{_told(mistake)}</li>" for mistake in judged.mistakes)
+        parts.append(f'<ul class="genner-mistakes">\n{items}\n</ul>')
+    parts += [f'<p class="genner-note" role="note">{escape(one_line(note))}</p>' for note in result.notes]
+    return "\n".join([*parts, "</div>"])
+
+
+def legend(looks: Looks, labels: Collection[str], kinds: Collection[str], *, dotted: bool) -> str:
+    """Labels in the order of their looks, the dotted line, and the signs of judgements; empty without any."""
+    rows = [
+        f'<span class="genner-bar {_look(looks[label])}"></span>{escape(label_name(label))}'
+        for label in looks
+        if label in labels
+    ]
+    if dotted:
+        rows.append(f'<span class="genner-bar genner-c9 genner-gap"></span>{DOTTED}')
+    for kind in (RIGHT, *KINDS):
+        if kind in kinds:
+            told = f' title="{escape(KINDS[kind])}"' if kind in KINDS else ""
+            names = "genner-tag genner-c9" + " genner-wrong" * (kind != RIGHT)
+            rows.append(f'<span class="{names}">{SIGNS[kind]}</span><span{told}>{kind}</span>')
+    items = "\n".join(f"<li>{row}</li>" for row in rows)
+    return f'<ul class="genner-legend" aria-label="legend">\n{items}\n</ul>' if rows else ""
+
+
+def _drawing(text: str, marks: Sequence[Mark], looks: Looks, scores: bool) -> str:
+    lines = "".join(_line(line, looks, scores) for line in lines_of(text, marks, scores=scores))
+    return f'<div class="genner-text">{lines}</div>'
+
+
+def _line(line: Line, looks: Looks, scores: bool) -> str:
+    """A block, in which runs of the other direction keep their own: pieces are boxes, and boxes have none."""
+    parts = []
+    for direction, groups in groupby(line.directed(), key=lambda pair: pair[0]):
+        run = [group for _, group in groups]
+        content = "".join(_group(group, looks, scores) for group in run)
+        is_other = direction != line.direction and any(group.has_strokes for group in run)
+        parts.append(f'<span dir="{direction}">{content}</span>' if is_other else content)
+    return f'<div class="genner-line" dir="{line.direction}">{"".join(parts)}</div>'
+
+
+def _group(group: Group, looks: Looks, scores: bool) -> str:
+    """A grid: its pieces in the first row, then a row of bars and a row of labels for every lane."""
+    if not group.has_strokes:
+        return escape("".join(piece.text for piece in group.pieces))
+    pieces = list(group.pieces)
+    behind = ""
+    while not pieces[-1].strokes:  # it hangs over the end of a line only where it is outside
+        kept = pieces[-1].text.rstrip()
+        behind = pieces.pop().text[len(kept) :] + behind
+        if kept:
+            pieces.append(Piece(kept))
+            break
+    words = "".join(_word(piece.text) for piece in pieces)
+    drawn = "".join(_lane(lane, row, looks, scores) for row, lane in enumerate(by_lane(pieces)))
+    columns = f"grid-template-columns:repeat({len(pieces)},auto) minmax(0,1fr)"
+    return f'<span class="genner-group" style="{columns}">{words}{drawn}</span>{escape(behind)}'
+
+
+def _word(text: str) -> str:
+    return f'<span class="genner-word{" genner-long" * (len(text) > _LONG)}">{escape(text)}</span>'
+
+
+def _lane(strokes: Sequence[Stroke | None], number: int, looks: Looks, scores: bool) -> str:
+    """Bars and labels of one lane; a bar that goes on behind the group goes to its end, a label to the next label."""
+    row, last = 2 * number + 2, len(strokes)
+    parts = []
+    first = 0
+    for idx, stroke in enumerate(strokes):
+        following = strokes[idx + 1] if idx + 1 < last else None
+        if stroke is None:
+            first = idx + 1
+        elif stroke.ends or following is None:
+            end = last + 2 if idx + 1 == last and not stroke.ends else idx + 2
+            parts.append(_bar(strokes[first], stroke, f"{row}/{first + 1}/{row + 1}/{end}", looks))
+            first = idx + 1
+    labelled = [idx for idx, stroke in enumerate(strokes) if stroke is not None and stroke.is_labelled]
+    for idx, after in pairwise([*labelled, last + 1]):
+        parts.append(_tag(strokes[idx].mark, f"{row + 1}/{idx + 1}/{row + 2}/{after + 1}", looks, scores))
+    return "".join(parts)
+
+
+def _bar(first: Stroke, last: Stroke, area: str, looks: Looks) -> str:
+    names = ["genner-bar", _look(looks[first.mark.entity.type])]
+    names += ["genner-gap"] * (not first.is_solid) + ["genner-starts"] * first.starts + ["genner-ends"] * last.ends
+    title = escape(_shortened(description(first.mark.entity)))
+    return f'<span class="{" ".join(names)}" style="grid-area:{area}" title="{title}"></span>'
+
+
+def _tag(mark: Mark, area: str, looks: Looks, scores: bool) -> str:
+    """The label; programs that read aloud get the whole entity instead."""
+    label = escape(label_text(mark, False))
+    number = f' <span class="genner-score">{mark.entity.score:.2f}</span>' if scores else ""
+    names = f"genner-tag genner-c{looks[mark.entity.type][0]}" + " genner-wrong" * (mark.kind not in ("", RIGHT))
+    told = escape(spoken(mark, scores))
+    about = f'role="img" aria-label="{told}" title="{told}"'
+    return f'<span class="{names}" style="grid-area:{area}" {about}>{label}{number}</span>'
+
+
+def _told(mistake: Mistake) -> str:
+    """A mistake in words."""
+    sides = (("gold", mistake.gold), ("predicted", mistake.predicted))
+    parts = [f"{side} {_quoted(entity)}" for side, entity in sides if entity is not None]
+    return f"<strong>{SIGNS[mistake.kind]} {mistake.kind}</strong>: {', '.join(parts)}"
+
+
+def _quoted(entity: TextEntity) -> str:
+    return f"<bdi>{escape(_shortened(description(entity)))}</bdi>"
+
+
+def _look(look: tuple[int, int]) -> str:
+    colour, texture = look
+    return f"genner-c{colour}" + (f" genner-t{texture}" if TEXTURES[texture] != "plain" else "")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _TOLD else text[: _TOLD - 1] + "…"

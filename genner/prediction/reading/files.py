@@ -1,0 +1,155 @@
+"""What the readers of single files share: the file, the lines of a stream, what was changed while reading."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from genner.data.loaders.reading import guess_encoding
+from genner.data.prepare.request import Tally
+from genner.prediction.results import TextInput
+from genner.prediction.text import SplitText, TextSplitter
+
+__all__ = ["LONGEST", "InputFile", "LineReader", "Reading"]
+
+LONGEST = 1 << 28  # bytes of a line or a text: longer ones are refused, not held in memory
+
+_BOM = b"\xef\xbb\xbf"
+_STAND_IN = "?"  # for a line that cannot be read: not empty, so that it stays a line of its block
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file to be read.
+
+    Attributes:
+        path: where it is; None: standard input.
+        id: begins the ids of its texts.
+    """
+
+    path: Path | None
+    id: str
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "standard input" if self.path is None else str(self.path)
+
+    def open(self) -> contextlib.AbstractContextManager[BinaryIO]:
+        """Its bytes; standard input is not closed afterwards."""
+        return contextlib.nullcontext(sys.stdin.buffer) if self.path is None else self.path.open("rb")
+
+    def failed(self, error: object, line: int | None = None) -> TextInput:
+        """An input that cannot be read, at a line or as a whole."""
+        return TextInput("", self.id if line is None else self.line_id(line), error=str(error))
+
+    def line_id(self, line: int) -> str:
+        """The id of what begins at a line.
+
+        >>> InputFile(Path("notes.txt"), "notes").line_id(3)
+        'notes:3'
+        """
+        return f"{self.id}:{line}"
+
+
+@dataclass
+class Reading:
+    """What the readers of all files share.
+
+    Attributes:
+        split: finds words and sentences of raw text with annotations; None: spaCy's rules for English.
+        tally: what was repaired or left out.
+    """
+
+    split: Callable[[str], SplitText] | None = None
+    tally: Tally = field(default_factory=Tally)
+
+    def words_of(self, text: str) -> SplitText:
+        """Words and sentences of a text."""
+        if self.split is None:
+            self.split = TextSplitter().split
+        return self.split(text)
+
+
+class LineReader:
+    """The lines of a stream without their ends, one in memory at a time; parted by LF only, like those of the loaders.
+
+    A line that cannot be read is given as what can be seen of it; :meth:`problem` then says what is wrong.
+
+    Args:
+        stream: what is read.
+        name: of the stream, in messages.
+        lone_cr: whether a carriage return inside a line belongs to the text.
+    """
+
+    def __init__(self, stream: BinaryIO, name: str, *, lone_cr: bool = True) -> None:
+        self._stream, self._name, self._lone_cr = stream, name, lone_cr
+        self._problems: dict[int, str] = {}
+        self._is_over = False
+
+    def __iter__(self) -> Iterator[str]:
+        number, offset = 0, 0
+        while not self._is_over:
+            number += 1
+            try:
+                raw = self._stream.readline(LONGEST + 1)
+            except OSError as error:
+                self._is_over = True
+                self._refuse(number, f"cannot be read ({error.strerror}). Expected a text file. Do check the disk.")
+                yield _STAND_IN
+                return
+            if not raw:
+                return
+            if len(raw) > LONGEST and not raw.endswith(b"\n"):
+                self._refuse(number, f"a line of more than {LONGEST:,} bytes. Expected shorter ones. Do part it.")
+                offset += self._skip_line()
+                yield _STAND_IN
+            else:
+                yield self._decoded(raw, number, offset)
+            offset += len(raw)
+
+    def problem(self, first: int, last: int | None = None) -> str | None:
+        """What is wrong with some lines, told once; None if they are as they should be."""
+        numbers = [number for number in self._problems if first <= number <= (first if last is None else last)]
+        problems = [self._problems.pop(number) for number in numbers]
+        return problems[0] if problems else None
+
+    def _decoded(self, raw: bytes, number: int, offset: int) -> str:
+        start = len(_BOM) if number == 1 and raw.startswith(_BOM) else 0
+        try:
+            text = raw[start:].decode("utf-8").removesuffix("\n").rstrip("\r")
+        except UnicodeDecodeError as error:
+            guess = guess_encoding(raw) if number == 1 else ""
+            self._is_over = bool(guess)  # the other lines would say the same
+            place = start + error.start
+            self._refuse(
+                number,
+                f"byte 0x{raw[place]:02x} at offset {offset + place} is not UTF-8{guess}. Expected UTF-8. Convert the "
+                "file, e.g. with iconv -f latin1 -t utf-8.",
+            )
+            return raw.decode("utf-8", "replace").removesuffix("\n").rstrip("\r")
+        if "\0" in text:
+            self._refuse(number, "a NUL character. Expected UTF-8 text; this looks like UTF-16 or binary.")
+        elif "\r" in text and not self._lone_cr:
+            self._refuse(
+                number,
+                f"a carriage return inside a line: {text[:40]!r}. Expected lines that end in LF or CRLF. Convert the "
+                "file, e.g. with mac2unix.",
+            )
+        return text
+
+    def _refuse(self, number: int, what: str) -> None:
+        self._problems[number] = f"{self._name}:{number}: {what}"
+
+    def _skip_line(self) -> int:
+        """Read to the end of a line; returns the bytes of the rest."""
+        n_bytes = 0
+        while part := self._stream.readline(LONGEST):
+            n_bytes += len(part)
+            if part.endswith(b"\n"):
+                break
+        return n_bytes

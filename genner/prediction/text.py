@@ -1,0 +1,155 @@
+"""Raw text -> words and sentences with exact places: what spaCy's rules for a language say, a stretch at a time.
+
+The library's rules keep every character, so ``text[start:end]`` is always the word. They get stretches of at most some
+ten thousand characters: between empty lines, which end sentences, and otherwise cut at white space; so neither time nor
+memory per character grows with the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from genner.data.prepare.text import sentence_words
+from genner.data.schema import Segment
+from genner.errors import ConfigError
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+__all__ = ["RULES", "SplitText", "TextSplitter"]
+
+#: Whose rules: spaCy's for a language; those by which ``data.prepare`` makes corpora; or white space and line ends.
+RULES = ("spacy", "plain", "blanks")
+
+_STRETCH = 20_000  # characters given to the library at once
+_RUN = 1_000  # of them without white space: affixes are taken off one by one, each by a search through the rest
+_GAP = re.compile(r"\n[^\S\n]*\n\s*|\r\n?[^\S\n]*\r\s*")
+_LONG_RUN = re.compile(rf"\S{{{_RUN + 1},}}")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_ENDINGS = ["...", "…", "?!", "!?", "!!", "??"]  # besides the single signs of all scripts that the library knows
+
+
+class SplitText(NamedTuple):
+    """Character spans of the words, word spans of the sentences; the sentences cover all words, none is empty."""
+
+    words: tuple[Segment, ...]
+    sentences: tuple[Segment, ...]
+
+
+class TextSplitter:
+    """Finds words and sentences.
+
+    Args:
+        language: a code of spaCy's, such as ``en`` or ``de``; ``xx`` for any language. Used by the rules ``spacy``.
+        rules: one of :data:`RULES`.
+
+    Raises:
+        ConfigError: an unknown language or rule, or one that needs a package which is not installed.
+    """
+
+    def __init__(self, language: str = "en", rules: str = "spacy") -> None:
+        if rules not in RULES:
+            raise ConfigError(f"words: unknown rules {rules!r}. Expected one of {', '.join(RULES)}.")
+        self._split = {"spacy": self._by_library, "plain": _by_preparation, "blanks": _by_blanks}[rules]
+        self._library = _library(language) if rules == "spacy" else None
+
+    def split(self, text: str) -> SplitText:
+        """Words and sentences of a text.
+
+        >>> found = TextSplitter().split("Dr. Lee fell.  Then, Zoë didn't.")
+        >>> len(found.words), [tuple(sentence) for sentence in found.sentences]
+        (10, [(0, 4), (4, 10)])
+        """
+        # Half a surrogate pair is no character that a library could take; one sign stands for another.
+        return self._split(_SURROGATE.sub("\ufffd", text))
+
+    def _by_library(self, text: str) -> SplitText:
+        words: list[Segment] = []
+        firsts: list[int] = []
+        for start, end, goes_on in _stretches(text):
+            begins = not goes_on
+            with self._library.memory_zone():  # else it remembers every word that it ever met
+                for token in self._library(text[start:end]):
+                    begins |= bool(token.is_sent_start) and token.i > 0
+                    if token.is_space or not any(map(str.isprintable, token.text)):  # such as a byte order mark
+                        continue
+                    if begins or not words:
+                        firsts.append(len(words))
+                        begins = False
+                    words.append(Segment(start + token.idx, start + token.idx + len(token)))
+        return _as_split(words, firsts)
+
+
+def _library(language: str) -> Language:
+    import spacy  # takes a second, which other rules should not cost
+    from spacy.pipeline.sentencizer import Sentencizer
+
+    try:
+        library = spacy.blank(language)
+    except ImportError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"language: {language!r} cannot be used ({reason}). Expected a code that spaCy has rules for, such as en, "
+            "de or xx (any language). Install what it names, or take another."
+        ) from None
+    signs = [*Sentencizer.default_punct_chars, *_ENDINGS]
+    library.add_pipe("sentencizer", config={"punct_chars": signs})
+    library.max_length = _STRETCH + 1
+    return library
+
+
+def _stretches(text: str) -> Iterator[tuple[int, int, bool]]:
+    """Half-open parts of the text that the library reads at once, and whether a sentence goes on into each."""
+    start = 0
+    for gap in _GAP.finditer(text):
+        yield from _cut(text, start, gap.start())
+        start = gap.end()
+    yield from _cut(text, start, len(text))
+
+
+def _cut(text: str, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
+    """A part between empty lines, cut where it is too long, and before and within runs without white space."""
+    cuts = {start, end}
+    if end - start > _RUN:
+        for run in _LONG_RUN.finditer(text, start, end):
+            cuts.update(range(run.start(), run.end(), _RUN))
+            cuts.add(run.end())
+    for first, last in pairwise(sorted(cuts)):
+        while last - first > _STRETCH:
+            cut = _last_blank(text, first + _STRETCH // 2, first + _STRETCH)
+            yield first, cut, first > start
+            first = cut
+        if last > first:
+            yield first, last, first > start
+
+
+def _last_blank(text: str, first: int, last: int) -> int:
+    """Behind the last white space in the half-open range; there is some, as longer runs have been cut."""
+    return next(place + 1 for place in range(last - 1, first - 1, -1) if text[place].isspace())
+
+
+def _by_preparation(text: str) -> SplitText:
+    words, firsts = [], []
+    for sentence in sentence_words(text):
+        firsts.append(len(words))
+        words += [Segment(start, end) for start, end in sentence]
+    return _as_split(words, firsts)
+
+
+def _by_blanks(text: str) -> SplitText:
+    words, firsts, start = [], [], 0
+    for line in text.splitlines(keepends=True):
+        found = [Segment(start + run.start(), start + run.end()) for run in re.finditer(r"\S+", line)]
+        if found:
+            firsts.append(len(words))
+            words += found
+        start += len(line)
+    return _as_split(words, firsts)
+
+
+def _as_split(words: list[Segment], firsts: list[int]) -> SplitText:
+    """From the first word of each sentence."""
+    return SplitText(tuple(words), tuple(Segment(*pair) for pair in pairwise([*firsts, len(words)])))

@@ -1,0 +1,92 @@
+"""brat: a folder with a ``.txt`` and an ``.ann`` file per text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import count
+from pathlib import PurePosixPath
+from typing import ClassVar
+
+from genner.data.prepare.request import Tally
+from genner.prediction.results import TextEntity, TextResult
+from genner.prediction.writing.base import Writer
+
+__all__ = ["Brat"]
+
+_BREAK = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")  # brat reads these as line ends
+_UNSAFE = re.compile(r"[^\w.:+=@ -]|^[. ]|[. ]$")
+_LONGEST_NAME = 100  # characters, of at most 4 bytes, without the ending; file systems allow 255 bytes
+
+
+class Brat(Writer):
+    """``T1<tab>TYPE start end;start end<tab>text``; places count characters.
+
+    A part of an entity cannot hold a line end: there it becomes two parts, as brat itself does it; they are one part
+    again when they are read. The files are called after the ids, with folders where these have a ``/``.
+    """
+
+    holds: ClassVar[frozenset[str]] = frozenset(
+        {"overlapping", "discontinuous", "crossing", "text", "documents", "ids"}
+    )
+    is_folder = True
+
+    def __init__(self, tally: Tally, labels: Sequence[str] = ()) -> None:
+        super().__init__(tally, labels)
+        self._names: set[str] = set()
+
+    def encode(self, result: TextResult) -> dict[str, bytes]:
+        name = self._name(result.id)
+        if name != result.id:
+            self.tally.add("id that cannot be the name of a file, or is there twice, changed", result.id)
+        if result.text.startswith("\ufeff"):
+            self.tally.add("text that begins with a byte order mark, which readers take away", result.id)
+        lines = []
+        for entity in result.entities:
+            fragments = _fragments(entity)
+            if not fragments:
+                self.tally.add("entity of white space, left out", result.id)
+                continue
+            offsets = ";".join(f"{start} {end}" for start, end in fragments)
+            surface = " ".join(result.text[start:end] for start, end in fragments).replace("\t", " ")
+            lines.append(f"T{len(lines) + 1}\t{self._label(entity.type, result.id)} {offsets}\t{surface}\n")
+        text, annotation = (self.utf8(content, result.id) for content in (result.text, "".join(lines)))
+        return {f"{name}.txt": text, f"{name}.ann": annotation}
+
+    def encode_failed(self, result: TextResult) -> dict[str, bytes]:
+        self._name(result.id)
+        return {}
+
+    def skipped(self, result_id: str) -> None:
+        self._name(result_id)
+
+    def _label(self, label: str, place: str) -> str:
+        plain = "_".join(label.split()) or "_"
+        if plain != label:
+            self.tally.add("white space in a type, written with '_'", place)
+        return plain
+
+    def _name(self, name: str) -> str:
+        """A path for an id: inside the folder, fit for any file system, and unlike those before."""
+        parts = [_UNSAFE.sub("_", part)[:_LONGEST_NAME] for part in PurePosixPath(name).parts if part != "/"]
+        stem = "/".join(part or "_" for part in parts) or "_"
+        for number in count(1):
+            unique = stem if number == 1 else f"{stem}-{number}"
+            if unique.casefold() not in self._names:
+                break
+        self._names.add(unique.casefold())
+        return unique
+
+
+def _fragments(entity: TextEntity) -> list[tuple[int, int]]:
+    """The parts of an entity, cut at line ends, without the white space around these."""
+    fragments = []
+    for part in entity.segments:
+        start = part.start
+        bounds = [(match.start(), match.end()) for match in _BREAK.finditer(part.text)]
+        for first, last in zip([0, *(end for _, end in bounds)], [*(begin for begin, _ in bounds), None], strict=True):
+            piece = part.text[first:last]
+            if inner := piece.strip():
+                offset = start + first + piece.index(inner)
+                fragments.append((offset, offset + len(inner)))
+    return fragments

@@ -1,0 +1,44 @@
+"""The formats that results are written in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from genner.prediction.writing.base import Writer
+from genner.prediction.writing.brat import Brat
+from genner.prediction.writing.docbin import SpacyDocs
+from genner.prediction.writing.json_formats import Doccano, JsonLines, LabelStudio
+from genner.prediction.writing.pictures import Drawings, Page
+from genner.prediction.writing.word_formats import Columns, Documents, Records
+
+__all__ = ["FORMATS", "format_of"]
+
+#: Name on the command line -> its writer.
+FORMATS: dict[str, type[Writer]] = {
+    "jsonl": JsonLines,
+    "conll": Columns,
+    "nested": Documents,
+    "discontinuous": Records,
+    "brat": Brat,
+    "docbin": SpacyDocs,
+    "doccano": Doccano,
+    "label-studio": LabelStudio,
+    "html": Page,
+    "terminal": Drawings,
+}
+
+_BY_ENDING = {
+    **dict.fromkeys((".conll", ".bio", ".iob", ".iob2"), "conll"),
+    **dict.fromkeys((".html", ".htm"), "html"),
+    ".jsonlines": "nested",
+    ".spacy": "docbin",
+}
+
+
+def format_of(path: Path) -> str:
+    """The format that the ending of a file says; ``jsonl`` if it says none.
+
+    >>> format_of(Path("found.html")), format_of(Path("found"))
+    ('html', 'jsonl')
+    """
+    return _BY_ENDING.get(path.suffix.lower(), "jsonl")

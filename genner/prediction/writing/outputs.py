@@ -1,0 +1,355 @@
+"""Where results go: a stream, a file or a folder; a run that was killed goes on with neither loss nor repetition.
+
+Files and folders appear when they are complete.
+
+While a run goes on, the records are in ``OUTPUT.part``, and ``OUTPUT.part.json`` says how many bytes of it, made from
+how many inputs, are finished. What lies behind these bytes is cut off when the run is gone on with.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from filelock import FileLock, Timeout
+
+from genner.errors import ConfigError, DataFormatError
+from genner.files import recover_folder, replace_file, write_json
+from genner.prediction.results import TextResult
+from genner.prediction.writing.base import Writer
+
+__all__ = ["FileOutput", "FolderOutput", "Output", "open_output", "writable"]
+
+_VERSION = 1
+
+
+class Output:
+    """Takes the results of a run in their order; this one writes them into a stream, which cannot be gone on with."""
+
+    #: Whether a run that is gone on with turns out to be complete, so that nothing is left to be done.
+    is_complete = False
+
+    def __init__(self, writer: Writer, stream: BinaryIO, *, closes: bool = False) -> None:
+        self.writer = writer
+        self._target, self._closes = stream, closes
+        self._stream: Any = tempfile.TemporaryFile() if writer.is_assembled else stream  # noqa: SIM115 closed at the end
+
+    def begin(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Get ready.
+
+        Args:
+            settings: what the records depend on, as plain values; a run is only gone on with if they are the same.
+
+        Returns:
+            what the last :meth:`commit` was given, if a run is gone on with, else nothing.
+        """
+        self._stream.write(self.writer.head())
+        return {}
+
+    def write(self, result: TextResult) -> None:
+        """Add a result."""
+        self._stream.write(self.writer.record(result))
+
+    def commit(self, done: Mapping[str, Any]) -> None:
+        """Make sure that what was written so far will stay; ``done`` is given back when the run is gone on with."""
+        self._stream.flush()
+
+    def finish(self) -> None:
+        """Complete the output."""
+        self._stream.write(self.writer.tail())
+        if self._stream is not self._target:
+            self._stream.seek(0)
+            for content in self.writer.assembled(self._stream):
+                self._target.write(content)
+        self._target.flush()
+
+    def close(self) -> None:
+        """Let go of everything, complete or not."""
+        with suppress(OSError):  # of a full disk; what matters was flushed
+            if self._stream is not self._target:
+                self._stream.close()
+            if self._closes:
+                self._target.close()
+
+
+class FileOutput(Output):
+    """A file, with its part file until it is complete.
+
+    Args:
+        writer: of the format.
+        path: of the file.
+        resume: go on with a run that was stopped; if there is none, begin one.
+        overwrite: replace a file that is there, and forget a run that was stopped.
+
+    Raises:
+        ConfigError: something is there already, or another process writes it.
+    """
+
+    def __init__(self, writer: Writer, path: Path, *, resume: bool, overwrite: bool) -> None:
+        self.writer, self.path = writer, path
+        self.part = path.with_name(path.name + ".part")
+        self.log = path.with_name(path.name + ".part.json")
+        self._settings: dict[str, Any] = {}
+        self._saved: dict[str, Any] = {}
+        self._is_empty = False  # whether a run has begun and nothing of it is finished
+        self._is_finished = False  # whether all of it is
+        self._stream: Any = None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(path.with_name(f".{path.name}.lock"))
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise ConfigError(f"{path}: another process writes it. Expected one at a time. Wait for it.") from None
+        try:
+            self._clear_leftovers()
+            self._saved = self._found(resume, overwrite)
+        except (ConfigError, OSError):
+            self.close()
+            raise
+
+    def begin(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        self._settings = json.loads(json.dumps(settings))
+        if self._saved:
+            self._check_settings(self._saved["settings"])
+            self.writer.state = self._saved["writer"]
+            if not self.part.exists():  # killed when only the log was left to be removed
+                self.is_complete = self._is_finished = True
+            else:
+                self._open(self._saved["size"])
+        else:
+            self._is_empty = True
+            self._remove_part()
+            self._save_log(0, {})  # before the part file, so that one without it is known not to be ours
+            self._open(None)
+        return self._saved.get("done", {})
+
+    def commit(self, done: Mapping[str, Any]) -> None:
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._save_log(self._stream.tell(), done)
+
+    def finish(self) -> None:
+        self._is_empty = False
+        saved = json.loads(self.log.read_text(encoding="utf-8"))
+        write_json(self.log, {**saved, "complete": True})
+        self._stream.write(self.writer.tail())
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._stream.close()
+        if self.writer.is_assembled:
+            with self.part.open("rb") as records, replace_file(self.path) as file:
+                for content in self.writer.assembled(records):
+                    file.write(content)
+            self.part.unlink()
+        else:
+            os.replace(self.part, self.path)
+        self._is_finished = True
+
+    def close(self) -> None:
+        with suppress(OSError):
+            if self._stream is not None:
+                self._stream.close()
+        if self._is_empty:
+            self._remove_part()
+            self.log.unlink(missing_ok=True)
+        Path(self._lock.lock_file).unlink(missing_ok=True)
+        self._lock.release()
+        if self._is_finished:  # last of all: who is killed before this is told that the run is complete
+            self.log.unlink(missing_ok=True)
+
+    def _found(self, resume: bool, overwrite: bool) -> dict[str, Any]:
+        """What the log of a stopped run says; empty if a run begins."""
+        if self.part.exists() and not self.log.exists():
+            raise ConfigError(
+                f"{self.part}: is there, but not {self.log.name}, so that it is not known what it is. Expected neither "
+                "or both. Remove it or choose another --output."
+            )
+        saved = self._read_log() if self.log.exists() and (resume or not overwrite) else {}
+        if not saved.get("done") and not saved.get("complete"):
+            saved = {}
+        if saved and not resume:
+            raise ConfigError(
+                f"{self.log}: a run that was stopped. Expected none. Set --resume to go on with it, or --overwrite to "
+                "begin anew."
+            )
+        is_written = saved.get("complete") and self.path.exists()
+        if not is_written:
+            self._check_path(overwrite)
+        if saved.get("size") and not (self.part.exists() or is_written):
+            raise ConfigError(
+                f"{self.part}: is not there, but {self.log.name} is. Expected both. Set --overwrite without --resume "
+                "to begin anew."
+            )
+        return saved if self.part.exists() or is_written else {}
+
+    def _check_path(self, overwrite: bool) -> None:
+        if self.path.is_dir():
+            raise ConfigError(f"{self.path}: a folder. Expected a file for this format. Choose another --output.")
+        if self.path.exists() and not overwrite:
+            raise ConfigError(f"{self.path}: is there already. Expected a new file. Choose one, or set --overwrite.")
+
+    def _read_log(self) -> dict[str, Any]:
+        try:
+            saved = json.loads(self.log.read_text(encoding="utf-8"))
+            if saved["version"] == _VERSION and saved.keys() >= {"settings", "size", "writer", "done"}:
+                return saved
+            reason = f"version {saved['version']!r}"
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(
+            f"{self.log}: not the log of a stopped run ({reason}). Expected what an earlier run wrote. Set --overwrite "
+            "without --resume to begin anew."
+        )
+
+    def _check_settings(self, before: Mapping[str, Any]) -> None:
+        names = [name for name in {**before, **self._settings} if before.get(name) != self._settings.get(name)]
+        if names:
+            told = "; ".join(f"{name} {before.get(name)!r}, now {self._settings.get(name)!r}" for name in names)
+            raise ConfigError(
+                f"{self.log}: the run was begun with {told}. Expected the same, so that all results are made alike. "
+                "Repeat its command with --resume, or set --overwrite without --resume to begin anew."
+            )
+
+    def _save_log(self, size: int, done: Mapping[str, Any]) -> None:
+        self._is_empty = not done
+        values = {"version": _VERSION, "settings": self._settings, "size": size, "writer": self.writer.state}
+        write_json(self.log, {**values, "done": done})
+
+    def _open(self, size: int | None) -> None:
+        """Open the part file: anew, or cut back to ``size`` bytes."""
+        if size is None:
+            self._stream = self.part.open("wb")
+            self._stream.write(self.writer.head())
+            return
+        self._stream = self.part.open("r+b")
+        if self._stream.seek(0, os.SEEK_END) < size:
+            raise ConfigError(
+                f"{self.part}: shorter than the {size:,} bytes that were written. Expected the file as it was left. "
+                "Set --overwrite without --resume to begin anew."
+            )
+        self._stream.truncate(size)
+        self._stream.seek(size)
+        if not size:
+            self._stream.write(self.writer.head())
+
+    def _remove_part(self) -> None:
+        if self.part.is_dir():  # of another format, perhaps
+            shutil.rmtree(self.part)
+        else:
+            self.part.unlink(missing_ok=True)
+
+    def _clear_leftovers(self) -> None:
+        """Remove what a process left that was killed while it replaced a file."""
+        for name in (self.path.name, self.log.name):
+            for temporary in self.path.parent.glob(f".{glob.escape(name)}.*.tmp"):
+                temporary.unlink()
+
+
+class FolderOutput(FileOutput):
+    """A folder of files, in its part folder until it is complete; a file that was half written is written again.
+
+    Its files are not forced onto the disk one by one, which takes longer than to read the texts: a killed process does
+    no harm, a power cut may.
+    """
+
+    def write(self, result: TextResult) -> None:
+        for name, content in self.writer.record(result).items():
+            path = self.part / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    def commit(self, done: Mapping[str, Any]) -> None:
+        self._save_log(0, done)
+
+    def finish(self) -> None:
+        self._is_empty = False
+        saved = json.loads(self.log.read_text(encoding="utf-8"))
+        write_json(self.log, {**saved, "complete": True})
+        old = self.path.with_name(f".{self.path.name}.old")
+        if self.path.exists():
+            os.rename(self.path, old)
+        os.rename(self.part, self.path)
+        shutil.rmtree(old, ignore_errors=True)
+        self._is_finished = True
+
+    def _check_path(self, overwrite: bool) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError(f"{self.path}: a file. Expected a folder for this format. Choose another --output.")
+        if self.path.is_dir() and any(self.path.iterdir()) and not overwrite:
+            raise ConfigError(
+                f"{self.path}: is there already and not empty. Expected a new folder. Choose one, or set --overwrite."
+            )
+
+    def _open(self, size: int | None) -> None:
+        self.part.mkdir(exist_ok=True)
+
+    def _clear_leftovers(self) -> None:
+        super()._clear_leftovers()
+        recover_folder(self.path)
+
+
+@contextmanager
+def open_output(
+    target: str | Path, writer: Writer, stdout: BinaryIO, *, resume: bool = False, overwrite: bool = False
+) -> Iterator[Output]:
+    """The output for a target; closed, complete or not, when the block ends.
+
+    Args:
+        target: a file or, if the format is a folder's, a folder; ``-`` is ``stdout``. What is neither file nor folder,
+            such as ``/dev/null``, is written to as it is.
+        writer: of the format.
+        stdout: for ``-``.
+        resume: see :class:`FileOutput`; so is ``overwrite``.
+
+    Raises:
+        ConfigError: the target cannot be used.
+        DataFormatError: it cannot be opened.
+    """
+    path = Path(target)
+    output: Output | None = None
+    try:
+        with writable(target):
+            if str(target) == "-" or (path.exists() and not path.is_file() and not path.is_dir()):
+                _check_stream(target, writer, resume)
+                is_device = str(target) != "-"
+                output = Output(writer, path.open("wb") if is_device else stdout, closes=is_device)
+            else:
+                made = FolderOutput if writer.is_folder else FileOutput
+                output = made(writer, path, resume=resume, overwrite=overwrite)
+        yield output
+    finally:
+        if output is not None:
+            output.close()
+
+
+@contextmanager
+def writable(target: str | Path) -> Iterator[None]:
+    """Tell a full disk and the like in one message; a reader that has gone passes as BrokenPipeError.
+
+    Raises:
+        DataFormatError: names the file and what was wrong with it.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        where = error.filename or ("standard output" if str(target) == "-" else target)
+        raise DataFormatError(
+            f"{where}: cannot be written ({error.strerror}). Expected room and permission to write. Mend it and repeat "
+            "the command, with --resume if it was going on."
+        ) from error
+
+
+def _check_stream(target: str | Path, writer: Writer, resume: bool) -> None:
+    if writer.is_folder:
+        raise ConfigError(f"output: {str(target)!r} is a stream. Expected a folder for this format. Set --output.")
+    if resume:
+        raise ConfigError("resume: nothing is kept of a stream. Expected a file or a folder. Set --output.")

@@ -1,0 +1,84 @@
+"""The three formats of our corpora, which hold words and entities on words; see docs/own_data.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from genner.data.prepare.writing import DOCSTART, format_examples
+from genner.data.schema import Example, sort_entities
+from genner.prediction.results import TextResult
+from genner.prediction.writing.base import Writer
+
+__all__ = ["Columns", "Documents", "Records"]
+
+_EMPTY_DOCUMENT = '{"ners": [], "sentences": []}\n'
+
+
+class _WordWriter(Writer):
+    """Sentences of words; what lies between the words is not kept."""
+
+    loader: ClassVar[str]
+
+    def encode(self, result: TextResult) -> bytes:
+        examples, _ = result.examples()
+        rows = [Example(row.words, sort_entities(row.entities), self._document()) for row in examples if row.words]
+        return self.utf8(self.text_of(rows, result.id), result.id)
+
+    def text_of(self, examples: Sequence[Example], name: str) -> str:
+        """The sentences of a text."""
+        return "".join(format_examples(self.loader, examples, name, name, self.tally))
+
+    def _document(self) -> int | None:
+        return None
+
+
+class Columns(_WordWriter):
+    """``word TAG`` lines.
+
+    From the first text on that has several sentences or none, ``-DOCSTART-`` begins every text: without it, a text is a
+    sentence. Of entities that share words the longest is kept, then the surest.
+    """
+
+    loader = "conll"
+    holds: ClassVar[frozenset[str]] = frozenset({"words", "documents"})
+
+    def text_of(self, examples: Sequence[Example], name: str) -> str:
+        if len(examples) != 1:
+            self.state["marks"] = True
+        mark = f"{DOCSTART} O\n\n" if self.state.get("marks") else ""
+        return mark + super().text_of([self._unlike_a_mark(row, name) for row in examples], name)
+
+    def _unlike_a_mark(self, example: Example, name: str) -> Example:
+        if example.words != (DOCSTART,) or example.entities:
+            return example
+        self.tally.add(f"sentence of the word {DOCSTART}, which marks documents, written with '_'", name)
+        return replace(example, words=(DOCSTART + "_",))
+
+
+class Documents(_WordWriter):
+    """One JSON document per text: ``{"ners", "sentences"}``."""
+
+    loader = "nested"
+    holds: ClassVar[frozenset[str]] = frozenset({"overlapping", "words", "documents"})
+
+    def text_of(self, examples: Sequence[Example], name: str) -> str:
+        return super().text_of(examples, name) if examples else _EMPTY_DOCUMENT
+
+    def _document(self) -> int | None:
+        return 0
+
+
+class Records(_WordWriter):
+    """Three lines per sentence; which sentences were one text is not kept."""
+
+    loader = "discontinuous"
+    holds: ClassVar[frozenset[str]] = frozenset({"overlapping", "discontinuous", "words"})
+
+    def text_of(self, examples: Sequence[Example], name: str) -> str:
+        if not examples:
+            self.tally.add("text without words, left out", name)
+        elif len(examples) > 1:
+            self.tally.add("text of several sentences, written as several", name)
+        return super().text_of(examples, name)

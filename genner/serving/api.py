@@ -1,0 +1,135 @@
+"""The HTTP service: ``POST /predict``, ``GET /health``, ``GET /metrics`` and their description, ``/openapi.json``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import Body, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from genner.prediction.results import TextInput, TextResult
+from genner.serving.guard import BodyGuard, RequestMeter
+from genner.serving.limits import RefusedError
+from genner.serving.metrics import METRICS_TYPE
+from genner.serving.schemas import ErrorAnswer, HealthAnswer, PredictAnswer, PredictRequest
+from genner.serving.service import Service
+
+__all__ = ["build_api"]
+
+_MOST_ERRORS = 5
+_CLIENT_GONE = 499  # in the metrics only
+_REFUSALS = {
+    400: "Not UTF-8, or nested too deeply.",
+    408: "The body did not come in time.",
+    413: "Too many bytes, texts or characters.",
+    422: "Not JSON, or not such a request.",
+    503: "Too many texts are waiting, or the model is being loaded, or the server is stopping; see Retry-After.",
+    504: "Not read in time.",
+}
+
+
+def build_api(service: Service) -> FastAPI:
+    """The application, to which a page may be added.
+
+    Args:
+        service: answers.
+    """
+    limits = service.limits
+    app = FastAPI(
+        title="GenNER",
+        description="Entities of texts: flat, nested and discontinuous. "
+        f"A request has at most {limits.max_texts:,} texts of at most {limits.max_chars:,} characters each, in at most "
+        f"{limits.max_body:,} bytes.",
+        version="1",
+        docs_url=None,  # these pages take scripts from other hosts
+        redoc_url=None,
+    )
+    app.state.service = service
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(RefusedError, _on_refused)
+    app.add_exception_handler(HTTPStatus.INTERNAL_SERVER_ERROR, _on_broken)
+    app.add_middleware(BodyGuard, limit=limits.max_body, text_path="/predict")
+    app.add_middleware(RequestMeter, path="/predict", metrics=service.metrics)
+    refusals: dict[int | str, dict[str, Any]] = {
+        status: {"model": ErrorAnswer, "description": what} for status, what in _REFUSALS.items()
+    }
+    app.post("/predict", response_model=PredictAnswer, responses=refusals, summary="Find entities")(predict)
+    app.api_route("/predict", methods=["GET", "PUT", "PATCH", "DELETE"], include_in_schema=False)(_only_post)
+    loading = {503: {"model": HealthAnswer, "description": "Loading or draining."}}
+    app.get("/health", response_model=HealthAnswer, responses=loading, summary="State of the server")(health)
+    app.get("/metrics", response_class=_MetricsResponse, summary="Counts, in the text format of Prometheus")(metrics)
+    return app
+
+
+class _MetricsResponse(Response):
+    media_type = METRICS_TYPE
+
+
+async def predict(request: Request, body: Annotated[PredictRequest, Body()]) -> Response:
+    """The entities of one text, of several, or of sentences whose words are given.
+
+    A text that cannot be read has an `error` in its result; the others are answered all the same.
+    """
+    results = await _unless_gone(request, body.inputs())
+    if results is None:
+        return Response(status_code=_CLIENT_GONE)
+    records = [result.at_least(body.min_score).record() for result in results]
+    return JSONResponse({"results": records})
+
+
+async def health(request: Request) -> Response:
+    """200 if requests are taken, else 503: the model is being loaded, or the server answers what it has and stops."""
+    service: Service = request.app.state.service
+    reader = service.reader
+    labels, kind = (list(reader.labels), reader.kind) if reader else ([], "")
+    answer = {"status": service.state, "model": service.name, "kind": kind, "labels": labels}
+    return JSONResponse(answer, 200 if service.state == "ready" else 503)
+
+
+async def metrics(request: Request) -> Response:
+    """Requests by status, texts, entities, times, batch sizes, length of the queue."""
+    return _MetricsResponse(request.app.state.service.metrics.text())
+
+
+async def _unless_gone(request: Request, inputs: Sequence[TextInput]) -> list[TextResult] | None:
+    """The results; None when the client goes away before they are there, and then nobody reads its texts."""
+    reading = asyncio.ensure_future(request.app.state.service.predict(inputs))
+    going = asyncio.ensure_future(request.receive())  # behind the body comes nothing but the end
+    await asyncio.wait([reading, going], return_when=asyncio.FIRST_COMPLETED)
+    going.cancel()
+    if reading.done():
+        return reading.result()
+    reading.cancel()
+    return None
+
+
+async def _only_post() -> Response:
+    return JSONResponse({"detail": "Expected POST."}, 405, {"Allow": "POST"})
+
+
+async def _on_refused(request: Request, error: RefusedError) -> Response:
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return JSONResponse({"detail": str(error)}, error.status, headers)
+
+
+async def _on_invalid(request: Request, error: RequestValidationError) -> Response:
+    """What is wrong where; never what was sent, which may be large or no text at all."""
+    told = [_told(found) for found in error.errors()]
+    more = [f"{len(told) - _MOST_ERRORS} more"] if len(told) > _MOST_ERRORS else []
+    return JSONResponse({"detail": "; ".join(told[:_MOST_ERRORS] + more)}, 422)
+
+
+async def _on_broken(request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": "Internal error, told in the server's log."}, 500)
+
+
+def _told(error: dict[str, Any]) -> str:
+    """One error of validation; the place is given without the name of the model that was chosen for the body."""
+    if error["type"] == "json_invalid":
+        return f"body: no JSON: {error['ctx']['error']} at character {error['loc'][-1]}."
+    where = [str(part) for number, part in enumerate(error["loc"]) if number != 1 or len(error["loc"]) <= 2]
+    return f"{'.'.join(where)}: {error['msg']}."

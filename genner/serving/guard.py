@@ -1,0 +1,152 @@
+"""What happens to a request before anything reads it: its size, its bytes, its time; an ASGI middleware."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from genner.serving.metrics import Metrics
+
+__all__ = ["BodyGuard", "RequestMeter"]
+
+_BODY_SECONDS = 30.0
+_DISCARDED_SECONDS = 5.0
+_DISCARDED_TIMES = 16  # times the limit
+
+
+class BodyGuard:
+    """Takes in whole bodies up to a limit, for the application to read.
+
+    Answers 413 for larger ones, at once where the length is told; 400 for a body that is not UTF-8; 408 for one that
+    does not come.
+
+    Args:
+        app: gets the body in one message.
+        limit: bytes.
+        text_path: where bodies are text in UTF-8.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, text_path: str) -> None:
+        self.app, self.limit, self.text_path = app, limit, text_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        told = dict(scope["headers"]).get(b"content-length", b"0")
+        if told.isdigit() and int(told) > self.limit:
+            await self._refuse_size(scope, receive, send)
+            return
+        body = bytearray()
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                while (message := await receive())["type"] == "http.request":
+                    body += message.get("body", b"")
+                    if len(body) > self.limit:
+                        break
+                    if not message.get("more_body"):
+                        break
+        except TimeoutError:
+            detail = f"The request did not come within {_BODY_SECONDS:g} seconds. Send it again."
+            await _answer(408, detail)(scope, receive, send)
+            return
+        if message["type"] != "http.request":  # the client went away
+            return
+        if len(body) > self.limit:
+            await self._refuse_size(scope, receive, send)
+            return
+        if scope["path"] == self.text_path:
+            try:
+                body.decode("utf-8")
+            except UnicodeDecodeError as error:
+                detail = f"The body is not UTF-8: {error.reason} at byte {error.start}. Expected JSON in UTF-8."
+                await _answer(400, detail)(scope, receive, send)
+                return
+        await self.app(scope, _Replay(bytes(body), receive), send)
+
+    async def _refuse_size(self, scope: Scope, receive: Receive, send: Send) -> None:
+        detail = f"The request is too large. Expected at most {self.limit:,} bytes. Send it in several."
+        await _answer(413, detail)(scope, receive, _Lingering(send, receive, self.limit * _DISCARDED_TIMES))
+
+
+class RequestMeter:
+    """Counts the requests to a path, how they ended and how long they took.
+
+    Args:
+        app: what is measured.
+        path: of the requests.
+        metrics: get them.
+    """
+
+    def __init__(self, app: ASGIApp, path: str, metrics: Metrics) -> None:
+        self.app, self.path, self.metrics = app, path, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != self.path:
+            await self.app(scope, receive, send)
+            return
+        started, watched = time.perf_counter(), _Watched(send)
+        try:
+            await self.app(scope, receive, watched)
+        finally:
+            self.metrics.request_ended("api", watched.status, time.perf_counter() - started)
+
+
+class _Replay:
+    """``receive`` that gives a body which has been read already, and then what comes behind it."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self.body: bytes | None = body
+        self.receive = receive
+
+    async def __call__(self) -> Message:
+        if self.body is None:
+            return await self.receive()
+        body, self.body = self.body, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+
+class _Watched:
+    """``send`` that remembers the status; 499 where no answer was begun."""
+
+    def __init__(self, send: Send) -> None:
+        self.send, self.status = send, 499
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self.send(message)
+
+
+class _Lingering:
+    """``send`` that ends an answer only when the rest of the request has come, or too much of it, or for too long.
+
+    A connection that is closed while its client still sends is reset, and many a client then never sees the answer.
+    """
+
+    def __init__(self, send: Send, receive: Receive, most: int) -> None:
+        self.send, self.receive, self.most = send, receive, most
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] != "http.response.body":
+            await self.send(message)
+            return
+        await self.send({**message, "more_body": True})
+        n_bytes, goes_on = 0, True
+        try:
+            async with asyncio.timeout(_DISCARDED_SECONDS):
+                while goes_on and n_bytes < self.most:
+                    rest = await self.receive()
+                    n_bytes += len(rest.get("body", b""))
+                    goes_on = rest.get("more_body", False)
+        except TimeoutError:
+            pass
+        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _answer(status: int, detail: str) -> JSONResponse:
+    """An error that ends the connection, as its request may not have been read."""
+    return JSONResponse({"detail": detail}, status, {"Connection": "close"})

@@ -1,0 +1,76 @@
+"""What the page shows besides the picture: HTML in which everything that users or models wrote is escaped."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import replace
+from html import escape
+
+from genner.prediction.results import TextEntity, TextResult
+
+__all__ = ["json_view", "message", "narrowed", "summary", "table"]
+
+_TABLE_ROWS = 500
+_JSON_CHARS = 100_000
+
+
+def narrowed(result: TextResult, min_score: float, types: Collection[str]) -> TextResult:
+    """Only the entities of some types with some score."""
+    kept = [entity for entity in result.at_least(min_score).entities if entity.type in types]
+    return replace(result, entities=tuple(kept))
+
+
+def message(text: str, kind: str) -> str:
+    """A line for the user; ``kind`` is ``error``, ``note`` or ``plain``."""
+    return f'<p class="page-message page-{kind}">{escape(text)}</p>'
+
+
+def summary(result: TextResult, shown: TextResult, seconds: float) -> str:
+    """What was found and what of it is hidden."""
+    if result.error is not None:
+        return message(result.error, "error")
+    counts = Counter(entity.type for entity in shown.entities)
+    kinds = ", ".join(f"{n} {label}" for label, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+    found = f"{_entities(len(shown))}: {kinds}" if counts else "No entities"
+    hidden = len(result) - len(shown)
+    told = [found + (f"; {hidden} hidden by score or type" if hidden else "")]
+    told.append(f"{len(result.words):,} words read in {seconds:.2f} s")
+    return message(". ".join(told) + ".", "plain")
+
+
+def table(result: TextResult, score_digits: int = 2) -> str:
+    """The entities as rows."""
+    if not result.entities:
+        return message("There is nothing to be listed.", "plain")
+    rows = "\n".join(_row(entity, score_digits) for entity in result.entities[:_TABLE_ROWS])
+    rest = len(result) - _TABLE_ROWS
+    more = message(f"… and {rest:,} more: download them to see all.", "plain") if rest > 0 else ""
+    heads = "".join(f'<th scope="col">{head}</th>' for head in ("Type", "Entity", "Score", "Characters"))
+    return (
+        '<div class="page-scroll" tabindex="0" role="region" aria-label="Entities as a table">'
+        f'<table class="page-table"><thead><tr>{heads}</tr></thead>\n<tbody>{rows}</tbody></table></div>{more}'
+    )
+
+
+def json_view(result: TextResult) -> str:
+    """The record of the service's answer."""
+    text = json.dumps(result.record(), ensure_ascii=False, indent=2)
+    rest = len(text) - _JSON_CHARS
+    more = message(f"… and {rest:,} more characters: download the result to see all.", "plain") if rest > 0 else ""
+    return (
+        '<div class="page-scroll" tabindex="0" role="region" aria-label="Entities as JSON">'
+        f'<pre class="page-json">{escape(text[:_JSON_CHARS])}</pre></div>{more}'
+    )
+
+
+def _entities(n: int) -> str:
+    return f"{n:,} {'entity' if n == 1 else 'entities'}"
+
+
+def _row(entity: TextEntity, score_digits: int) -> str:
+    surface = ' <span class="page-gap">…</span> '.join(f"<bdi>{escape(part.text)}</bdi>" for part in entity.segments)
+    places = ", ".join(f"{part.start}–{part.end}" for part in entity.segments)
+    cells = (escape(entity.type), surface, f"{entity.score:.{score_digits}f}", places)
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

@@ -1,0 +1,135 @@
+"""Requests and answers of the HTTP service, as pydantic checks and ``/openapi.json`` describes them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
+
+from genner.prediction.results import TextInput, words_joined
+
+__all__ = ["ErrorAnswer", "HealthAnswer", "PredictAnswer", "PredictRequest"]
+
+Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="Entities below it are left out.")]
+_KEYS = ("text", "texts", "words")
+
+
+def _all_characters(text: str) -> str:
+    """JSON may name one half of a character by an escape; no answer could hold it."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        where = {"place": error.start}
+        raise PydanticCustomError(
+            "half", "Half a surrogate pair at character {place}, which is no character", where
+        ) from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_all_characters)]
+Word = Annotated[str, Field(min_length=1), AfterValidator(_all_characters)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class OneText(_Strict):
+    """One text."""
+
+    text: Text
+    min_score: Score = 0.0
+
+    def inputs(self) -> list[TextInput]:
+        """What is to be read."""
+        return [TextInput(self.text, "0")]
+
+
+class SomeTexts(_Strict):
+    """Several texts; the results are in their order."""
+
+    texts: list[Text]
+    min_score: Score = 0.0
+
+    def inputs(self) -> list[TextInput]:
+        """What is to be read."""
+        return [TextInput(text, str(number)) for number, text in enumerate(self.texts)]
+
+
+class GivenWords(_Strict):
+    """Sentences whose words are given; characters count in the words joined by blanks."""
+
+    words: list[list[Word]]
+    min_score: Score = 0.0
+
+    def inputs(self) -> list[TextInput]:
+        """What is to be read."""
+        return [words_joined(words, id=str(number)) for number, words in enumerate(self.words)]
+
+
+def _only_key(body: Any) -> str | None:
+    """Which of the requests a body is; None: none of them, or more than one."""
+    found = [key for key in _KEYS if key in body] if isinstance(body, dict) else []
+    return found[0] if len(found) == 1 else None
+
+
+#: The body of ``POST /predict``: an object with one of ``text``, ``texts`` and ``words``.
+PredictRequest = Annotated[
+    Annotated[OneText, Tag("text")] | Annotated[SomeTexts, Tag("texts")] | Annotated[GivenWords, Tag("words")],
+    Discriminator(
+        _only_key,
+        custom_error_type="one_of",
+        custom_error_message="Expected a JSON object with exactly one of text, texts and words, and the header "
+        "Content-Type: application/json",
+    ),
+]
+
+
+class FoundSegment(_Strict):
+    """A contiguous part of an entity; ``start`` and ``end`` count characters (code points), the end not included."""
+
+    text: str
+    start: int
+    end: int
+    words: Annotated[list[int], Field(min_length=2, max_length=2, description="First word, and one past the last.")]
+
+
+class FoundEntity(_Strict):
+    """An entity; a discontinuous one has several segments."""
+
+    type: str
+    text: Annotated[str, Field(description="Its segments, joined by blanks.")]
+    score: Annotated[float, Field(ge=0, le=1)]
+    segments: Annotated[list[FoundSegment], Field(min_length=1)]
+
+
+class FoundInText(_Strict):
+    """A text with its entities in reading order."""
+
+    id: Annotated[str, Field(description="Number of the text in the request, from 0.")]
+    text: str
+    entities: list[FoundEntity]
+    notes: Annotated[list[str], Field(default_factory=list, description="What a reader should know; only if any.")]
+    error: Annotated[str, Field(default="", description="Why this text was not read; only if it was not.")]
+
+
+class PredictAnswer(_Strict):
+    """The texts in the order of the request."""
+
+    results: list[FoundInText]
+
+
+class HealthAnswer(_Strict):
+    """State of the server; ``labels`` and ``kind`` are empty until the model is loaded."""
+
+    status: Literal["loading", "ready", "draining"]
+    model: str
+    kind: str
+    labels: list[str]
+
+
+class ErrorAnswer(_Strict):
+    """Why a request was not answered, and what to do."""
+
+    detail: str

@@ -1,0 +1,126 @@
+"""The process: a socket, the event loop, signals, and an end that leaves nobody without an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from genner.errors import ConfigError
+from genner.serving.service import Service
+
+__all__ = ["bind", "serve"]
+
+_KEEP_ALIVE = 75  # seconds; longer than what clients and proxies keep a connection in their pools
+_LAST_SECONDS = 3  # for connections that end late, after all requests are answered
+_BACKLOG = 512
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Args:
+        host: name or address.
+        port: 0: any that is free.
+
+    Raises:
+        ConfigError: it cannot be had.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        found = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConfigError(f"--host {host}: {error.strerror}. Expected a name or address of this machine.") from None
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind(address)
+        found.listen(_BACKLOG)
+    except OSError as error:
+        found.close()
+        raise ConfigError(
+            f"{host}:{port}: cannot listen there: {error.strerror}. Expected a free port of an address of this "
+            "machine. Set another --port (0 takes any that is free), or stop what uses it."
+        ) from None
+    return found
+
+
+async def serve(service: Service, app: FastAPI, listening: socket.socket, *, on_ready: Callable[[], None]) -> None:
+    """Answer requests until SIGTERM or SIGINT; then take no more and answer those that are there.
+
+    A second signal ends the process at once.
+
+    Args:
+        service: answers.
+        app: what answers over HTTP.
+        listening: where requests come in; closed at the end.
+        on_ready: called when the model is loaded.
+
+    Raises:
+        NerError: the model cannot be loaded.
+        KeyboardInterrupt: after SIGINT, when all is answered.
+    """
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=_LAST_SECONDS,
+    )
+    server = _Server(config)
+    with _signals() as stopped:
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        opening = asyncio.create_task(service.open())
+        asking = asyncio.create_task(stopped.wait())
+        await asyncio.wait([serving, opening, asking], return_when=asyncio.FIRST_COMPLETED)
+        if opening.done() and opening.exception() is None:
+            on_ready()
+            await asyncio.wait([serving, asking], return_when=asyncio.FIRST_COMPLETED)
+        await service.close()
+        server.should_exit = True
+        await serving
+        asking.cancel()
+        await opening  # its error, if it has one
+    if stopped.by_keyboard:
+        raise KeyboardInterrupt
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to :func:`serve`."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Stopped(asyncio.Event):
+    """Set by the first signal; the next one finds the handlers of the system."""
+
+    by_keyboard = False
+
+    def on_signal(self, number: int) -> None:
+        self.by_keyboard = number == signal.SIGINT
+        self.set()
+        for handled in _HANDLED:
+            asyncio.get_running_loop().remove_signal_handler(handled)
+            signal.signal(handled, signal.SIG_DFL)
+
+
+_HANDLED = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[_Stopped]:
+    stopped, loop = _Stopped(), asyncio.get_running_loop()
+    for number in _HANDLED:
+        loop.add_signal_handler(number, stopped.on_signal, number)
+    try:
+        yield stopped
+    finally:
+        for number in _HANDLED:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,89 @@
+"""What a task hands back for a sentence, whatever its formulation, and the file that keeps it. No torch here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from genner.data.schema import Entity, Example
+from genner.files import replace_file
+
+__all__ = ["Prediction", "merge_parts", "prediction_record", "write_predictions"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The entities found in one sentence, or in one part of a sentence that was split for its length.
+
+    Attributes:
+        example_idx: position of the sentence in its split.
+        entities: in the order in which they were written, repetitions included.
+        scores: one per entity, the larger the surer (the pointer formulation: from 0 to 1, a probability).
+        rejected: malformed groups as ``(reason, key)``, equal groups having equal keys.
+        exact: whether the output is exactly the gold one in the formulation's own terms; None leaves it to the metric.
+        word_offset: where the part begins in its sentence; the entities count from there.
+    """
+
+    example_idx: int
+    entities: list[Entity] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    rejected: list[tuple[str, Hashable]] = field(default_factory=list)
+    exact: bool | None = None
+    word_offset: int = 0
+
+
+def merge_parts(predictions: Iterable[Prediction], n_examples: int) -> list[Prediction]:
+    """One prediction per sentence of the split, in its order: parts are united, sentences without any get an empty one.
+
+    Args:
+        predictions: in any order; the parts of a sentence share ``example_idx``.
+        n_examples: sentences of the split.
+
+    Returns:
+        ``n_examples`` predictions whose entities count from the sentence's first word.
+    """
+    parts: list[list[Prediction]] = [[] for _ in range(n_examples)]
+    for prediction in predictions:
+        parts[prediction.example_idx].append(prediction)
+    return [_united(example_idx, rows) for example_idx, rows in enumerate(parts)]
+
+
+def write_predictions(path: Path, examples: Sequence[Example], predictions: Sequence[Prediction]) -> None:
+    """Write one JSON line per sentence: words, gold and predicted entities; the file appears complete or not at all."""
+    with replace_file(path) as file:
+        for example, prediction in zip(examples, predictions, strict=True):
+            record = {
+                "raw_words": list(example.words),
+                "gold": [_entity_record(entity, example.words) for entity in example.entities],
+                "pred": prediction_record(example.words, prediction),
+            }
+            file.write(json.dumps(record, ensure_ascii=False).encode("utf-8") + b"\n")
+
+
+def prediction_record(words: Sequence[str], prediction: Prediction) -> list[dict[str, Any]]:
+    """The predicted entities as ``{"type", "spans": [[start, end], ...], "text", "score"}``, spans end-exclusive."""
+    pairs = zip(prediction.entities, prediction.scores, strict=True)
+    return [{**_entity_record(entity, words), "score": round(float(score), 6)} for entity, score in pairs]
+
+
+def _entity_record(entity: Entity, words: Sequence[str]) -> dict[str, Any]:
+    spans = [[start, end] for start, end in entity.segments]
+    return {"type": entity.label, "spans": spans, "text": " ".join(entity.surface(words))}
+
+
+def _united(example_idx: int, parts: list[Prediction]) -> Prediction:
+    if len(parts) == 1 and parts[0].word_offset == 0:
+        return parts[0]
+    parts = sorted(parts, key=lambda part: part.word_offset)
+    judged = [part.exact for part in parts]
+    return Prediction(
+        example_idx,
+        entities=[entity.shifted(part.word_offset) for part in parts for entity in part.entities],
+        scores=[score for part in parts for score in part.scores],
+        # The same symbols in two parts are two different mistakes.
+        rejected=[(reason, (part.word_offset, key)) for part in parts for reason, key in part.rejected],
+        exact=None if None in judged or not judged else all(judged),
+    )

@@ -1,0 +1,235 @@
+"""Training a task with the fastNLP Trainer: epochs, evaluation, best and last state, continuation.
+
+A *task* is a ``torch.nn.Module`` with ``train_step(batch) -> {"loss": scalar}`` and
+``evaluate(batches)``, which yields a ``Prediction`` per sentence. It knows its formulation; nothing here does.
+``train_step`` may add ``"weight"``, the number of symbols its mean loss is over: accumulated batches then count by it,
+and 8 batches of 1 give the gradient of 1 batch of 8. Mixed precision is entered here (``FitConfig.bf16``: both steps
+run under ``torch.autocast``), not in the task.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genner import patches  # noqa: F401  before fastNLP
+from genner.errors import ConfigError
+from genner.files import clear_leftovers, recover_folder
+from genner.training.callbacks import ClipGradients, EpochMeter, LearningRate, ShowProgress
+from genner.training.collapse import CollapseWatch
+from genner.training.compiled import CompiledStep
+from genner.training.evaluation import to_device
+from genner.training.job import FitConfig, FitJob, FitResult, check
+from genner.training.selection import EpochEnd
+from genner.training.state import RunState, load_state, seed_everything
+
+# isort: split
+from fastNLP import Callback, Trainer
+
+__all__ = ["EntityTrainer", "fit"]
+
+logger = logging.getLogger(__name__)
+
+
+def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> FitResult:
+    """Train, or continue the training that ``job.folder`` holds the state of; a finished one is not repeated.
+
+    After each epoch the dev split is evaluated (from ``evaluate_from`` on), test if the epoch is the best so far, then
+    the best model, its predictions and the state for a continuation are written, each atomically. Ctrl-C leaves the
+    state of the last whole epoch and raises ``KeyboardInterrupt``. Afterwards the task has the weights of the last
+    epoch; those of the best one are in ``job.folder / "best"``.
+
+    Args:
+        job: the objects.
+        config: the numbers.
+        callbacks: further fastNLP callbacks; ``on_evaluate_end`` gets ``{"epoch", "best", "scores": {split: {...}}}``.
+
+    Raises:
+        ConfigError: a split or device is missing, or the state belongs to another run.
+    """
+    check(job, config)
+    device = _device(config.device)
+    seed_everything(config.seed)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)  # of the seed before
+    trainer = EntityTrainer(job, config, callbacks, device=device)
+    state = _state(job, trainer, config.attempt)
+    if state.epoch >= config.epochs or state.status != "ok":
+        logger.info("trained before: %d epochs, status %s", state.epoch, state.status)
+    else:
+        logger.info("training on %s: %d epochs, %d steps", device, config.epochs, trainer.total_steps)
+        trainer.cur_epoch_idx = state.epoch
+        trainer.epoch_end = EpochEnd(job, config, state)
+        _run(trainer)
+        if trainer.watch.reason:
+            trainer.epoch_end.collapse(trainer.watch.reason)
+            trainer.epoch_end.save()
+    return FitResult(
+        status=state.status,
+        best_epoch=state.best.get("epoch", 0),
+        epochs=state.epoch,
+        steps=state.epoch * trainer.steps_per_epoch,
+        train_seconds=state.train_seconds,
+        device=str(device),
+        scores=state.best.get("scores", {}),
+        history=state.history,
+        reason=state.reason,
+    )
+
+
+class EntityTrainer(Trainer):
+    """The fastNLP Trainer with four changes.
+
+    * :attr:`epoch_end` takes the place of the built-in evaluation, so that what it saves lies on an epoch boundary.
+    * Accumulation ends with the epoch (fastNLP carries a rest over, which a resume at the boundary would lose) and
+      weighs the batches by their number of symbols.
+    * Batch samplers learn of the epoch (fastNLP tells samplers only).
+    * Only whole fields are moved to the device (fastNLP looks into every list of a batch, element by element).
+    """
+
+    def __init__(self, job: FitJob, config: FitConfig, callbacks: Sequence[Callback], *, device: torch.device) -> None:
+        self.meter, self.watch = EpochMeter(), CollapseWatch()
+        self.accumulate = config.accumulate
+        self.epoch_end: Callable[[EntityTrainer], None] | None = None
+        self._weight: torch.Tensor | float = 0.0
+        clip = [ClipGradients(config.clip_value, self.watch)] if config.clip_value else []
+        rate = LearningRate(job.schedule, _base_rates(job.optimizer))
+        super().__init__(
+            model=job.task,
+            train_dataloader=job.loaders["train"],
+            optimizers=job.optimizer,
+            driver="torch",
+            device=device,
+            n_epochs=config.epochs,
+            callbacks=[self.meter, self.watch, ShowProgress(self.meter), rate, *clip, *callbacks],
+            model_wo_auto_param_call=True,  # the steps take the batch, not its fields
+            progress_bar=None,
+            torch_kwargs={"set_grad_to_none": True},
+        )
+        self.num_batches_per_epoch = len(self.dataloader)
+        if config.bf16:
+            self.driver.auto_cast = partial(torch.autocast, device.type, dtype=torch.bfloat16)
+        if config.compile:  # this is what the loop calls: it would go past a compiled module
+            self._train_step = CompiledStep(self._train_step, device)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(self.num_batches_per_epoch / self.accumulate)
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.n_epochs * self.steps_per_epoch
+
+    @property
+    def optimizer_step(self) -> int:
+        """Number, from 1, of the step that the present batch goes into."""
+        return self.cur_epoch_idx * self.steps_per_epoch + self.batch_idx_in_epoch // self.accumulate + 1
+
+    def epoch_evaluate(self) -> None:
+        if self.epoch_end is not None:
+            self.epoch_end(self)
+
+    def on_train_epoch_begin(self) -> None:
+        set_epoch = getattr(self.dataloader.batch_sampler, "set_epoch", None)
+        if set_epoch is not None:
+            set_epoch(self.cur_epoch_idx)
+        super().on_train_epoch_begin()
+
+    def move_data_to_device(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        return to_device(batch, self.driver.data_device)
+
+    def backward(self, outputs: Mapping[str, Any]) -> None:
+        self.on_before_backward(outputs)
+        loss = outputs["loss"]
+        if self.accumulate > 1:
+            weight = outputs.get("weight", 1.0)
+            loss = loss * weight
+            self._weight = self._weight + weight
+        self.driver.backward(loss)
+        self.on_after_backward()
+
+    def step(self) -> None:
+        if not self._completes_step():
+            return
+        if self.accumulate > 1:
+            self._divide_gradients()
+        self.on_before_optimizers_step(self.optimizers)
+        self.driver.step()
+        self.on_after_optimizers_step(self.optimizers)
+
+    def zero_grad(self) -> None:
+        if self._completes_step():
+            self.on_before_zero_grad(self.optimizers)
+            self.driver.zero_grad()
+            self.on_after_zero_grad(self.optimizers)
+
+    def _completes_step(self) -> bool:
+        batches = self.batch_idx_in_epoch + 1  # the present one included
+        return batches % self.accumulate == 0 or batches == self.num_batches_per_epoch
+
+    def _divide_gradients(self) -> None:
+        """The sum of weighted losses becomes their mean only now that the sum of the weights is known."""
+        for optimizer in self.driver.optimizers:
+            for group in optimizer.param_groups:
+                gradients = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
+                if gradients:
+                    torch._foreach_div_(gradients, self._weight)
+        self._weight = 0.0
+
+
+def _state(job: FitJob, trainer: EntityTrainer, attempt: int) -> RunState:
+    """The state to begin from; the Trainer exists already, so that the task is on its device when it is loaded into."""
+    state = None
+    if job.folder is not None:
+        recover_folder(job.folder / "best")
+        for folder in (job.folder, job.folder / "last"):
+            clear_leftovers(folder)
+        where = {"total_steps": trainer.total_steps, "attempt": attempt}
+        state = load_state(job.folder / "last", job.task, job.optimizer, **where)
+        if state is None:
+            _forget(job.folder)
+    if state is None:
+        return RunState(total_steps=trainer.total_steps, attempt=attempt)
+    if 0 < state.epoch < trainer.n_epochs and state.status == "ok":
+        logger.info("continuing after epoch %d", state.epoch)
+    return state
+
+
+def _forget(folder: Path) -> None:
+    """Remove what a training left that was killed in its first epoch, or that collapsed and is begun anew."""
+    shutil.rmtree(folder / "best", ignore_errors=True)
+    for path in folder.glob("predictions.*.jsonl"):
+        path.unlink()
+
+
+def _run(trainer: EntityTrainer) -> None:
+    try:
+        trainer.run(catch_KeyboardInterrupt=False)
+    except KeyboardInterrupt:
+        logger.warning("interrupted; repeating the command continues after the last whole epoch")
+        raise
+
+
+def _base_rates(optimizer: torch.optim.Optimizer) -> list[float]:
+    """Rates before the schedule; remembered in the groups, since the schedule overwrites ``lr``."""
+    return [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device: unknown device {name!r}. Expected auto, cpu, cuda or cuda:<number>.") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device: no {name!r} here, {torch.cuda.device_count()} GPUs visible. Expected cpu or auto.")
+    return device

@@ -1,8 +1,0 @@
-"""Results into files: one at a time, in formats that say what they cannot hold and count what they leave out."""
-
-from __future__ import annotations
-
-from prediction.writing.formats import FORMATS
-from prediction.writing.outputs import Output, open_output, writable
-
-__all__ = ["FORMATS", "Output", "open_output", "writable"]

@@ -23,12 +23,11 @@ from torch._dynamo.utils import counters
 
 from benchmarks.command import Measure, Settings, run_benchmark, run_command
 from benchmarks.corpus import LABELS, draw_sentences
-from benchmarks.models import LENGTHS, Shape, Workload
+from benchmarks.models import LENGTHS, Shape, Workload, pointer_task
 from benchmarks.timing import compare, interleave
 from benchmarks.training_data import TrainingData
 from genner import patches  # noqa: F401  before fastNLP
-from genner.formulations import PointerTask
-from genner.model.generation import GenerationConfig
+from genner.formulations.pointer.task import PointerTask
 from genner.training.compiled import CompiledStep
 from genner.training.evaluation import to_device
 
@@ -78,7 +77,7 @@ def _measure_shape(shape: Shape, settings: Settings) -> tuple[float, dict[str, A
     """The ratio, what is behind it, and the number of compilations after the first."""
     model, device = Workload(shape, settings.device).model.train(), torch.device(settings.device)
     data = TrainingData(draw_sentences(_N_SENTENCES, LENGTHS), model.backbone.tokenizer, LABELS)
-    task = PointerTask(model, data.codec, GenerationConfig())
+    task = pointer_task(model, data.codec)
     step = CompiledStep(task.train_step, device)
     counters.clear()
     choose = random.Random(7)

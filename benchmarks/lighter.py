@@ -21,8 +21,11 @@ from genner.commands import train
 from genner.config import load_recipe
 from genner.data.schema import Example
 from genner.evaluation.span_f1 import SpanF1
-from genner.formulations import PointerTask, formulation_of
-from genner.model.lighter import FORMS, lighten
+from genner.formulations import formulation_class
+from genner.formulations.base import Task
+from genner.formulations.opening import open_task
+from genner.model.folder import ModelFolder
+from genner.model.lighter import FORMS
 from genner.training.evaluation import predict, score
 from genner.training.predictions import Prediction
 
@@ -39,34 +42,30 @@ class _Forms:
     def __init__(self, folder: Path, n_sentences: int) -> None:
         recipe = load_recipe(folder / "recipe.yaml")
         corpus, labels, _ = check_corpus(recipe, open_corpus(recipe))
-        self.formulation = formulation_of(recipe)
-        rows = self.formulation.prepare(corpus, labels, None)["test"]
+        rows = formulation_class(recipe.formulation)(recipe).encode(corpus, labels).splits["test"].rows
         chosen = [rows[idx] for idx in range(min(n_sentences, len(rows)))]
         self.rows = sorted(chosen, key=lambda row: -row["src_seq_len"])
         self.examples: Sequence[Example] = corpus.examples["test"][: len(self.rows)]
-        self.tasks: Mapping[str, PointerTask] = {form: self._task(folder, form) for form in FORMS}
+        model = ModelFolder.read(folder)
+        self.tasks: Mapping[str, Task] = {form: open_task(model, "cpu", {"form": form}) for form in FORMS}
 
     def predict(self, form: str) -> list[Prediction]:
         """One prediction per sentence, in the order of the split."""
         starts = range(0, len(self.rows), _BATCH)
-        batches = (self.formulation.collate(self.rows[start : start + _BATCH]) for start in starts)
-        return predict(self.tasks[form], batches, len(self.examples), title=form)
+        task = self.tasks[form]
+        batches = (task.collate(self.rows[start : start + _BATCH]) for start in starts)
+        return predict(task, batches, len(self.examples), title=form)
 
     def predict_alone(self, form: str) -> None:
         """Some sentences of all lengths, each on its own."""
         for row in self.rows[:: max(len(self.rows) // _N_ALONE, 1)]:
-            list(self.tasks[form].evaluate([self.formulation.collate([row])]))
+            list(self.tasks[form].evaluate([self.tasks[form].collate([row])]))
 
     def spans(self, form: str) -> tuple[list[list[Any]], float]:
         """Entities of every sentence, in the order of the split, and their F1."""
         found = self.predict(form)
         scores = score(SpanF1(), self.examples, found)
         return [sorted((entity.label, *entity.flat) for entity in one.entities) for one in found], scores["f"]
-
-    def _task(self, folder: Path, form: str) -> PointerTask:
-        task = self.formulation.load_task(folder, constrained=True).eval()
-        lighten(task.model, form)
-        return task
 
 
 def measure(settings: Settings, model: Path | None = None) -> list[Measure]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,11 +16,14 @@ from benchmarks.corpus import LABELS, draw_sentences
 from genner.data.alignment import WordTokenizer
 from genner.data.batching import collate_pointer
 from genner.data.codecs.pointer import PointerCodec, PointerVocab
+from genner.data.labels import LabelSet
+from genner.formulations.pointer.settings import OpenSettings
+from genner.formulations.pointer.task import PointerTask, Target
 from genner.model.backbones import BartBackbone
 from genner.model.pointer import PointerConfig, PointerModel
 from genner.model.tokenizers import train_byte_bpe
 
-__all__ = ["LENGTHS", "Shape", "Workload", "build_model", "cache_argument"]
+__all__ = ["LENGTHS", "Shape", "Workload", "build_model", "cache_argument", "pointer_task"]
 
 #: Words per sentence, as mixed as in news: 25 on average.
 LENGTHS = (25, 12, 31, 18, 44, 8, 27, 35, 21, 15, 38, 29, 10, 24, 33, 30)
@@ -67,6 +71,22 @@ def build_model(shape: Shape, tokenizer: PreTrainedTokenizerBase, labels: Sequen
         )
     )
     return PointerModel(BartBackbone(network, tokenizer, is_fresh=True), labels, PointerConfig())
+
+
+def pointer_task(
+    model: PointerModel, codec: PointerCodec, structure: str = "discontinuous", **search: Any
+) -> PointerTask:
+    """The task of a model whose answers have at most 10 symbols and are not drafted, unless ``search`` says otherwise.
+
+    Args:
+        model: scores symbols.
+        codec: of its targets.
+        structure: what the constraint lets a sentence hold.
+        search: fields of :class:`genner.formulations.pointer.settings.OpenSettings`.
+    """
+    usual = {"max_len": 10, "max_len_ratio": 0.0, "draft_len": 0, "constrained": True}
+    target = Target(unit=codec.unit, order=codec.order, kind=structure, compat=codec.compat)
+    return PointerTask(model, LabelSet.from_tags(codec.vocab.labels), target, OpenSettings(**{**usual, **search}))
 
 
 def cache_argument(cache: EncoderDecoderCache) -> dict[str, EncoderDecoderCache]:

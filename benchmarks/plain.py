@@ -89,7 +89,7 @@ class PlainPredictor:
             found = write(batch)
             ids += found
             entities += [
-                self.codec.decode(row, bounds).entities for row, bounds in zip(found, batch["bounds"], strict=True)
+                self.codec.decode(row, bounds).entities for row, bounds in zip(found, batch["rows"].bounds, strict=True)
             ]
         return ids, entities
 

@@ -15,14 +15,13 @@ import torch
 
 from benchmarks.command import Measure, Settings, run_benchmark, run_command
 from benchmarks.guided import GuidedModel
-from benchmarks.models import Shape
+from benchmarks.models import Shape, pointer_task
 from benchmarks.plain import PlainPredictor
 from benchmarks.splits import SPLITS, EvaluationSplit, open_split
 from benchmarks.tagger import BioTagger, flat_entities
 from benchmarks.timing import Side, compare, interleave
 from genner.data.schema import Entity
-from genner.formulations import PointerTask
-from genner.model.generation import GenerationConfig
+from genner.formulations.pointer.task import PointerTask
 from genner.training.evaluation import predict
 
 __all__ = ["Sides", "main", "measure", "predict_ours"]
@@ -57,8 +56,8 @@ class Sides:
 
     def ours(self, num_beams: int) -> Callable[[], None]:
         """Our prediction."""
-        generation = GenerationConfig(max_len=self.longest + 2, num_beams=num_beams, structure=self.split.structure)
-        task = PointerTask(self.guided, self.split.codec, generation)
+        search = {"max_len": self.longest + 2, "num_beams": num_beams}
+        task = pointer_task(self.guided, self.split.codec, self.split.structure, **search)
 
         def run() -> None:
             self.guided.restart()

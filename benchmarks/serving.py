@@ -27,12 +27,10 @@ from typing import NamedTuple
 
 from benchmarks.command import Measure, Settings, run_benchmark, run_command
 from benchmarks.corpus import LABELS, draw_sentences
-from benchmarks.models import LENGTHS, Shape, build_model
+from benchmarks.models import LENGTHS, Shape, build_model, pointer_task
 from genner import patches  # noqa: F401  before fastNLP
 from genner.cli import PROGRAM
-from genner.config import GenerationSettings, Kind, Recipe, recipe_yaml
-from genner.data.labels import LabelSet
-from genner.model.checkpoint import save_model
+from genner.data.codecs.pointer import PointerCodec, PointerVocab
 from genner.model.tokenizers import train_byte_bpe
 
 __all__ = ["main", "measure"]
@@ -183,9 +181,8 @@ def _write_model(folder: Path, shape: Shape) -> str:
     """A model folder with random weights; returns its size in words."""
     words = [example.words for example in draw_sentences(max(shape.vocab_size // 4, 64), LENGTHS)]
     model = build_model(shape, train_byte_bpe(words, shape.vocab_size), LABELS)
-    generation = GenerationSettings(max_len=_MAX_SYMBOLS, max_len_ratio=0.0)
-    recipe = recipe_yaml(Recipe(kind=Kind.discontinuous, generation=generation))
-    save_model(folder, model, LabelSet.from_tags(LABELS), recipe)
+    codec = PointerCodec(PointerVocab(LABELS), "word")
+    pointer_task(model, codec, max_len=_MAX_SYMBOLS, draft_len=6).save(folder)
     return f"{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.1f} M parameters"
 
 

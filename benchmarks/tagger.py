@@ -42,7 +42,7 @@ class BioTagger(nn.Module):
     @torch.no_grad()
     def predict(self, batches: Iterable[Mapping[str, Any]]) -> list[list[Entity]]:
         """Entities of every sentence."""
-        return [entities for batch in batches for entities in self._read(self._tags(batch), batch["bounds"])]
+        return [entities for batch in batches for entities in self._read(self._tags(batch), batch["rows"].bounds)]
 
     def _tags(self, batch: Mapping[str, Any]) -> Tensor:
         """(B, W) tags."""
@@ -51,7 +51,7 @@ class BioTagger(nn.Module):
         memory = self.backbone.encode(src_tokens, src_mask)
         states = memory.gather(1, first.unsqueeze(2).expand(-1, -1, memory.shape[2]))
         gold = torch.zeros_like(first)
-        known = self.gold[batch["example_idx"], : first.shape[1]]
+        known = self.gold[batch["rows"].example_idx, : first.shape[1]]
         gold[:, : known.shape[1]] = known
         return raise_gold(self.head(states).flatten(0, 1), gold.flatten()).argmax(1).view_as(first)
 

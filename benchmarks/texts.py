@@ -25,16 +25,13 @@ import torch
 from benchmarks.command import Measure, Settings, run_benchmark, run_command
 from benchmarks.corpus import draw_sentences
 from benchmarks.guided import GuidedModel
-from benchmarks.models import LENGTHS, Shape
+from benchmarks.models import LENGTHS, Shape, pointer_task
 from benchmarks.predicting import predict_ours
 from benchmarks.splits import EvaluationSplit, invented_split, open_split
 from benchmarks.timing import compare, interleave, status_mb
 from genner import patches  # noqa: F401  before fastNLP
-from genner.config import GenerationSettings, Kind, Recipe
-from genner.data.labels import LabelSet
 from genner.data.schema import Example, Segment
-from genner.formulations import PointerPredictor
-from genner.model.checkpoint import SavedModel
+from genner.model.folder import ModelFolder
 from genner.model.stepping import StepCache
 from genner.prediction.recogniser import PredictOptions, Recogniser
 from genner.prediction.results import words_joined
@@ -72,7 +69,7 @@ class _Sides:
         self.ner = _recogniser(split)
         self.ner._splitter = _Splitter(split.examples)
         self.guided = GuidedModel(split.model, [row["tgt_tokens"] for row in split.longest_first()])
-        self.task = self.ner.predictor.task
+        self.task = self.ner.task
         self.task.model = self.guided
         self.alone = list(range(0, len(split.rows), max(len(split.rows) // _N_ALONE, 1)))
 
@@ -122,13 +119,9 @@ class _Sides:
 
 def _recogniser(split: EvaluationSplit) -> Recogniser:
     longest = max(len(row["tgt_tokens"]) for row in split.rows)
-    generation = GenerationSettings(max_len=longest + 2, max_len_ratio=0.0, constrained=True)
-    recipe = Recipe(kind=Kind(split.structure), generation=generation)
-    saved = SavedModel(split.model, LabelSet.from_tags(split.codec.vocab.labels), "")
-    predictor = PointerPredictor(saved, recipe)
-    predictor.task.eval()
-    ner = Recogniser(predictor, PredictOptions(batch_size=_BATCH), Path("benchmark"), split.structure)
-    return ner
+    task = pointer_task(split.model, split.codec, split.structure, max_len=longest + 2).eval()
+    folder = ModelFolder(Path("benchmark"), "pointer", split.structure, task.labels)
+    return Recogniser(task, PredictOptions(batch_size=_BATCH), folder)
 
 
 def measure(settings: Settings) -> list[Measure]:

@@ -40,7 +40,8 @@ class TrainingData:
         words = WordTokenizer(tokenizer)
         pipe = PointerPipe(words, self.codec, PipeConfig(use_cache=False))
         dataset = pipe.process(to_bundle({"train": examples})).get_dataset("train")
-        names = ("src_tokens", "src_seq_len", "first", "tgt_tokens", "tgt_seq_len", "bounds", "example_idx")
+        names = ["src_tokens", "src_seq_len", "first", "tgt_tokens", "tgt_seq_len"]
+        names += ["bounds", "example_idx", "word_offset"]
         columns = [dataset.get_field(name).content for name in names]
         self.lengths: list[int] = list(dataset.get_field("src_seq_len").content)
         self.n_symbols = sum(dataset.get_field("tgt_seq_len").content)

@@ -24,12 +24,10 @@ from torch import Tensor
 
 from benchmarks.command import Measure, Settings, run_benchmark, run_command
 from benchmarks.corpus import LABELS, draw_sentences
-from benchmarks.models import LENGTHS, Shape, Workload
+from benchmarks.models import LENGTHS, Shape, Workload, pointer_task
 from benchmarks.timing import compare, interleave
 from benchmarks.training_data import TrainingData
 from genner import patches  # noqa: F401  before fastNLP
-from genner.formulations import PointerTask
-from genner.model.generation import GenerationConfig
 from genner.training.job import FitConfig, FitJob
 from genner.training.optim import Schedule, build_optimizer
 from genner.training.trainer import EntityTrainer
@@ -118,7 +116,7 @@ def _measure_trainer(workload: Workload, settings: Settings) -> Measure:
     n_sentences = _N_BATCHES * len(workload.batch["src_tokens"])
     data = TrainingData(draw_sentences(n_sentences, LENGTHS), model.backbone.tokenizer, LABELS)
     loader = data.loader(size=len(workload.batch["src_tokens"]))
-    task = PointerTask(model, data.codec, GenerationConfig())
+    task = pointer_task(model, data.codec)
     optimizer = build_optimizer(task.parameter_groups(0.01), _LR)
     job = FitJob(task, {"train": loader}, {}, list, optimizer, Schedule("constant", 0))
     config, rounds, waiting = FitConfig(epochs=1), settings.n_rounds(7), _Waiting()

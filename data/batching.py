@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from itertools import chain
 from typing import Any
 
@@ -11,9 +12,22 @@ import torch
 
 from genner.data.codecs.symbols import EOS
 
-__all__ = ["collate_pointer", "pad_rows"]
+__all__ = ["RowInfo", "collate_pointer", "pad_rows"]
 
-_KEPT_AS_LISTS = ("bounds", "example_idx", "word_offset")
+
+@dataclass(frozen=True, slots=True)
+class RowInfo:
+    """What the answers of a batch are read back with: it stays on the host, and nobody searches it for tensors.
+
+    Attributes:
+        bounds: of every row, the piece bounds of its words.
+        example_idx: the sentence of the split that the row comes from.
+        word_offset: the row's first word in that sentence.
+    """
+
+    bounds: list[list[int]]
+    example_idx: list[int]
+    word_offset: list[int]
 
 
 def pad_rows(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -43,8 +57,8 @@ def collate_pointer(instances: Iterable[Mapping[str, Any]], pad_id: int) -> dict
 
     Returns:
         ``src_tokens`` (B, S) padded with ``pad_id``, ``src_seq_len`` (B,), ``first`` (B, W) padded with 0, where there
-        are targets ``tgt_tokens`` (B, T) padded with EOS and ``tgt_seq_len`` (B,), all int64; ``bounds``,
-        ``example_idx`` and ``word_offset`` stay lists.
+        are targets ``tgt_tokens`` (B, T) padded with EOS and ``tgt_seq_len`` (B,), all int64; and ``rows``, a
+        :class:`RowInfo`, where there are bounds.
     """
     instances = list(instances)
     batch: dict[str, Any] = {}
@@ -52,7 +66,6 @@ def collate_pointer(instances: Iterable[Mapping[str, Any]], pad_id: int) -> dict
     batch["first"], _ = pad_rows([row["first"] for row in instances], 0)
     if instances and "tgt_tokens" in instances[0]:
         batch["tgt_tokens"], batch["tgt_seq_len"] = pad_rows([row["tgt_tokens"] for row in instances], EOS)
-    for name in _KEPT_AS_LISTS:
-        if instances and name in instances[0]:
-            batch[name] = [row[name] for row in instances]
+    if instances and "bounds" in instances[0]:
+        batch["rows"] = RowInfo(*([row[field.name] for row in instances] for field in fields(RowInfo)))
     return batch

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from genner.data.schema import Example
 from genner.errors import ConfigError, DataFormatError
@@ -70,16 +68,12 @@ class LabelSet:
                 f"label {tag!r} is not in the label set. Expected one of {list(self.tags)}."
             ) from None
 
-    def save(self, path: Path) -> None:
-        """Write ``labels.json``: a list of ``{"tag", "words"}`` in symbol order."""
-        rows = [{"tag": tag, "words": words} for tag, words in zip(self.tags, self.words, strict=True)]
-        path.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    def to_records(self) -> list[dict[str, str]]:
+        """A list of ``{"tag", "words"}`` in symbol order, for JSON."""
+        return [{"tag": tag, "words": words} for tag, words in zip(self.tags, self.words, strict=True)]
 
     @classmethod
-    def load(cls, path: Path) -> LabelSet:
-        """Read what :meth:`save` wrote."""
-        try:
-            rows = json.loads(path.read_text(encoding="utf-8"))
-            return cls(tuple(row["tag"] for row in rows), tuple(row["words"] for row in rows))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataFormatError(f"{path}: not a label file ({error}). Expected what training wrote there.") from None
+    def from_records(cls, records: Iterable[Mapping[str, str]]) -> LabelSet:
+        """What :meth:`to_records` gave; raises KeyError or TypeError for anything else."""
+        records = list(records)
+        return cls(tuple(row["tag"] for row in records), tuple(row["words"] for row in records))

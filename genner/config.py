@@ -1,27 +1,39 @@
 """Recipes: frozen dataclasses filled from YAML and the command line; all unknown keys and wrong values named at once.
 
-Precedence is default < recipe file < command line. OmegaConf checks the types; only app and formulations see it.
+A recipe has a common part and one block named after its formulation, typed by the formulation's ``Settings``.
+Precedence is default < recipe file < command line.
 """
 
 from __future__ import annotations
 
-import difflib
+import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from genner.errors import ConfigError
+from genner.formulations import settings_of
+from genner.settings import FormulationSettings, Values, build, flatten, leaves, parse_value, parse_yaml
 
-__all__ = ["Kind", "Recipe", "corpus_folder", "load_recipe", "recipe_path", "recipe_yaml"]
+__all__ = ["Kind", "Recipe", "flat_settings", "load_recipe", "recipe_path", "recipe_yaml", "scoring_settings"]
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+
+_WHOLE = ("labels", "reported")  # mappings that are values, not groups of keys
+
+#: Settings that do not shape the scores of a seed: two commands with the same run name may differ in them.
+FREE_KEYS = frozenset(
+    {
+        "seeds", "reported", "data.root", "data.cache", "training.device", "training.num_workers",
+        "training.on_collapse", "training.restarts", "training.track", "batching.eval_size",
+    }
+)  # fmt: skip
 
 
 class Kind(Enum):
@@ -39,29 +51,12 @@ class Compat(Enum):
     reference = "reference"
 
 
-class Unit(Enum):
-    """Target type: what the pointers of an entity point at."""
-
-    word = "word"
-    span = "span"
-    bpe = "bpe"
-    span_bpe = "span_bpe"
-
-
 class TooLong(Enum):
     """What happens to a sentence with more pieces than the backbone takes."""
 
     error = "error"
     split = "split"
     drop = "drop"
-
-
-class DecoderType(Enum):
-    """How source states and source embeddings are combined in the pointer scores."""
-
-    none = "none"
-    avg_score = "avg_score"
-    avg_feature = "avg_feature"
 
 
 class Schedule(Enum):
@@ -110,36 +105,6 @@ class DataConfig:
     cache: bool = True
 
 
-class Order(Enum):
-    """In which order the entities of a sentence are written."""
-
-    position = "position"
-    shuffled = "shuffled"
-
-
-class LabelWords(Enum):
-    """What initialises a label's embedding."""
-
-    words = "words"
-    tags = "tags"
-
-
-@dataclass(frozen=True)
-class CodecConfig:
-    unit: Unit = Unit.word
-    order: Order = Order.position  # shuffled: one that looks random, to see what the order is good for
-    label_words: LabelWords = LabelWords.words  # those under `labels`, or the tags as they are
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    decoder_type: DecoderType = DecoderType.avg_feature
-    encoder_mlp: bool = True
-    dropout: float = 0.3
-    word_dropout: float = 0.0  # share of source words hidden in training; helps small corpora and random backbones
-    draft_head: bool = True  # a head that drafts answers for the decoder to verify; the model itself stays the same
-
-
 @dataclass(frozen=True)
 class OptimConfig:
     lr: float | None = None  # default: 5e-4 for a scratch backbone, 2e-5 for a pretrained one
@@ -168,18 +133,6 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
-class GenerationSettings:
-    max_len: int = 20  # limit = max_len + max_len_ratio * source pieces, BOS and EOS included
-    max_len_ratio: float = 1.5
-    num_beams: int = 1
-    length_penalty: float = 1.0
-    repetition_penalty: float = 1.0
-    draft_len: int = 6  # greedy: most symbols drafted at once, where the model has a head for it; 0 drafts none
-    draft_rows: int = 20  # most symbols drafted at once for all sentences together
-    constrained: bool | None = None  # default: yes, but for compat: reference
-
-
-@dataclass(frozen=True)
 class BatchingConfig:
     by: BatchBy = BatchBy.sentences
     size: int = 16
@@ -196,16 +149,18 @@ class Recipe:
     kind: Kind = Kind.flat
     backbone: str = "facebook/bart-large"
     compat: Compat = Compat.default
-    labels: dict[str, str] = field(default_factory=dict)  # tag: the words that initialise its embedding
+    labels: dict[str, str] = field(default_factory=dict)  # tag: the natural words that stand for it
     data: DataConfig = field(default_factory=DataConfig)
-    codec: CodecConfig = field(default_factory=CodecConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
-    generation: GenerationSettings = field(default_factory=GenerationSettings)
     batching: BatchingConfig = field(default_factory=BatchingConfig)
     seeds: list[int] = field(default_factory=lambda: [1])
     reported: dict[str, Any] = field(default_factory=dict)  # published scores and their source, shown beside ours
+    settings: FormulationSettings = field(default_factory=FormulationSettings)  # the block named as the formulation
+
+    def __post_init__(self) -> None:
+        if type(self.settings) is FormulationSettings:
+            object.__setattr__(self, "settings", settings_of(self.formulation)())
 
     @property
     def is_reference(self) -> bool:
@@ -223,33 +178,68 @@ def load_recipe(path: Path | None, overrides: Sequence[str] = (), flags: Mapping
     Raises:
         ConfigError: every unknown key, wrong type and impossible value found, in one message.
     """
-    config = OmegaConf.structured(Recipe)
-    for node in (config, *(config[name] for name in config if isinstance(config[name], DictConfig))):
-        OmegaConf.set_readonly(node, False)  # frozen dataclasses make read-only nodes
+    given: list[tuple[str, Any, str]] = []
     problems: list[str] = []
     if path is not None:
         where = f"{path.parent.name}/{path.name}"
-        for key, value in _leaves(_read_yaml(path)):
-            problems += _set(config, key, value, where)
-    for key, value in (flags or {}).items():
-        problems += _set(config, key, value, "command line")
+        given += [(key, value, where) for key, value in leaves(_read_yaml(path), _WHOLE)]
+    given += [(key, value, "command line") for key, value in (flags or {}).items()]
     for override in overrides:
         key, equals, text = override.partition("=")
+        try:
+            given.append((key, parse_value(text), "command line"))
+        except yaml.YAMLError:
+            problems.append(f"command line: {override!r} has unbalanced brackets. Expected a list or mapping in YAML.")
         if not equals:
+            given.pop()
             problems.append(f"command line: {override!r} is no setting. Expected key=value, such as optim.lr=2e-5.")
-            continue
-        problems += _set(config, key, _parse(text), "command line")
+    formulation = next((value for key, value, _ in reversed(given) if key == "formulation"), Recipe.formulation)
+    schema: type[FormulationSettings] = settings_of(str(formulation))
+    values = Values({"": Recipe, formulation: schema}, problems=problems)
+    for key, value, where in given:
+        values.set(key, value, where)
     if not problems:
-        recipe = OmegaConf.to_object(config)
-        problems = [f"recipe: {problem}" for problem in _impossible(recipe)]
+        block = build(schema, values.values, f"{formulation}.")
+        recipe = _resolved(replace(build(Recipe, values.values), settings=block))
+        problems += [f"recipe: {problem}" for problem in _impossible(recipe)]
+        problems += [f"recipe: {formulation}.{problem}" for problem in block.problems(recipe)]
     if problems:
         raise ConfigError("\n".join(problems))
-    return _resolve(config)
+    return replace(recipe, settings=block.resolved(recipe))
+
+
+def recipe_tree(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as nested plain values, the block of its formulation under its name."""
+    tree: dict[str, Any] = {}
+    for key, value in flat_settings(recipe).items():
+        group, dot, name = key.partition(".")
+        if dot:
+            tree.setdefault(group, {})[name] = value
+        else:
+            tree[key] = value
+    return tree
+
+
+def flat_settings(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain values by dotted key."""
+    common = {key: value for key, value in flatten(recipe).items() if not key.startswith("settings.")}
+    return common | flatten(recipe.settings, f"{recipe.formulation}.")
+
+
+def scoring_settings(recipe: Recipe) -> dict[str, Any]:
+    """The settings that shape the scores of a seed, by dotted key."""
+    free = FREE_KEYS | {f"{recipe.formulation}.{key}" for key in recipe.settings.FREE}
+    return {key: value for key, value in flat_settings(recipe).items() if key not in free}
+
+
+def settings_digest(recipe: Recipe) -> str:
+    """Hexadecimal digest of the settings that shape the scores of a seed."""
+    return hashlib.sha256(json.dumps(scoring_settings(recipe), sort_keys=True).encode()).hexdigest()
 
 
 def recipe_yaml(recipe: Recipe) -> str:
     """The resolved recipe as YAML text that :func:`load_recipe` reads back."""
-    return OmegaConf.to_yaml(OmegaConf.structured(recipe))
+    return yaml.safe_dump(recipe_tree(recipe), sort_keys=False, allow_unicode=True)
 
 
 def corpus_folder(recipe: Recipe) -> Path:
@@ -264,57 +254,12 @@ def corpus_folder(recipe: Recipe) -> Path:
 
 def _read_yaml(path: Path) -> Mapping[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read as a recipe: {error}. Expected a YAML file of settings.") from None
     if not isinstance(content, Mapping):
         raise ConfigError(f"{path}: holds {type(content).__name__}. Expected a YAML mapping of settings.")
     return content
-
-
-def _parse(text: str) -> Any:
-    """The value of an override, typed as YAML 1.2 would (``1e-5`` is a number)."""
-    return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        dotted = f"{prefix}{key}"
-        if isinstance(value, Mapping) and dotted not in ("labels", "reported"):
-            yield from _leaves(value, f"{dotted}.")
-        else:
-            yield dotted, value
-
-
-def _set(config: DictConfig, key: str, value: Any, where: str) -> list[str]:
-    """Set one dotted key; returns the problems instead of raising so that all of them are shown together."""
-    node: Any = config
-    *parents, last = key.split(".")
-    for depth, part in enumerate([*parents, last]):
-        known = [str(name) for name in node] if isinstance(node, DictConfig) else []
-        if part not in known and parents[:1] not in (["labels"], ["reported"]):
-            parent = ".".join(key.split(".")[:depth])
-            expected = f"one of {', '.join(known)}" if known else f"{parent} alone, which holds no further keys"
-            return [f"{where}: unknown key {key!r}. Expected {expected}{_nearest(part, known, parent)}."]
-        node = node.get(part) if depth < len(parents) else node
-    try:
-        if last in ("labels", "reported") and not parents:
-            if not isinstance(value, Mapping):
-                return [f"{where}: {key}: {value!r} cannot be used. Expected a mapping, such as {{loc: location}}."]
-            value = OmegaConf.create({str(tag): words for tag, words in value.items()})
-        OmegaConf.update(config, key, value, merge=False, force_add=parents[:1] in (["labels"], ["reported"]))
-    except (OmegaConfBaseException, ValueError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
-        return [f"{where}: {key}: {value!r} cannot be used: {reason}."]
-    return []
-
-
-def _nearest(part: str, known: Sequence[str], parent: str) -> str:
-    match = difflib.get_close_matches(part, known, n=1, cutoff=0.5)
-    if not match:
-        initials = "".join(word[:1] for word in part.split("_"))
-        match = [name for name in known if name in part or part in name or name == initials][:1]
-    return f" (did you mean '{parent + '.' if parent else ''}{match[0]}'?)" if match else ""
 
 
 def _impossible(recipe: Recipe) -> Iterator[str]:
@@ -326,18 +271,13 @@ def _impossible(recipe: Recipe) -> Iterator[str]:
         "training.accumulate": recipe.training.accumulate,
         "batching.size": recipe.batching.size,
         "batching.eval_size": recipe.batching.eval_size,
-        "generation.num_beams": recipe.generation.num_beams,
-        "generation.repetition_penalty": recipe.generation.repetition_penalty,
         "data.limit": recipe.data.limit,
         "data.max_pieces": recipe.data.max_pieces,
     }
     for key, value in positive.items():
         if value is not None and not value > 0:
             yield f"{key} is {value}. Expected more than 0."
-    if recipe.generation.max_len < 2:
-        yield f"generation.max_len is {recipe.generation.max_len}. Expected at least 2: BOS and EOS count."
     not_negative = {
-        "generation.max_len_ratio": recipe.generation.max_len_ratio,
         "optim.warmup_ratio": recipe.optim.warmup_ratio,
         "optim.weight_decay": recipe.optim.weight_decay,
         "optim.clip_value": recipe.optim.clip_value,
@@ -346,26 +286,19 @@ def _impossible(recipe: Recipe) -> Iterator[str]:
     for key, value in not_negative.items():
         if value < 0:
             yield f"{key} is {value}. Expected 0 or more."
-    for key, share in {"dropout": recipe.model.dropout, "word_dropout": recipe.model.word_dropout}.items():
-        if not 0 <= share < 1:
-            yield f"model.{key} is {share}. Expected a share from 0 to below 1."
     if not recipe.seeds or len(set(recipe.seeds)) != len(recipe.seeds) or min(recipe.seeds, default=0) < 0:
         yield f"seeds is {recipe.seeds}. Expected one or more different numbers from 0 on."
-    if recipe.codec.order is Order.shuffled and recipe.is_reference:
-        yield "codec.order is shuffled with compat: reference, which keeps the order of the file. Expected one of them."
     if (recipe.data.dev_every is None) != (recipe.data.dev_size is None):
         yield "data.dev_every and data.dev_size belong together. Expected both or neither."
 
 
-def _resolve(config: DictConfig) -> Recipe:
-    """Fill the values whose default depends on others."""
-    scratch = config.backbone.startswith("scratch")
-    if config.optim.lr is None:
-        config.optim.lr = 5e-4 if scratch else 2e-5
-    if config.data.loader is None:
-        config.data.loader = {"flat": "conll"}.get(config.kind.value, config.kind.value)
-    if config.generation.constrained is None:
-        config.generation.constrained = config.compat is not Compat.reference
+def _resolved(recipe: Recipe) -> Recipe:
+    """With the values whose default depends on others."""
+    optim, data, training = recipe.optim, recipe.data, recipe.training
+    if optim.lr is None:
+        optim = replace(optim, lr=5e-4 if recipe.backbone.startswith("scratch") else 2e-5)
+    if data.loader is None:
+        data = replace(data, loader={"flat": "conll"}.get(recipe.kind.value, recipe.kind.value))
     # A trial with fewer epochs than the recipe's first evaluation is evaluated at its end.
-    config.training.evaluate_from = min(config.training.evaluate_from, config.training.epochs)
-    return OmegaConf.to_object(config)
+    training = replace(training, evaluate_from=min(training.evaluate_from, training.epochs))
+    return replace(recipe, optim=optim, data=data, training=training)

@@ -58,7 +58,7 @@ class PointerConfig:
     def __post_init__(self) -> None:
         if self.decoder_type not in DECODER_TYPES:
             raise ConfigError(
-                f"model.decoder_type: unknown value {self.decoder_type!r}. Expected one of {', '.join(DECODER_TYPES)}."
+                f"pointer.decoder_type: unknown value {self.decoder_type!r}. Expected {', '.join(DECODER_TYPES)}."
             )
         if self.draft_unit not in (None, *DRAFT_UNITS):
             raise ConfigError(

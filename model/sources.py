@@ -54,6 +54,7 @@ SCRATCH: dict[str, ScratchShape] = {
 def load_backbone(
     spec: str,
     *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
     corpus_words: Iterable[Sequence[str]] | None = None,
     seed: int = 0,
     attention: str = "sdpa",
@@ -64,7 +65,8 @@ def load_backbone(
 
     Args:
         spec: a local folder, a hub id, or one of :data:`SCRATCH`.
-        corpus_words: training sentences as word lists; only the scratch backbones read them.
+        tokenizer: the backbone's, where :func:`load_tokenizer` has loaded or trained it before.
+        corpus_words: training sentences as word lists; only the scratch backbones without a tokenizer read them.
         seed: of the random weights; the global random state is left as it was.
         attention: ``sdpa`` or ``eager``; a network that lacks ``sdpa`` gets ``eager``.
         cache_dir: where the hub keeps its files, None for its own default.
@@ -75,14 +77,15 @@ def load_backbone(
         MissingBackendError: the folder or hub entry is missing, incomplete, damaged or of an unsupported kind.
     """
     if spec.startswith(_SCRATCH_PREFIXES):
-        return _from_scratch(spec, corpus_words, seed=seed, attention=attention, dropout=dropout)
+        tokenizer = tokenizer or _train_tokenizer(spec, corpus_words)
+        return _from_scratch(spec, tokenizer, seed=seed, attention=attention, dropout=dropout)
     location = _locate(spec)
     options = {"cache_dir": cache_dir, "local_files_only": location is not None or not hub_is_reachable()}
     where = str(location or spec)
     config = read_config(where, **options)
     kind = backbone_class(config.model_type, where)
     _set_dropout(config, kind, dropout)
-    tokenizer = read_tokenizer(where, **options)
+    tokenizer = tokenizer or read_tokenizer(where, **options)
     network_class = kind.network_class(config.model_type)
     try:
         with torch.random.fork_rng(devices=[]), _no_bar(location is not None):
@@ -200,14 +203,8 @@ def _set_dropout(config: PreTrainedConfig, kind: type[Backbone], dropout: float 
 
 
 def _from_scratch(
-    spec: str,
-    corpus_words: Iterable[Sequence[str]] | None,
-    *,
-    seed: int,
-    attention: str,
-    dropout: float | None,
+    spec: str, tokenizer: PreTrainedTokenizerBase, *, seed: int, attention: str, dropout: float | None
 ) -> Backbone:
-    tokenizer = _train_tokenizer(spec, corpus_words)
     config = (_t5_config if _is_t5(spec) else _bart_config)(SCRATCH[spec], tokenizer)
     kind = backbone_class(config.model_type, spec)
     _set_dropout(config, kind, dropout)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from genner.config import Kind, corpus_folder, load_recipe, recipe_path, recipe_yaml
+from genner.config import Kind, corpus_folder, load_recipe, recipe_path, recipe_yaml, scoring_settings
 from genner.errors import ConfigError
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*/*.yaml"))
@@ -34,8 +34,8 @@ def test_published_values_name_their_source(path: Path) -> None:
         value = line.split("#")[0].split(": ", 1)
         is_setting = len(value) == 2 and value[0].strip() in (
             "backbone", "lr", "weight_decay", "schedule", "warmup_ratio", "clip_value", "epochs", "evaluate_from",
-            "max_len", "max_len_ratio", "num_beams", "length_penalty", "codec", "model", "batching", "labels",
-            "collapse_below",
+            "max_len", "max_len_ratio", "num_beams", "length_penalty", "unit", "decoder_type", "encoder_mlp",
+            "batching", "labels", "collapse_below",
         )  # fmt: skip
         if is_setting:
             assert "[R]" in line or "[P]" in line, line
@@ -57,9 +57,9 @@ def test_published_values_name_their_source(path: Path) -> None:
 )
 def test_published_hyper_parameters(dataset: str, expected: tuple) -> None:
     recipe = load_recipe(recipe_path(dataset))
-    generation = recipe.generation
+    pointer = recipe.settings
     assert expected == (
-        generation.max_len, generation.max_len_ratio, recipe.optim.lr, generation.num_beams, recipe.codec.unit.value,
+        pointer.max_len, pointer.max_len_ratio, recipe.optim.lr, pointer.num_beams, pointer.unit.value,
         recipe.training.evaluate_from, recipe.batching.size,
     )  # fmt: skip
 
@@ -74,8 +74,8 @@ def test_command_line_beats_recipe_beats_default() -> None:
 def test_defaults_depend_on_the_backbone_and_on_compat() -> None:
     assert load_recipe(None, ["backbone=scratch:small"]).optim.lr == 5e-4
     assert load_recipe(None).optim.lr == 2e-5
-    assert load_recipe(None).generation.constrained is True
-    assert load_recipe(None, ["compat=reference"]).generation.constrained is False
+    assert load_recipe(None).settings.constrained is True
+    assert load_recipe(None, ["compat=reference"]).settings.constrained is False
 
 
 def test_a_short_trial_is_evaluated_at_its_end() -> None:
@@ -87,19 +87,71 @@ def test_all_problems_are_told_at_once_with_the_nearest_key(tmp_path: Path) -> N
     folder.mkdir()
     path = folder / "pointer.yaml"
     path.write_text(
-        "optim: {learning_rate: 1, lr: fast}\ncodec: {unit: words}\ntraning: {epochs: 3}\n", encoding="utf-8"
+        "optim: {learning_rate: 1, lr: fast}\npointer: {unit: words}\ntraning: {epochs: 3}\n", encoding="utf-8"
     )
     with pytest.raises(ConfigError) as caught:
-        load_recipe(path, ["optim.clip_valeu=3", "loose"])
+        load_recipe(path, ["optim.clip_valeu=3", "loose", "seeds=[1"])
     message = str(caught.value)
     assert "genia/pointer.yaml: unknown key 'optim.learning_rate'" in message
     assert "(did you mean 'optim.lr'?)" in message
-    assert "genia/pointer.yaml: optim.lr: 'fast' cannot be used" in message
-    assert "expected one of [word, span, bpe, span_bpe]" in message
-    assert "unknown key 'traning" in message
-    assert "(did you mean 'training'?)" in message
+    assert "genia/pointer.yaml: optim.lr: 'fast' cannot be used. Expected a number, or null." in message
+    assert "pointer.unit: 'words' cannot be used. Expected one of word, span, bpe, span_bpe." in message
+    assert "unknown key 'traning.epochs'" in message
+    assert "(did you mean 'training.epochs'?)" in message
     assert "command line: unknown key 'optim.clip_valeu'" in message
     assert "'loose' is no setting" in message
+    assert "'seeds=[1' has unbalanced brackets" in message
+    assert len(message.splitlines()) == 7
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("lr", "optim.lr"),
+        ("epochs", "training.epochs"),
+        ("dropout", "pointer.dropout"),
+        ("generation.num_beams", "pointer.num_beams"),
+        ("codec.unit", "pointer.unit"),
+        ("pointer.num_beam", "pointer.num_beams"),
+        ("optm.lr", "optim.lr"),
+        ("data.word_colum", "data.word_column"),
+    ],
+)
+def test_the_nearest_key_is_found_wherever_it_lies(key: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=rf"unknown key '{key}'.*\(did you mean '{meant}'\?\)"):
+        load_recipe(None, [f"{key}=1"])
+
+
+def test_text_stays_text(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("dataset: no\nlabels: {NO: on, PER: 1e3, LOC: yes}\nseeds: [1, 2]\noptim: {lr: 1e-4}\n")
+    recipe = load_recipe(path, ["labels.PER.NAM=off", "labels.PER=null", "data.root=~"])
+    assert recipe.dataset == "no"
+    assert recipe.labels == {"NO": "on", "PER": "null", "LOC": "yes", "PER.NAM": "off"}
+    assert (recipe.seeds, recipe.optim.lr, recipe.data.root) == ([1, 2], 1e-4, None)
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(recipe_yaml(recipe), encoding="utf-8")
+    assert load_recipe(copy) == recipe
+
+
+@pytest.mark.parametrize("override", ["labels.PER=${x}", "backbone=${oc.env:HOME}", "optim.lr=${optim.lr}"])
+def test_nothing_is_interpolated(override: str) -> None:
+    with pytest.raises(ConfigError, match=r"refers to another value. Expected the value itself. Write it out."):
+        load_recipe(None, [override])
+
+
+def test_the_block_of_another_formulation_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"unknown key 'tokens.scheme'. Expected one of dataset, .*, pointer\."):
+        load_recipe(None, ["tokens.scheme=bio"])
+    with pytest.raises(ConfigError, match=r"unknown name 'pointr' \(did you mean 'pointer'\?\)"):
+        load_recipe(None, ["formulation=pointr"])
+
+
+def test_settings_that_do_not_shape_scores_are_left_out() -> None:
+    recipe, other = load_recipe(None), load_recipe(None, ["data.root=x", "training.device=cpu", "pointer.draft_len=0"])
+    assert scoring_settings(recipe) == scoring_settings(other)
+    assert scoring_settings(recipe)["pointer.unit"] == "word"
+    assert scoring_settings(recipe) != scoring_settings(load_recipe(None, ["pointer.unit=span"]))
 
 
 @pytest.mark.parametrize(
@@ -107,13 +159,16 @@ def test_all_problems_are_told_at_once_with_the_nearest_key(tmp_path: Path) -> N
     [
         ("training.epochs=0", "training.epochs is 0. Expected more than 0"),
         ("optim.lr=-1", "optim.lr is -1"),
-        ("generation.max_len=1", "at least 2"),
-        ("model.dropout=1", "model.dropout is 1"),
+        ("optim.lr=nan", "cannot be used. Expected a number"),
+        ("pointer.max_len=1", "pointer.max_len is 1. Expected at least 2"),
+        ("pointer.dropout=1", "pointer.dropout is 1"),
         ("seeds=[1,1]", "one or more different numbers"),
         ("seeds=[]", "one or more different numbers"),
+        ("seeds=3", "Expected a list in brackets"),
         ("data.dev_every=4", "Expected both or neither"),
         ("labels=x", "Expected a mapping"),
-        ("optim=3", "cannot be used"),
+        ("labels={PER: {NAM: person}}", "Expected a mapping of text to text"),
+        ("optim=3", "Expected settings below it, such as optim.lr"),
         ("optim.lr.x=3", "holds no further keys"),
     ],
 )
@@ -126,6 +181,9 @@ def test_broken_recipe_files(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text("a: [", encoding="utf-8")
     with pytest.raises(ConfigError, match="cannot be read as a recipe"):
+        load_recipe(path)
+    path.write_text("optim: {lr: 1, lr: 2}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="duplicate key lr"):
         load_recipe(path)
     path.write_text("- 1\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="Expected a YAML mapping"):

@@ -27,7 +27,7 @@ __all__ = ["workplace"]  # the fixture
 GRID = """
 name: units
 base: {dataset_name: demo, seeds: [1, 2], optim: {warmup_ratio: 0.1}}
-grid: {optim.lr: [1e-3, 5e-4], codec.unit: [word, span]}
+grid: {optim.lr: [1e-3, 5e-4], pointer.unit: [word, span]}
 list: [{model.encoder_mlp: false}, {generation: {num_beams: 4}}]
 """
 
@@ -69,9 +69,9 @@ def test_names_follow_from_the_settings_alone(tmp_path: Path) -> None:
     assert len(set(runs)) == 6 and all(run.startswith("units-") for run in runs)
     other = """
 name: units
-base: {optim.warmup_ratio: 0.1, seeds: [1, 2, 3], data.cache: false, model.dropout: 0.1}
+base: {optim.warmup_ratio: 0.1, seeds: [1, 2, 3], data.cache: false, pointer.dropout: 0.1}
 list: [{generation.num_beams: 4}, {model: {encoder_mlp: false}}]
-grid: {codec.unit: [bpe, span, word], model.word_dropout: [0.2, 0.1], optim.lr: ["5e-4", 0.001, 2e-3]}
+grid: {codec.unit: [bpe, span, word], pointer.word_dropout: [0.2, 0.1], optim.lr: ["5e-4", 0.001, 2e-3]}
 """
     after = plan(tmp_path, other)  # new order, new values, a new axis, another seed; what stood there keeps its name
     assert set(runs) < {experiment.run for experiment in after.experiments}
@@ -158,7 +158,7 @@ def test_all_problems_are_told_together(tmp_path: Path) -> None:
     text = """
 bases: {}
 base: {run_name: x, optim.lr: 1, optim: {lr: 2}, "-x": 3}
-grid: {codec.unit: word, model.dropout: [], seeds: [1, 2]}
+grid: {codec.unit: word, pointer.dropout: [], seeds: [1, 2]}
 list: [3, {data: {limit: 2}, limit: 3}]
 name: a b
 """
@@ -171,8 +171,8 @@ name: a b
         f"{path}: base: run_name cannot be set. Expected no such key: the name follows from the settings.",
         f"{path}: base: optim.lr is set twice. Expected one value. Remove 'optim.lr'.",
         f"{path}: base: '-x' is no key. Expected a dotted key, such as optim.lr.",
-        f"{path}: grid: codec.unit: 'word' is no list of values. Expected a list, such as [1, 2].",
-        f"{path}: grid: model.dropout: [] is no list of values. Expected a list, such as [1, 2].",
+        f"{path}: grid: pointer.unit: 'word' is no list of values. Expected a list, such as [1, 2].",
+        f"{path}: grid: pointer.dropout: [] is no list of values. Expected a list, such as [1, 2].",
         f"{path}: grid: seeds cannot be an axis, because the seeds of an experiment run in one command. "
         "Expected them in 'base'.",
         f"{path}: list entry 1: holds int. Expected a mapping of settings.",
@@ -183,7 +183,7 @@ name: a b
 
 def test_every_experiment_is_checked_before_any_runs(tmp_path: Path) -> None:
     text = """
-base: {optim.learning_rate: 1, model.dropout: 2}
+base: {optim.learning_rate: 1, pointer.dropout: 2}
 grid: {codec.unit: [word, piece], kind: [flat, round]}
 list: [{dataset_name: dmeo}, {data.dev_every: 3}]
 """
@@ -192,15 +192,15 @@ list: [{dataset_name: dmeo}, {data.dev_every: 3}]
     lines = str(caught.value).splitlines()
     path = tmp_path / "s.yaml"
     assert lines[0].startswith(f"{path}: base: unknown key 'optim.learning_rate'. Expected one of lr,")
-    assert any(line.startswith(f"{path}: grid: codec.unit: 'piece' cannot be used") for line in lines)
+    assert any(line.startswith(f"{path}: grid: pointer.unit: 'piece' cannot be used") for line in lines)
     assert f"{path}: grid: kind: 'round' cannot be used. Expected flat, nested, discontinuous." in lines
     assert any(
         line.startswith(f"{path}: list entry 1: dataset_name: dmeo: no such recipe (did you mean") for line in lines
     )
     assert len(lines) == len(set(lines)) == 4, "each problem once"
     with pytest.raises(ConfigError) as caught:
-        plan(tmp_path, "base: {model.dropout: 2}\nlist: [{limit: -1}, {data.dev_every: 3}]")
-    starts = ["list entry 1: data.limit is -1.", "base: model.dropout is 2.0.", "list entry 2: data.dev_every and data"]
+        plan(tmp_path, "base: {pointer.dropout: 2}\nlist: [{limit: -1}, {data.dev_every: 3}]")
+    starts = ["list entry 1: data.limit is -1.", "base: pointer.dropout is 2.0.", "list entry 2: data.dev_every and"]
     for line, start in zip(str(caught.value).splitlines(), starts, strict=True):
         assert line.startswith(f"{path}: {start}")
 

@@ -87,7 +87,7 @@ class PointerCodec:
     def __init__(self, vocab: PointerVocab, unit: Unit, *, compat: bool = False, order: Order = "position") -> None:
         writers = {"word": _write_words, "span": _write_ends, "bpe": _write_pieces, "span_bpe": _write_end_pieces}
         if unit not in writers:
-            raise ConfigError(f"codec.unit: {unit!r}. Expected one of {list(writers)}.")
+            raise ConfigError(f"pointer.unit: {unit!r}. Expected one of {list(writers)}.")
         self.vocab = vocab
         self.unit = unit
         self.compat = compat

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from itertools import chain, pairwise
 
-from genner.config import Kind, LabelWords, Recipe, corpus_folder
+from genner.config import Kind, Recipe, corpus_folder
 from genner.data.bundle import LoadedCorpus, SplitRules, load_bundle
 from genner.data.cache import CACHES
 from genner.data.corpus_cache import load_cached
@@ -69,14 +69,11 @@ def check_corpus(recipe: Recipe, corpus: LoadedCorpus) -> tuple[LoadedCorpus, La
 
 def label_set(recipe: Recipe, corpus: LoadedCorpus) -> LabelSet:
     """The labels of all splits, sorted; in compat mode as the reference numbers them."""
-    words = recipe.labels
-    if recipe.codec.label_words is LabelWords.tags:
-        words = {tag: tag.lower() for tag in recipe.labels}  # the mapping still fixes the order in compat mode
     if recipe.is_reference:
-        labels = LabelSet.collect(corpus.examples.values(), words, first_seen_order=True)
+        labels = LabelSet.collect(corpus.examples.values(), recipe.labels, first_seen_order=True)
     else:
         tags = chain.from_iterable(stats.labels for stats in corpus.statistics.values())
-        labels = LabelSet.from_tags(sorted(set(tags)), words)
+        labels = LabelSet.from_tags(sorted(set(tags)), recipe.labels)
     if not len(labels):
         raise DataFormatError(
             f"{recipe.dataset}: no entity in any split. Expected at least one label to learn. "

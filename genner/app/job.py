@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,13 +14,13 @@ from genner.app.launch import run_all
 from genner.app.run_report import write_run_report
 from genner.app.seed import may_restart, run_seed
 from genner.app.summary import run_summary, sample_sentences
-from genner.config import Recipe, recipe_yaml
+from genner.config import Recipe, recipe_yaml, settings_digest
 from genner.evaluation.terminal import ERROR_LEGEND, Style
-from genner.formulations import formulation_of
+from genner.formulations import formulation_class
 from genner.training.lock import locked
 from genner.training.logs import console_log
 from genner.training.results import RunInfo, failed_result, run_result
-from genner.training.runs import RunFolder, fixed_settings
+from genner.training.runs import RunFolder
 
 __all__ = ["check_data", "default_name", "finish", "open_run", "run_path", "train_seed", "train_seeds"]
 
@@ -35,9 +34,8 @@ def check_data(recipe: Recipe) -> str:
     """Load and encode the corpus, train nothing, and describe every split."""
     with console_log():
         corpus, labels, statistics = check_corpus(recipe, open_corpus(recipe))
-        formulation = formulation_of(recipe)
-        rows = formulation.prepare(corpus, labels, None)
-    return check_text(recipe, corpus, statistics, formulation, rows)
+        encoded = formulation_class(recipe.formulation)(recipe).encode(corpus, labels)
+    return check_text(recipe, corpus, statistics, encoded)
 
 
 @contextlib.contextmanager
@@ -56,8 +54,9 @@ def run_path(runs_dir: Path, name: str | None, recipe: Recipe) -> Path:
 def default_name(recipe: Recipe) -> str:
     """A run name that says what is special about the recipe, and differs where the results of a seed may differ."""
     backbone = recipe.backbone.rstrip("/").split("/")[-1].replace(":", "-")
-    digest = hashlib.sha256(fixed_settings(recipe_yaml(recipe)).encode()).hexdigest()[:6]
-    return f"{recipe.formulation}-{backbone}-{recipe.codec.unit.value}-{digest}"
+    digest = settings_digest(recipe)[:6]
+    parts = [recipe.formulation, backbone, recipe.settings.describe(), digest]
+    return "-".join(part for part in parts if part)
 
 
 def train_seeds(recipe: Recipe, run: RunFolder, command: Sequence[str], n_parallel: int) -> int:
@@ -121,6 +120,7 @@ def finish(recipe: Recipe, run: RunFolder, *, command: str) -> str:
     info = RunInfo(
         dataset=recipe.dataset,
         formulation=recipe.formulation,
+        target=recipe.settings.describe(),
         backbone=recipe.backbone,
         reported=recipe.reported,
         fingerprint=corpus.fingerprint,

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from genner import patches  # noqa: F401  before fastNLP
 from genner.app.check import check_text
 from genner.app.corpus import check_corpus, open_corpus
 from genner.app.seed_calibration import calibrate_seed
-from genner.config import OnCollapse, Recipe, recipe_yaml
+from genner.config import OnCollapse, Recipe, recipe_tree, recipe_yaml
 from genner.data.bundle import LoadedCorpus, examples_of
 from genner.data.labels import LabelSet
 from genner.evaluation.span_f1 import SpanF1, entity_surfaces
-from genner.formulations import Formulation, Rows, formulation_of
+from genner.formulations import formulation_class
+from genner.formulations.base import Rows, Task
+from genner.formulations.opening import open_task
+from genner.model.folder import ModelFolder
 from genner.training.evaluation import predict, score
 from genner.training.fitlog_run import FitlogCallback
 from genner.training.job import FitConfig, FitJob, FitResult
@@ -81,14 +83,14 @@ def run_seed(recipe: Recipe, run: RunFolder, seed: int, corpus: LoadedCorpus | N
         logger.info("seed %d in %s", seed, folder)
         corpus, labels, statistics = check_corpus(recipe, corpus or open_corpus(recipe))
         attempt = _Attempt(recipe, corpus, labels, folder, seed, number=len(run.attempts(seed)))
-        logger.info("%s", check_text(recipe, corpus, statistics, attempt.formulation, attempt.instances))
+        logger.info("%s", check_text(recipe, corpus, statistics, attempt.encoded))
         fitted = attempt.fit()
         while fitted.status != "ok" and may_restart(recipe, run.attempts(seed)):
             run.add_attempt(seed, attempt.record(fitted))
             attempt = _Attempt(recipe, corpus, labels, folder, seed, number=attempt.number + 1)
             logger.info("seed %d again, attempt %d, learning rate %g", seed, attempt.number + 1, attempt.lr)
             fitted = attempt.fit()
-        calibrate_seed(folder, recipe.generation.num_beams, int(attempt.instances["train"].lengths.max()))
+        calibrate_seed(folder, attempt.job.task.score_kind)
         result = seed_result(seed, fitted) | {"attempts": run.attempts(seed), "malformed": attempt.malformed(fitted)}
         if emissions := read_emissions(folder):
             result["emissions"] = emissions
@@ -117,13 +119,13 @@ class _Attempt:
         self.order_seed = self.seed + _ATTEMPT_STEP * self.number
         self.lr = self.recipe.optim.lr * self.recipe.training.restart_lr_factor**self.number
         seed_everything(self.order_seed)
-        self.formulation = formulation_of(self.recipe)
-        self.instances = self.formulation.prepare(self.corpus, self.labels, self.seed)
+        self.formulation = formulation_class(self.recipe.formulation)(self.recipe)
+        self.encoded = self.formulation.encode(self.corpus, self.labels)
 
     def fit(self) -> FitResult:
         """Train, or continue the training."""
         self.job = self._job()
-        settings = {"seed": self.seed, "attempt": self.number} | yaml.safe_load(recipe_yaml(self.recipe))
+        settings = {"seed": self.seed, "attempt": self.number} | recipe_tree(self.recipe)
         memory = self.folder / (f"fitlog-{self.number}.txt" if self.number else "fitlog.txt")
         config = _fit_config(self.recipe, self.order_seed, self.number)
         trackers = build_trackers(self.recipe.training.track, self.folder, settings)
@@ -136,40 +138,42 @@ class _Attempt:
         return about | {"epoch": fitted.epochs, "lr": self.lr, "best_dev_f": best}
 
     def malformed(self, fitted: FitResult) -> dict[str, Any]:
-        """What the best model writes on test with the constraint and without: how many entities, rejects by reason."""
+        """What the best model writes on test as it is, and in every variant: how many entities, rejects by reason."""
         if "test" not in fitted.scores:
             return {}
-        trained_as = bool(self.recipe.generation.constrained)
-        task = self.formulation.load_task(self.folder / "best", constrained=not trained_as).to(fitted.device)
+        counts = {"default": fitted.scores["test"]}
+        best = open_task(ModelFolder.read(self.folder / "best"), fitted.device, {})
         examples, loader = self.corpus.examples["test"], self.job.loaders["test"]
-        title = f"test {'un' * trained_as}constrained"
-        predictions = predict(task, loader, len(examples), title=title, bf16=self.recipe.training.bf16)
-        others = score(self.job.metric(), examples, predictions)
-        counts = {trained_as: fitted.scores["test"], not trained_as: others}
-        return {
-            name: {key: counts[held][key] for key in ("f", "predicted", "rejected")}
-            for name, held in (("constrained", True), ("unconstrained", False))
-        }
+        for name, task in best.variants().items():
+            found = predict(task, loader, len(examples), title=f"test {name}", bf16=self.recipe.training.bf16)
+            counts[name] = score(self.job.metric(), examples, found)
+        return {name: {key: scores[key] for key in ("f", "predicted", "rejected")} for name, scores in counts.items()}
 
     def _job(self) -> FitJob:
         recipe, optim, examples = self.recipe, self.recipe.optim, self.corpus.examples
-        task = self.formulation.build_task()
+        task = self.formulation.build(self.encoded, self.seed)
         return FitJob(
             task=task,
             loaders={
-                split: _loader(recipe, self.formulation, split, rows, self.order_seed)
-                for split, rows in self.instances.items()
+                split: _loader(recipe, task, split, found.rows, self.order_seed)
+                for split, found in self.encoded.splits.items()
             },
             examples=examples,
             metric=partial(SpanF1, seen_surfaces=entity_surfaces(examples["train"])),
             optimizer=build_optimizer(task.parameter_groups(optim.weight_decay), self.lr, compat=recipe.is_reference),
             schedule=Schedule(optim.schedule.value, optim.warmup_ratio, compat=recipe.is_reference),
             folder=self.folder,
-            save=self.formulation.save,
+            save=partial(_save, task, recipe),
         )
 
 
-def _loader(recipe: Recipe, formulation: Formulation, split: str, rows: Rows, seed: int) -> torch.utils.data.DataLoader:
+def _save(task: Task, recipe: Recipe, folder: Path) -> None:
+    """The model folder, and beside it the recipe as documentation."""
+    task.save(folder)
+    (folder / "recipe.yaml").write_text(recipe_yaml(recipe), encoding="utf-8")
+
+
+def _loader(recipe: Recipe, task: Task, split: str, rows: Rows, seed: int) -> torch.utils.data.DataLoader:
     batching, is_train = recipe.batching, split == "train"
     config = LoaderConfig(
         by=batching.by.value if is_train else "sentences",
@@ -180,7 +184,7 @@ def _loader(recipe: Recipe, formulation: Formulation, split: str, rows: Rows, se
         num_workers=recipe.training.num_workers if is_train else 0,
         pin_memory=torch.cuda.is_available(),
     )
-    return build_loader(rows, rows.lengths, formulation.collate, config)
+    return build_loader(rows, rows.lengths, task.collate, config)
 
 
 def _fit_config(recipe: Recipe, seed: int, attempt: int) -> FitConfig:

@@ -12,7 +12,6 @@ from genner.prediction.calibration_file import (
     FittedOn,
     FittedScores,
     ModelCalibration,
-    ScoreKind,
     fit_scores,
 )
 
@@ -21,7 +20,7 @@ __all__ = ["calibrate_seed"]
 logger = logging.getLogger(__name__)
 
 
-def calibrate_seed(folder: Path, num_beams: int, longest_source: int) -> ModelCalibration | None:
+def calibrate_seed(folder: Path, score_kind: str) -> ModelCalibration | None:
     """Write the file; whatever was there is replaced, as it may be that of an earlier model.
 
     Training leaves the predictions of dev beside the model that made them. A run without a dev split has none: its file
@@ -29,8 +28,7 @@ def calibrate_seed(folder: Path, num_beams: int, longest_source: int) -> ModelCa
 
     Args:
         folder: of the seed.
-        num_beams: of the search that made the predictions.
-        longest_source: pieces of the longest sentence of the training.
+        score_kind: how the scores of the predictions came about.
 
     Returns:
         what was written; None if the seed left no model.
@@ -41,9 +39,9 @@ def calibrate_seed(folder: Path, num_beams: int, longest_source: int) -> ModelCa
     if not (folder / "best").is_dir():
         return None
     predictions = folder / "predictions.dev.jsonl"
-    fitted = _fit(predictions, ScoreKind("symbols", num_beams)) if predictions.is_file() else None
+    fitted = _fit(predictions, score_kind) if predictions.is_file() else None
     clear_leftovers(folder / "best")  # of a process that was killed while it wrote this file
-    found = ModelCalibration(longest_source, (fitted,) if fitted else ())
+    found = ModelCalibration((fitted,) if fitted else ())
     found.write(folder / "best")
     if fitted:
         calibration = fitted.calibration
@@ -58,7 +56,7 @@ def calibrate_seed(folder: Path, num_beams: int, longest_source: int) -> ModelCa
     return found
 
 
-def _fit(path: Path, kind: ScoreKind) -> FittedScores | None:
+def _fit(path: Path, kind: str) -> FittedScores | None:
     fingerprint, judged, n_sentences = Fingerprint(), [], 0
     for sentence in read_predictions(path):
         fingerprint.add(sentence.words, sentence.gold)

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from genner.errors import ConfigError, MissingBackendError
+from genner.settings import parse_yaml
 
 __all__ = ["Draft", "SweepFile", "read_sweep"]
 
@@ -176,7 +175,7 @@ def _load(path: Path) -> Mapping[str, Any]:
         content = loaders[path.suffix](path, path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}. Expected a sweep file.") from None
-    except (ValueError, YAMLError, OmegaConfBaseException, RuntimeError, RecursionError) as error:
+    except (ValueError, YAMLError, RuntimeError, RecursionError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}. Expected a sweep file. Mend it there.") from None
     if not isinstance(content, Mapping):
         raise ConfigError(f"{path}: holds {type(content).__name__}. Expected {', '.join(_SECTIONS)} as keys.")
@@ -184,8 +183,7 @@ def _load(path: Path) -> Mapping[str, Any]:
 
 
 def _yaml(_: Path, text: str) -> Any:
-    # Unlike PyYAML alone it refuses a key that stands twice, and reads 1e-3 as a number.
-    return OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    return parse_yaml(text)
 
 
 def _json(_: Path, text: str) -> Any:

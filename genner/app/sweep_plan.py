@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from genner.app.sweep_file import Draft, SweepFile
-from genner.config import Kind, Recipe, recipe_yaml
+from genner.config import Kind, Recipe, flat_settings, recipe_tree, settings_digest
 from genner.errors import ConfigError
-from genner.training.runs import fixed_settings
 
 __all__ = ["Experiment", "Plan", "plan_sweep", "shown"]
 
@@ -142,15 +138,13 @@ def _located(problem: str, draft: Draft, path: Path) -> str:
 
 
 def _digest(recipe: Recipe) -> str:
-    return hashlib.sha256(fixed_settings(recipe_yaml(recipe)).encode()).hexdigest()[:_DIGITS]
+    return settings_digest(recipe)[:_DIGITS]
 
 
 def _resolved(draft: Draft, recipe: Recipe) -> dict[str, Any]:
     """Resolved settings under the keys of the sweep file."""
-    tree = yaml.safe_load(recipe_yaml(recipe))
-    groups = {group: values for group, values in tree.items() if isinstance(values, dict)}
-    leaves = {f"{group}.{key}": value for group, values in groups.items() for key, value in values.items()}
-    return tree | leaves | {"dataset_name": recipe.dataset, "recipe": draft.settings.get("recipe")}
+    asked = {"dataset_name": recipe.dataset, "recipe": draft.settings.get("recipe")}
+    return recipe_tree(recipe) | flat_settings(recipe) | asked
 
 
 def _refuse_shared_folders(

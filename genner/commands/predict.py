@@ -20,7 +20,7 @@ from genner.errors import ConfigError, DataFormatError, exit_code
 from genner.prediction.calibration_file import CALIBRATION
 from genner.prediction.reading import FORMATS as INPUT_FORMATS
 from genner.prediction.reading import read_inputs
-from genner.prediction.reading_options import add_reading_options, chosen_options
+from genner.prediction.reading_options import add_choices, add_reading_options, chosen_options
 from genner.prediction.results import TextInput
 from genner.prediction.summary import Summary
 from genner.prediction.text import SplitText, TextSplitter
@@ -35,7 +35,6 @@ __all__ = ["main", "parse"]
 _CHUNK_WORDS = 20_000
 _CHARS_PER_WORD = 5
 _DENSEST = 2 * _CHARS_PER_WORD  # a chunk is read as a whole even if every character is a word
-_BEAMS_FOR_MISSES = 8
 _N_SHOWN = 5  # texts that failed
 _STDOUT = "-"
 
@@ -54,6 +53,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a name on the hub")
+    add_choices(parser)
     where = parser.add_argument_group("texts and results")
     where.add_argument("--text", action="append", metavar="TEXT", help="a text; may be repeated")
     where.add_argument("--input", metavar="PATH", help="file, folder, or - for standard input")
@@ -77,7 +77,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         help=f"about so many words are read together, then written and saved (default {_CHUNK_WORDS:,})",
     )  # fmt: skip
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    options = parser.parse_args(argv)
+    options = parser.parse_intermixed_args(argv)
     if sum(given is not None for given in (options.text, options.input, options.calibrate)) != 1:
         parser.error("expected one of --text, --input and --calibrate")
     if options.misses and options.calibrate is None:
@@ -149,11 +149,8 @@ def _calibrate(options: argparse.Namespace) -> int:
     from genner.prediction.calibrate import calibrate  # late, as in _load
 
     options.calibrated, read = False, Tally()
-    if options.misses:
-        options.scores, options.candidates = "nbest", True
-        options.num_beams = options.num_beams or _BEAMS_FOR_MISSES
     inputs = read_inputs(options.calibrate, options.format, split=_splitter(options), tally=read)
-    ner = _load(options)
+    ner = _load(options, with_candidates=options.misses)
     bar = tqdm(inputs, unit=" texts", disable=None, leave=False)
     done = calibrate(ner, bar, conformal=options.misses, name=Path(options.calibrate).name)
     lines = [f"texts {done.n_texts}  without known entities {done.n_without_gold}  failed {len(done.failed)}"]
@@ -187,10 +184,16 @@ def _usual_format(options: argparse.Namespace) -> str:
     return "terminal" if options.text is not None and sys.stdout.isatty() else "jsonl"
 
 
-def _load(options: argparse.Namespace) -> Recogniser:
-    from genner.prediction.recogniser import load  # late: torch takes seconds, which --help should not cost
+def _load(options: argparse.Namespace, *, with_candidates: bool = False) -> Recogniser:
+    from genner.formulations.opening import candidate_choices  # late: torch takes seconds, which --help should not cost
+    from genner.model.folder import ModelFolder
+    from genner.prediction.hub import resolve_model
+    from genner.prediction.recogniser import load
 
-    return load(options.model, chunk_words=options.chunk_words * _DENSEST, **chosen_options(options))
+    chosen = {"chunk_words": options.chunk_words * _DENSEST, **chosen_options(options)}
+    if with_candidates:
+        chosen = candidate_choices(ModelFolder.read(resolve_model(options.model))) | chosen
+    return load(options.model, **chosen)
 
 
 def _inputs(options: argparse.Namespace, read: Tally) -> Iterator[TextInput]:
@@ -217,7 +220,7 @@ def _settings(options: argparse.Namespace, ner: Recogniser, format_name: str) ->
     state = blake2b(repr(files).encode(), digest_size=8).hexdigest()
     model = {"model": str(ner.folder.resolve()), "state of the model": state}
     source = {"input": options.input, "text": options.text, "format": options.format, "to": format_name}
-    return {**model, **source, **asdict(ner.options)}
+    return {**model, **source, **asdict(ner.options), **ner.choices}
 
 
 class _Run:

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from genner.errors import exit_code
-from genner.prediction.reading_options import add_reading_options, chosen_options
+from genner.prediction.reading_options import add_choices, add_reading_options, chosen_options
 
 if TYPE_CHECKING:
     import socket
@@ -30,6 +30,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a name on the hub")
+    add_choices(parser)
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default 127.0.0.1: this machine only)")
     parser.add_argument("--port", type=int, default=7860, help="0: any that is free (default 7860)")
     parser.add_argument("--no_page", action="store_true", help="the HTTP service alone")
@@ -44,7 +45,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     reading = parser.add_argument_group("how texts are read")
     add_reading_options(reading)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    options = parser.parse_args(argv)
+    options = parser.parse_intermixed_args(argv)
     if not 0 <= options.port <= 65535:
         parser.error(f"argument --port: {options.port}: expected a number from 0 to 65535")
     if not 0 <= options.min_score <= 1:

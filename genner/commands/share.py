@@ -7,14 +7,12 @@ genner share runs/demo/model/best --to ada/symptoms --private --data_license "ow
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
-from genner.data.labels import LabelSet
 from genner.errors import ConfigError, exit_code
 from genner.prediction.calibration_file import ModelCalibration
 from genner.prediction.card import CardFacts, Stated, model_card
@@ -76,7 +74,8 @@ class _Card:
         self.found, self.name, self.options = found, name, options
 
     def __call__(self, folder: Path) -> None:
-        from genner import load  # not before it is needed: it brings torch
+        from genner.model.folder import ModelFolder  # not before it is needed: it brings torch
+        from genner.prediction.recogniser import load
 
         options = self.options
         language = options.language or "en"
@@ -85,17 +84,19 @@ class _Card:
         except ConfigError:  # the library has no rules for the language
             language = "xx"
             ner = load(folder, language=language)
-        about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        about, recipe = ModelFolder.read(folder), folder / "recipe.yaml"
         facts = CardFacts(
             name=self.name,
-            labels=LabelSet.load(folder / "labels.json"),
-            recipe=yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8")),
+            labels=about.labels,
+            kind=about.kind,
+            formulation=about.formulation,
+            recipe=yaml.safe_load(recipe.read_text(encoding="utf-8")) if recipe.is_file() else {},
             example=ner(options.example),
             language=language,
             stated=Stated(options.license, options.data_license, options.language, tuple(options.datasets)),
             seed=self.found.seed,
             run=self.found.run,
             calibration=ModelCalibration.read(folder),
-            versions=(self.found.run or {}).get("versions") or about.get("versions") or {},
+            versions=(self.found.run or {}).get("versions") or about.versions,
         )
         (folder / "README.md").write_text(model_card(facts), encoding="utf-8")

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 
 from genner.errors import ConfigError, DataFormatError
 from genner.evaluation.conformal import MissRisk
+from genner.formulations.opening import candidate_choices
+from genner.model.folder import ModelFolder
 from genner.prediction.calibration_file import (
     Fingerprint,
     FittedMisses,
@@ -50,8 +52,8 @@ def calibrate(
     the same kind of scores is replaced, others stay.
 
     Args:
-        ner: opened with the scores that are wanted later and ``calibrated=False``; for ``conformal`` with
-            ``candidates=True``, ``scores="nbest"`` and several beams, such as 8.
+        ner: opened with the scores that are wanted later and ``calibrated=False``; for ``conformal`` so that it gives
+            candidates, see :func:`genner.formulations.opening.candidate_choices`.
         inputs: with ``gold``; they are read one by one, and only scores are kept.
         conformal: measure the misses by threshold, too.
         name: of the texts, for the file.
@@ -72,7 +74,9 @@ def calibrate(
     kind = ner.scoring.kind
     fitted_on = FittedOn(name, counts.n_sentences, counts.fingerprint.digest)
     scores = fit_scores(kind, counts.scores, counts.is_right, fitted_on)
-    misses = FittedMisses(kind, MissRisk.measure(counts.gold_scores), fitted_on) if conformal else None
+    misses = None
+    if conformal:
+        misses = FittedMisses(kind, ner.choices, MissRisk.measure(counts.gold_scores), fitted_on)
     stored = ModelCalibration.read(ner.folder)
     stored = stored.with_scores(scores) if scores else stored
     (replace(stored, misses=misses) if misses else stored).write(ner.folder)
@@ -114,10 +118,12 @@ def _check_options(ner: Recogniser, conformal: bool) -> None:
             "calibrate: the recogniser calibrates its scores or leaves entities out. Expected scores as the model "
             "gives them. Set calibrated=False, and neither alpha nor min_score."
         )
-    if conformal and not scoring.kind.candidates:
+    if conformal and not ner.task.gives_candidates:
+        needed = candidate_choices(ModelFolder.read(ner.folder))
+        told = ", ".join(f"{key}={value!r}" for key, value in needed.items())
         raise ConfigError(
-            f"calibrate: misses are to be measured, the recogniser gives {scoring.kind}. Expected all candidates. Set "
-            "candidates=True, scores='nbest' and num_beams, such as 8."
+            f"calibrate: misses are to be measured, the recogniser gives {scoring.kind}. Expected all candidates. "
+            + (f"Open the model with {told}." if needed else "This formulation has none: leave the misses out.")
         )
 
 

@@ -20,29 +20,11 @@ from genner.evaluation.calibration import Calibration, calibration_error, fit
 from genner.evaluation.conformal import MissRisk
 from genner.files import write_json
 
-__all__ = ["CALIBRATION", "Fingerprint", "FittedMisses", "FittedOn", "ModelCalibration", "ScoreKind", "fit_scores"]
+__all__ = ["CALIBRATION", "Fingerprint", "FittedMisses", "FittedOn", "ModelCalibration", "fit_scores"]
 
-FORMAT = 1
+FORMAT = 2
 #: Its name.
 CALIBRATION = "calibration.json"
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreKind:
-    """How a score came about; what is fitted to one kind says nothing about another.
-
-    Attributes:
-        scores: one of :data:`genner.model.entity_scores.SCORES`.
-        num_beams: of the search.
-        candidates: the entities of all hypotheses have a score, not only those of the best.
-    """
-
-    scores: str = "symbols"
-    num_beams: int = 1
-    candidates: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.scores} of num_beams {self.num_beams}{' with candidates' if self.candidates else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +38,12 @@ class FittedOn:
 
 @dataclass(frozen=True, slots=True)
 class FittedScores:
-    """A calibration, and the expected calibration error on the data it was fitted on, without it and with it."""
+    """A calibration, and the expected calibration error on the data it was fitted on, without it and with it.
 
-    kind: ScoreKind
+    ``kind`` is how such scores come about (`Task.score_kind`): what is fitted to one kind says nothing about another.
+    """
+
+    kind: str
     calibration: Calibration
     ece_before: float
     ece_after: float
@@ -67,9 +52,13 @@ class FittedScores:
 
 @dataclass(frozen=True, slots=True)
 class FittedMisses:
-    """The miss rate by threshold; thresholds are of scores as the model gives them, not of calibrated ones."""
+    """The miss rate by threshold; thresholds are of scores as the model gives them, not of calibrated ones.
 
-    kind: ScoreKind
+    ``choices`` are those with which the model was opened: only with them the misses are what was measured.
+    """
+
+    kind: str
+    choices: dict[str, str | int | float | bool]
     risk: MissRisk
     fitted_on: FittedOn
 
@@ -98,18 +87,12 @@ class ModelCalibration:
     """What the file holds.
 
     Attributes:
-        longest_source: pieces of the longest sentence that the model was trained on, special pieces included.
         scores: calibrations of different kinds of score.
         misses: by threshold, where that was measured.
     """
 
-    longest_source: int | None = None
     scores: tuple[FittedScores, ...] = ()
     misses: FittedMisses | None = None
-
-    def __post_init__(self) -> None:
-        if self.longest_source is not None and self.longest_source < 1:
-            raise ValueError(f"longest_source is {self.longest_source}. Expected 1 piece or more.")
 
     @classmethod
     def read(cls, folder: Path) -> ModelCalibration:
@@ -122,13 +105,11 @@ class ModelCalibration:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             version = content.pop("format")
-            if isinstance(version, int) and version > FORMAT:
-                raise DataFormatError(
-                    f"{path}: calibration format {version} is newer than this code. Expected at most {FORMAT}. Update "
-                    "the code, or remove the file: scores are then those of the model."
-                )
             if version != FORMAT:
-                raise ValueError(f"format {version!r}")
+                raise DataFormatError(
+                    f"{path}: calibration format {version!r}, this version of GenNER reads format {FORMAT}. Remove the "
+                    "file: scores are then those of the model."
+                )
             return _adapter().validate_json(json.dumps(content), strict=True)
         except FileNotFoundError:
             return cls()
@@ -153,7 +134,7 @@ class ModelCalibration:
             ) from None
         return path
 
-    def of(self, kind: ScoreKind) -> FittedScores | None:
+    def of(self, kind: str) -> FittedScores | None:
         """What was fitted to scores of a kind."""
         return next((fitted for fitted in self.scores if fitted.kind == kind), None)
 
@@ -164,7 +145,7 @@ class ModelCalibration:
 
 
 def fit_scores(
-    kind: ScoreKind, scores: Sequence[float], is_right: Sequence[bool], fitted_on: FittedOn
+    kind: str, scores: Sequence[float], is_right: Sequence[bool], fitted_on: FittedOn
 ) -> FittedScores | None:
     """Calibrate the scores of predictions that were judged; None without any, or if a score is not from 0 to 1."""
     if not len(scores) or not all(0 <= score <= 1 for score in scores):

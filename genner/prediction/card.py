@@ -52,7 +52,9 @@ class CardFacts:
     Attributes:
         name: under which the model is loaded: a hub id, or the name of its folder.
         labels: types and their words.
-        recipe: the resolved recipe, without paths of this machine.
+        kind: what entities look like.
+        formulation: by which they are found.
+        recipe: the resolved recipe, without paths of this machine; empty where it is not known.
         example: what the model found in an invented text.
         language: whose words it looked for there, a code of spaCy's.
         stated: what a person said.
@@ -64,6 +66,8 @@ class CardFacts:
 
     name: str
     labels: LabelSet
+    kind: str
+    formulation: str
     recipe: Mapping[str, Any]
     example: TextResult
     language: str = "en"
@@ -116,13 +120,12 @@ def _metadata(facts: CardFacts) -> str:
         if key in scores
     ]
     backbone = str(facts.recipe.get("backbone", ""))
-    kind = str(facts.recipe.get("kind", ""))
     data = ModelCardData(
         language=facts.stated.language or None,
         license=facts.stated.license or None,
         library_name=LIBRARY,
         pipeline_tag="token-classification",
-        tags=["named-entity-recognition", "ner", *([f"{kind}-ner"] if kind else []), LIBRARY],
+        tags=["named-entity-recognition", "ner", f"{facts.kind}-ner", LIBRARY],
         datasets=list(facts.stated.datasets) or None,  # the hub makes links of them
         base_model=backbone if _is_of_the_hub(backbone) else None,
         metrics=[kind for kind, _, key in metrics if key in scores] or None,
@@ -138,14 +141,12 @@ def _is_of_the_hub(backbone: str) -> bool:
 
 def _what_it_is(facts: CardFacts) -> Iterator[str]:
     recipe = facts.recipe
-    kind = _KINDS.get(str(recipe.get("kind")), "entities")
-    unit = (recipe.get("codec") or {}).get("unit")
-    target = f" with {unit} targets" if unit else ""
+    target = (facts.run or {}).get("target")
+    dataset, backbone = (markdown_text(str(recipe.get(key, _UNKNOWN))) for key in ("dataset", "backbone"))
+    formulation = markdown_text(facts.formulation + (f" with {target} targets" if target else ""))
     yield (
-        f"A generative named entity recogniser, trained with GenNER on {markdown_text(str(recipe.get('dataset')))}. It "
-        f"finds {kind}. Backbone: {markdown_text(str(recipe.get('backbone')))}; formulation: "
-        f"{markdown_text(str(recipe.get('formulation')))}{target}; decoding is constrained, so that every output is a "
-        "list of entities of the text."
+        f"A named entity recogniser, trained with GenNER on {dataset}. It finds {_KINDS.get(facts.kind, 'entities')}. "
+        f"Backbone: {backbone}. Formulation: {formulation}."
     )
     yield f"Language: {markdown_text(facts.stated.language or _UNKNOWN)}."
 
@@ -265,7 +266,6 @@ def _training(facts: CardFacts) -> Iterator[str]:
         "learning rate": optim.get("lr"),
         "schedule": optim.get("schedule"),
         "batch": f"{batching.get('size')} {batching.get('by')}" if batching else None,
-        "beams": (recipe.get("generation") or {}).get("num_beams"),
         "best epoch": seed.get("best_epoch"),
         "training time": f"{seed['train_seconds'] / 60:.0f} minutes" if "train_seconds" in seed else None,
     }

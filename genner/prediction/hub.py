@@ -10,18 +10,18 @@ from pathlib import Path
 
 from genner.errors import DataFormatError, MissingBackendError
 
-__all__ = ["HUB_PREFIX", "MODEL_FILES", "WEIGHTS", "hub_reason", "is_hub_id", "resolve_model"]
+__all__ = ["HUB_PREFIX", "MODEL_FILES", "hub_reason", "is_hub_id", "resolve_model"]
 
 #: Before a name that is the hub's whatever folders lie here.
 HUB_PREFIX = "hub:"
-WEIGHTS = "model.safetensors"
+# As `genner.model.folder` names them, whose import would bring torch along.
+ABOUT, WEIGHTS = "model.json", "model.safetensors"
 #: Everything that a model folder may hold; what else lies in it is neither shared nor fetched.
 MODEL_FILES = (
-    WEIGHTS, "model.json", "labels.json", "recipe.yaml", "calibration.json", "config.json", "generation_config.json",
+    WEIGHTS, ABOUT, "recipe.yaml", "calibration.json", "config.json", "generation_config.json",
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "vocab.txt", "merges.txt", "spiece.model", "sentencepiece.bpe.model",
 )  # fmt: skip
-_MARKS = ("model.json", "labels.json", "recipe.yaml")  # no other model has all of them
 _HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 
 
@@ -38,9 +38,9 @@ def resolve_model(model: str | Path) -> Path:
     """The folder of a model: the one that is named, or that of a model of the hub, which is fetched once and kept.
 
     Args:
-        model: a folder; or ``user/name`` or ``user/name@revision`` of the hub, with :data:`HUB_PREFIX` before it where
-            a folder ``user`` lies here. With ``HF_HUB_OFFLINE=1``, or without a network, what was fetched before is
-            used.
+        model: a model folder, or a run folder, whose ``best`` is meant; or ``user/name`` or ``user/name@revision`` of
+            the hub, with :data:`HUB_PREFIX` before it where a folder ``user`` lies here. With ``HF_HUB_OFFLINE=1``, or
+            without a network, what was fetched before is used.
 
     Raises:
         DataFormatError: no such folder and the name is none of the hub's, or the hub's model is not one of ours.
@@ -48,7 +48,8 @@ def resolve_model(model: str | Path) -> Path:
     """
     path = Path(model).expanduser()
     if path.is_dir():
-        return path
+        best = path / "best"  # of a run folder
+        return best if not (path / ABOUT).is_file() and (best / ABOUT).is_file() else path
     given = str(model)
     name, _, revision = given.removeprefix(HUB_PREFIX).partition("@")
     # A folder's name that was misspelt is nothing to ask the world about.
@@ -94,11 +95,10 @@ def _fetch(model: str, name: str, revision: str | None) -> Path:
     small = [file for file in MODEL_FILES if file != WEIGHTS]
     try:
         folder = Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=small, **options))
-        missing = [file for file in _MARKS if not (folder / file).is_file()]
-        if missing:
+        if not (folder / ABOUT).is_file():
             raise DataFormatError(
-                f"{model}: no such folder, and the model of that name on the hub is not one of this project's, "
-                f"{', '.join(missing)} missing. Expected a model that was put there by genner share. Check the name."
+                f"{model}: no such folder, and the model of that name on the hub is not one of this project's: it has "
+                f"no {ABOUT}. Expected a model that was put there by genner share. Check the name."
             )
         # The name of the folder is that of the commit: the same one, whatever is put on the hub meanwhile.
         huggingface_hub.snapshot_download(name, revision=folder.name, allow_patterns=[*small, WEIGHTS], **options)

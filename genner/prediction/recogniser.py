@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,23 +11,22 @@ from typing import Any
 
 import torch
 
-from genner import patches  # noqa: F401  before fastNLP
-from genner.config import Recipe, load_recipe
 from genner.data.schema import Segment
 from genner.errors import ConfigError, DataFormatError, MissingBackendError, NerError
-from genner.formulations import Predictor, formulation_of
-from genner.model.lighter import lighten
+from genner.formulations.base import ReadOptions, Task
+from genner.formulations.opening import known_choices, open_task
+from genner.model.folder import ModelFolder
+from genner.prediction.calibration_file import ModelCalibration
 from genner.prediction.hub import resolve_model
-from genner.prediction.passages import Answer, PassageReader
 from genner.prediction.results import TextEntity, TextInput, TextResult, place_entity, words_joined
-from genner.prediction.scoring import Scoring, choose_scoring
+from genner.prediction.scoring import Scoring, choices_for_alpha, threshold_of
 from genner.prediction.text import TextSplitter
+from genner.training.predictions import Prediction
 
 __all__ = ["PredictOptions", "Recogniser", "load"]
 
 PASSAGES = ("sentence", "document")
 
-_USUAL_PIECES = 512  # of a window, where positions are relative
 _SMALLEST_WINDOW = 16
 _AS_THEY_ARE = Scoring()
 
@@ -42,14 +40,9 @@ class PredictOptions:
         words: ``spacy``; ``plain``: the rules by which ``genner prepare`` makes corpora; ``blanks``: words are
             parted by white space, sentences by line ends.
         passage: what the model reads at once: a ``sentence``, or the ``document`` in windows as large as it takes.
-        window: most pieces of a window; None: the longest source of the training, as far as it is known.
+        window: the most that the model reads at once, in its own units, such as pieces; None: what it was trained on.
         overlap: words that windows of a passage share; None: half of a window. Entities up to this long are found.
         batch_size: windows that are decoded at once.
-        num_beams: None: as in training.
-        scores: what the score of an entity is, see :data:`genner.model.entity_scores.SCORES`; ``nbest`` needs several
-            beams.
-        candidates: ``nbest``: the entities of all hypotheses instead of those of the best; they may contradict each
-            other.
         calibrated: scores are probabilities, where the model folder says how such scores become some.
         min_score: entities below it are left out.
         alpha: miss at most this share of a sentence's entities, on average; candidates that are sure enough are then
@@ -57,7 +50,6 @@ class PredictOptions:
         max_chars: longer texts are refused.
         chunk_words: texts of so many words are read together; more of them fill the decoder better and need memory.
         device: ``cpu``, ``cuda``, ``cuda:1`` ...; ``auto`` takes a GPU if there is one.
-        form: of the model on a CPU, see :func:`genner.model.lighter.lighten`.
     """
 
     language: str = "en"
@@ -66,16 +58,12 @@ class PredictOptions:
     window: int | None = None
     overlap: int | None = None
     batch_size: int = 64
-    num_beams: int | None = None
-    scores: str = "symbols"
-    candidates: bool = False
     calibrated: bool = True
     min_score: float = 0.0
     alpha: float | None = None
     max_chars: int = 1_000_000
     chunk_words: int = 20_000
     device: str = "auto"
-    form: str = "float32"
 
     def __post_init__(self) -> None:
         rules = (
@@ -83,7 +71,6 @@ class PredictOptions:
             (self.window is None or self.window >= _SMALLEST_WINDOW, "window", f"at least {_SMALLEST_WINDOW} pieces"),
             (self.overlap is None or self.overlap >= 0, "overlap", "0 words or more"),
             (self.batch_size >= 1, "batch_size", "1 or more"),
-            (self.num_beams is None or self.num_beams >= 1, "num_beams", "1 or more"),
             (0 <= self.min_score <= 1, "min_score", "a number from 0 to 1"),
             (self.max_chars >= 1, "max_chars", "1 or more"),
             (self.chunk_words >= 1, "chunk_words", "1 or more"),
@@ -97,25 +84,29 @@ class Recogniser:
     """Finds entities in texts; made by :func:`load`. Safe to be called from several threads, which wait for each other.
 
     Args:
-        predictor: the trained model.
+        task: the trained model.
         options: how texts are read.
-        folder: where the model lies.
-        kind: what its entities look like: ``flat``, ``nested`` or ``discontinuous``.
+        folder: the model folder.
+        choices: with which it was opened.
         scoring: which entities are handed out, and with which scores.
 
     Attributes:
+        kind: what entities look like: ``flat``, ``nested`` or ``discontinuous``.
         labels: types, in the order of the model.
     """
 
     def __init__(
-        self, predictor: Predictor, options: PredictOptions, folder: Path, kind: str, scoring: Scoring = _AS_THEY_ARE
+        self,
+        task: Task,
+        options: PredictOptions,
+        folder: ModelFolder,
+        choices: Mapping[str, Any] | None = None,
+        scoring: Scoring = _AS_THEY_ARE,
     ) -> None:
-        self.predictor, self.options, self.folder, self.kind = predictor, options, folder, kind
-        self.scoring = scoring
-        self.labels = predictor.labels.tags
+        self.task, self.options, self.folder, self.scoring = task, options, folder.path, scoring
+        self.choices, self.kind, self.labels = dict(choices or {}), folder.kind, task.labels.tags
         self._splitter = TextSplitter(options.language, options.words)
-        window = min(options.window or _USUAL_PIECES, predictor.max_pieces or sys.maxsize)
-        self._reader = PassageReader(predictor, window, options.overlap, options.batch_size)
+        self._reading = ReadOptions(options.window, options.overlap, options.batch_size)
         self._lock = threading.Lock()
 
     def __call__(self, texts: str | Iterable[str]) -> TextResult | list[TextResult]:
@@ -188,21 +179,21 @@ class Recogniser:
 
     def _read(self, texts: Sequence[_Text]) -> list[TextResult]:
         spans = [(text, span) for text in texts for span in text.passages(self.options.passage)]
-        with self._lock:
-            answers = self._reader.read([text.surfaces(span) for text, span in spans])
-        by_text: dict[int, list[tuple[int, Answer]]] = {}
-        for (text, span), answer in zip(spans, answers, strict=True):
-            by_text.setdefault(id(text), []).append((span.start, answer))
+        by_text: dict[int, list[tuple[int, Prediction]]] = {}
+        with self._lock, torch.no_grad():
+            for answer in self.task.read([text.surfaces(span) for text, span in spans], self._reading):
+                text, span = spans[answer.example_idx]
+                by_text.setdefault(id(text), []).append((span.start, answer))
         return [self._result(text, by_text.get(id(text), [])) for text in texts]
 
-    def _result(self, text: _Text, answers: Sequence[tuple[int, Answer]]) -> TextResult:
+    def _result(self, text: _Text, answers: Sequence[tuple[int, Prediction]]) -> TextResult:
         given = text.given
         if given.error is not None:
             return _failed(given)
         entities = [
             place_entity(entity.shifted(offset), given.text, text.words, score)
             for offset, answer in answers
-            for entity, score in self.scoring(answer.entities).items()
+            for entity, score in self.scoring(dict(zip(answer.entities, answer.scores, strict=True))).items()
         ]
         entities.sort(key=_reading_order)
         n_shortened = sum(answer.n_shortened for _, answer in answers)
@@ -245,41 +236,31 @@ def load(model: str | Path, **options: Any) -> Recogniser:
     Args:
         model: a model folder, such as ``best`` of a finished run, or a model of the hub: ``user/name``, or
             ``user/name@revision``; see :func:`genner.prediction.hub.resolve_model`.
-        options: see :class:`PredictOptions`.
+        options: see :class:`PredictOptions`; also what the model's formulation lets be chosen, such as ``num_beams`` of
+            the pointer (:class:`genner.formulations.pointer.settings.OpenSettings`).
 
     Raises:
-        DataFormatError: the folder or one of its files is missing, damaged or of a newer format.
+        DataFormatError: the folder or one of its files is missing, damaged or of another format.
         ConfigError: an option that cannot be used.
         MissingBackendError: a device that is not there, or a model that the hub does not give.
     """
-    known = {field.name for field in fields(PredictOptions)}
-    if unknown := sorted(options.keys() - known):
+    folder = ModelFolder.read(resolve_model(model))
+    own = {field.name for field in fields(PredictOptions)}
+    known = [*own, *known_choices(folder)]
+    if unknown := sorted(options.keys() - set(known)):
         hint = get_close_matches(unknown[0], known, n=1)
         near = f" (did you mean {hint[0]!r}?)" if hint else ""
         raise ConfigError(f"load: unknown option {unknown[0]!r}{near}. Expected some of {', '.join(sorted(known))}.")
-    chosen = PredictOptions(**options)
-    folder = resolve_model(model)
-    recipe = _recipe_of(folder)
-    scoring, stored = choose_scoring(folder, chosen, recipe.generation.num_beams)
-    recipe = replace(recipe, generation=replace(recipe.generation, num_beams=scoring.kind.num_beams))
-    kind = scoring.kind
-    predictor = formulation_of(recipe).restore(folder, scores=kind.scores, candidates=kind.candidates)
-    if chosen.window is None and stored.longest_source is not None:
-        # The special pieces are counted in one and not in the other.
-        chosen = replace(chosen, window=max(stored.longest_source - predictor.n_special, _SMALLEST_WINDOW))
-    predictor.task.to(_device(chosen.device)).eval()
-    lighten(predictor.task.model, chosen.form)
-    return Recogniser(predictor, chosen, folder, recipe.kind.value, scoring)
-
-
-def _recipe_of(folder: Path) -> Recipe:
-    path = folder / "recipe.yaml"
-    if not path.is_file():
-        raise DataFormatError(
-            f"{folder}: not a model folder, recipe.yaml missing. Expected the folder 'best' of a finished run. Set the "
-            "model."
-        )
-    return load_recipe(path)
+    chosen = PredictOptions(**{name: value for name, value in options.items() if name in own})
+    choices = {name: value for name, value in options.items() if name not in own}
+    stored = ModelCalibration.read(folder.path)
+    if chosen.alpha is not None:
+        choices = choices_for_alpha(folder.path, stored, choices)
+    task = open_task(folder, _device(chosen.device), choices)
+    fitted = stored.of(task.score_kind) if chosen.calibrated else None
+    threshold = threshold_of(stored, chosen.alpha)
+    scoring = Scoring(task.score_kind, fitted and fitted.calibration, threshold, chosen.min_score)
+    return Recogniser(task, chosen, folder, choices, scoring)
 
 
 def _device(name: str) -> torch.device:

@@ -58,14 +58,12 @@ def find_model(model: Path) -> FoundModel:
     """Look a model folder over, and find the results of its training beside it.
 
     Args:
-        model: a model folder, ``best`` of a run or of a seed, or a run folder, whose ``best`` is meant.
+        model: a model folder, such as ``best`` of a run or of a seed.
 
     Raises:
         DataFormatError: it has no weights as safetensors, or its results cannot be read.
     """
     folder = model.resolve()
-    if not (folder / "model.json").is_file() and (folder / "best" / "model.json").is_file():
-        folder = (folder / "best").resolve()
     others = sorted(path for path in folder.iterdir() if path.name not in {*_KEPT, CARD})
     if not (folder / WEIGHTS).is_file():
         unsafe = [path.name for path in others if path.suffix in _OTHER_WEIGHTS]

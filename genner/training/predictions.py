@@ -25,6 +25,7 @@ class Prediction:
         rejected: malformed groups as ``(reason, key)``, equal groups having equal keys.
         exact: whether the output is exactly the gold one in the formulation's own terms; None leaves it to the metric.
         word_offset: where the part begins in its sentence; the entities count from there.
+        n_shortened: words of which the model saw the beginning only, being too long for it.
     """
 
     example_idx: int
@@ -33,6 +34,7 @@ class Prediction:
     rejected: list[tuple[str, Hashable]] = field(default_factory=list)
     exact: bool | None = None
     word_offset: int = 0
+    n_shortened: int = 0
 
 
 def merge_parts(predictions: Iterable[Prediction], n_examples: int) -> list[Prediction]:

@@ -30,6 +30,7 @@ class RunInfo:
 
     dataset: str
     formulation: str
+    target: str
     backbone: str
     reported: Mapping[str, Any]
     fingerprint: Mapping[str, Any]
@@ -72,6 +73,7 @@ def run_result(info: RunInfo, seeds: Sequence[Mapping[str, Any]]) -> dict[str, A
     return {
         "dataset": info.dataset,
         "formulation": info.formulation,
+        "target": info.target,
         "backbone": info.backbone,
         "seeds": [dict(seed) for seed in seeds],
         "mean": {name: round(statistics.fmean(values), 4) for name, values in columns.items()},

@@ -218,5 +218,5 @@ def test_vocabulary() -> None:
         PointerCodec(VOCAB, "word").encode([entity("XYZ", 0, 1)], BOUNDS)
     with pytest.raises(ConfigError, match=r"a tag occurs twice in \['A', 'A'\]"):
         PointerVocab(("A", "A"))
-    with pytest.raises(ConfigError, match=r"codec.unit: 'piece'. Expected one of \['word', 'span'"):
+    with pytest.raises(ConfigError, match=r"pointer.unit: 'piece'. Expected one of \['word', 'span'"):
         PointerCodec(VOCAB, "piece")

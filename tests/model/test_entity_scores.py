@@ -12,13 +12,11 @@ import pytest
 import torch
 
 from benchmarks.corpus import LABELS, draw_sentences
-from benchmarks.models import LENGTHS, Shape, Workload
+from benchmarks.models import LENGTHS, Shape, Workload, pointer_task
 from benchmarks.training_data import TrainingData, loss_of
 from genner.data.schema import Entity, Example
 from genner.errors import ConfigError
-from genner.formulations import PointerTask
 from genner.model.entity_scores import mass_of_entities
-from genner.model.generation import GenerationConfig
 from genner.training.predictions import Prediction
 from tests.model.generation.oracle import Rules, Sentence, prefix_tree
 
@@ -48,13 +46,12 @@ class TinyTask:
         self.model = model.eval().double()
 
     def predict(self, num_beams: int = N_BEAMS, **options: Any) -> dict[int, Prediction]:
-        generation = GenerationConfig(max_len=LIMIT, num_beams=num_beams)
-        task = PointerTask(self.model, self.data.codec, generation, **options)
+        task = pointer_task(self.model, self.data.codec, max_len=LIMIT, num_beams=num_beams, **options)
         return {found.example_idx: found for found in task.evaluate([self.batch])}
 
     def logprobs(self, number: int) -> Mapping[tuple[int, ...], float]:
         """Every legal sequence of a sentence with its log-probability, each through the model by itself."""
-        bounds = self.batch["bounds"][number]
+        bounds = self.batch["rows"].bounds[number]
         pieces = tuple(end - start for start, end in pairwise(bounds))
         source = self.batch["src_tokens"][number : number + 1, : self.batch["src_seq_len"][number]]
         tail = source.shape[1] - bounds[-1]
@@ -84,13 +81,13 @@ def test_with_all_sequences_the_mass_is_the_probability_of_the_entity(tiny: Tiny
         total = sum(map(math.exp, logprobs.values()))
         expected: dict[Entity, float] = {}
         for sequence, logprob in logprobs.items():
-            for entity in set(tiny.data.codec.decode(sequence, tiny.batch["bounds"][number]).entities):
+            for entity in set(tiny.data.codec.decode(sequence, tiny.batch["rows"].bounds[number]).entities):
                 expected[entity] = expected.get(entity, 0.0) + math.exp(logprob) / total
         found = dict(zip(prediction.entities, prediction.scores, strict=True))
         assert len(found) == len(prediction.entities), "an entity is handed out twice"
         assert found == pytest.approx(expected, abs=1e-6)
         best = max(logprobs, key=lambda sequence: logprobs[sequence] / max(len(sequence) - 1, 2))  # length penalty
-        first = tiny.data.codec.decode(best, tiny.batch["bounds"][number]).entities
+        first = tiny.data.codec.decode(best, tiny.batch["rows"].bounds[number]).entities
         assert prediction.entities[: len(first)] == first
         others = prediction.scores[len(first) :]
         assert others == sorted(others, reverse=True)
@@ -113,7 +110,7 @@ def test_the_score_of_symbols_is_their_probability_after_what_was_written_before
     for number, prediction in tiny.predict().items():
         logprobs = tiny.logprobs(number)
         best = max(logprobs, key=lambda sequence: logprobs[sequence] / max(len(sequence) - 1, 2))  # length penalty
-        decoded = tiny.data.codec.decode(best, tiny.batch["bounds"][number])
+        decoded = tiny.data.codec.decode(best, tiny.batch["rows"].bounds[number])
         target = torch.tensor([best])
         source = tiny.batch["src_tokens"][number : number + 1, : tiny.batch["src_seq_len"][number]]
         with torch.no_grad():

@@ -13,7 +13,7 @@ from genner import load
 from genner.app.prediction_files import read_predictions
 from genner.evaluation.calibration import calibration_error
 from genner.evaluation.conformal import MissRisk
-from genner.prediction.calibration_file import ModelCalibration, ScoreKind
+from genner.prediction.calibration_file import ModelCalibration
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = ["training.epochs=6", "training.evaluate_from=6", "optim.lr=0.0013", "--limit", "700"]
@@ -32,7 +32,7 @@ def seed(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_scores_calibrated_on_dev_are_better_on_test(seed: Path) -> None:
-    calibration = ModelCalibration.read(seed / "best").of(ScoreKind()).calibration
+    calibration = ModelCalibration.read(seed / "best").of("symbols of num_beams 1").calibration
     judged = [pair for row in read_predictions(seed / "predictions.test.jsonl") for pair in row.judged_scores()]
     scores, is_right = map(np.array, zip(*judged, strict=True))
     assert len(scores) > 200

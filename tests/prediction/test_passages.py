@@ -8,18 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genner.data.schema import Entity, Segment, merge_segments
-from genner.prediction.passages import PassageReader
+from genner.formulations.base import ReadOptions
+from genner.formulations.passages import read_passages
 from genner.training.predictions import Prediction
 
 
 class Oracle(torch.nn.Module):
-    """A predictor and its task: words are ``<passage>.<number>``, a piece each; gold entities that lie in a window."""
-
-    max_pieces = None
+    """A task: words are ``<passage>.<number>``, a piece each; gold entities that lie in a window."""
 
     def __init__(self, gold: Sequence[Sequence[Entity]]) -> None:
         super().__init__()
-        self.gold, self.task = gold, self
+        self.gold = gold
         self.anything = torch.nn.Parameter(torch.zeros(1))
         self.n_windows = 0
 
@@ -69,8 +68,9 @@ def test_gold_within_windows_gives_gold(
     passages: list[tuple[int, list[Entity]]], window: int, overlap: int, batch_size: int
 ) -> None:
     oracle = Oracle([entities for _, entities in passages])
-    reader = PassageReader(oracle, window, overlap, batch_size)
-    answers = reader.read([[f"{idx}.{word}" for word in range(n_words)] for idx, (n_words, _) in enumerate(passages)])
+    words = [[f"{idx}.{word}" for word in range(n_words)] for idx, (n_words, _) in enumerate(passages)]
+    answers = list(read_passages(oracle, words, oracle.encode, ReadOptions(window, overlap, batch_size)))
+    assert [answer.example_idx for answer in answers] == list(range(len(passages)))
     assert [set(answer.entities) for answer in answers] == [set(entities) for _, entities in passages]
     assert all(answer.n_shortened == 0 for answer in answers)
     assert oracle.n_windows >= sum(-(-n_words // window) for n_words, _ in passages)

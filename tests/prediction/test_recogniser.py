@@ -10,12 +10,12 @@ import pytest
 
 from benchmarks.guided import GuidedModel
 from genner import load
-from genner.config import GenerationSettings, Recipe
 from genner.data.labels import LabelSet
 from genner.data.schema import Entity, Segment
 from genner.errors import ConfigError, DataFormatError
-from genner.formulations import EncodedPassage, PointerPredictor
-from genner.model.checkpoint import SavedModel
+from genner.formulations.pointer.settings import OpenSettings
+from genner.formulations.pointer.task import PointerTask, Target
+from genner.model.folder import ModelFolder
 from genner.model.pointer import PointerConfig, PointerModel
 from genner.model.sources import load_backbone
 from genner.prediction.recogniser import PredictOptions, Recogniser
@@ -109,18 +109,15 @@ def test_texts_that_cannot_be_read_do_not_stop_the_others(ner: Recogniser, train
 def test_a_failure_within_the_model_hits_one_text_only(trained_model: Path) -> None:
     ner = load(trained_model)
 
-    class Brittle:
-        """The predictor, which fails on one word as it would when memory runs out."""
+    read = ner.task.read
 
-        def __init__(self, predictor: object) -> None:
-            self.task, self.collate, self._encode = predictor.task, predictor.collate, predictor.encode
+    def brittle(passages: Sequence[Sequence[str]], options: object) -> Iterator[object]:
+        """Fails on one word as it would when memory runs out."""
+        if any("boom" in words for words in passages):
+            raise RuntimeError("DefaultCPUAllocator: not enough memory")
+        return read(passages, options)
 
-        def encode(self, passages: Sequence[Sequence[str]]) -> Sequence[EncodedPassage]:
-            if any("boom" in words for words in passages):
-                raise RuntimeError("DefaultCPUAllocator: not enough memory")
-            return self._encode(passages)
-
-    ner._reader.predictor = Brittle(ner.predictor)
+    ner.task.read = brittle
     results = ner([TEXT] * 5 + ["It went boom ."] + [TEXT] * 4)
     assert [result.error is None for result in results] == [number != 5 for number in range(10)]
     assert results[5].error == "text 5: cannot be read: DefaultCPUAllocator: not enough memory"
@@ -197,20 +194,30 @@ def test_options_that_cannot_be_used(trained_model: Path) -> None:
         load(trained_model, form="int4")
 
 
+def test_a_run_folder_is_read_by_its_best_model(trained_run: Path, ner: Recogniser) -> None:
+    assert found(load(trained_run)(TEXT)) == found(ner(TEXT))
+
+
+def test_the_recipe_beside_a_model_is_not_read(trained_model: Path, tmp_path: Path, ner: Recogniser) -> None:
+    shutil.copytree(trained_model, tmp_path / "model")
+    (tmp_path / "model" / "recipe.yaml").write_text("not: [a recipe", encoding="utf-8")
+    assert found(load(tmp_path / "model")(TEXT)) == found(ner(TEXT))
+
+
 def test_folders_that_are_no_model(trained_model: Path, tmp_path: Path) -> None:
     with pytest.raises(DataFormatError, match=r"nowhere: no such model folder. Expected the folder 'best'"):
         load(tmp_path / "nowhere")
-    for name in ("recipe.yaml", "model.safetensors", "labels.json"):
+    for name, told in {"model.json": "model.json is missing", "model.safetensors": "damaged model folder"}.items():
         copy = tmp_path / name
         shutil.copytree(trained_model, copy)
         (copy / name).unlink()
-        with pytest.raises(DataFormatError, match=f"{name} missing"):
+        with pytest.raises(DataFormatError, match=told):
             load(copy)
     newer = tmp_path / "newer"
     shutil.copytree(trained_model, newer)
     about = json.loads((newer / "model.json").read_text(encoding="utf-8"))
     (newer / "model.json").write_text(json.dumps(about | {"format": 99}), encoding="utf-8")
-    with pytest.raises(DataFormatError, match="model format 99 is newer than this code"):
+    with pytest.raises(DataFormatError, match=r"model format 99, this version of GenNER reads format 3. Update"):
         load(newer)
 
 
@@ -221,12 +228,12 @@ def test_answers_end_where_the_positions_of_the_backbone_do(num_beams: int) -> N
     backbone = load_backbone("scratch:tiny", corpus_words=[words], seed=1)
     labels = LabelSet.from_tags(["BODY"])
     model = PointerModel(backbone, labels.words, PointerConfig()).eval()
-    generation = GenerationSettings(max_len_ratio=3.0, constrained=True, num_beams=num_beams)
-    predictor = PointerPredictor(SavedModel(model, labels, ""), Recipe(generation=generation))
-    codec = predictor.task.codec
-    bounds = predictor.encode([words])[0].bounds
+    task = PointerTask(model, labels, Target(), OpenSettings(max_len_ratio=3.0, constrained=True, num_beams=num_beams))
+    codec = task.codec
+    bounds = task._encode([words])[0].bounds
     every_word = [Entity("BODY", (Segment(word, word + 1),)) for word in range(len(words))]
-    predictor.task.model = GuidedModel(model, [codec.encode(every_word, bounds).symbols])
-    result = Recogniser(predictor, PredictOptions(window=1000), Path("none"), "flat").predict_words([words])[0]
+    task.model = GuidedModel(model, [codec.encode(every_word, bounds).symbols])
+    folder = ModelFolder(Path("none"), "pointer", "flat", labels)
+    result = Recogniser(task, PredictOptions(window=1000), folder).predict_words([words])[0]
     assert result.error is None
     assert len(result) == (backbone.max_positions - 2) // 2

@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 
 from benchmarks.corpus import LABELS, draw_sentences
-from benchmarks.models import LENGTHS, Shape, Workload
+from benchmarks.models import LENGTHS, Shape, Workload, pointer_task
 from benchmarks.training_data import TrainingData
-from genner.formulations import PointerTask
-from genner.model.generation import GenerationConfig
 from genner.training.job import FitConfig, FitJob
 from genner.training.optim import Schedule, build_optimizer
 from genner.training.trainer import EntityTrainer
@@ -21,7 +19,7 @@ class PointerTraining:
         model = Workload(Shape.quick()).model.train()
         examples = draw_sentences(80, LENGTHS)
         self.data = TrainingData(examples, model.backbone.tokenizer, LABELS)
-        self.task = PointerTask(model, self.data.codec, GenerationConfig())
+        self.task = pointer_task(model, self.data.codec)
         self.with_entity = [place for place, example in enumerate(examples) if example.entities]
         self.without_entity = [place for place, example in enumerate(examples) if not example.entities]
 

@@ -1,0 +1,142 @@
+"""The envelope of a model folder, whatever its formulation; nothing in a folder is executed.
+
+* model.json: format, formulation, kind, labels, and the settings that inference needs
+* model.safetensors: the weights, what is shared only once
+* config.json and the tokenizer's files, where the model has a backbone, as transformers writes them
+
+Beside them may lie ``calibration.json``, and ``recipe.yaml`` as documentation, which is never read to open a model.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from genner.data.labels import LabelSet
+from genner.errors import DataFormatError
+
+__all__ = ["ABOUT", "FORMAT", "WEIGHTS", "ModelFolder", "damaged", "read_weights", "write_weights"]
+
+FORMAT = 3
+ABOUT, WEIGHTS = "model.json", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """What ``model.json`` says.
+
+    Attributes:
+        path: the folder.
+        formulation: whose model it is.
+        kind: what its entities look like: ``flat``, ``nested`` or ``discontinuous``.
+        labels: in the order of the model.
+        settings: what the formulation needs to use the weights; plain values.
+        versions: of the libraries that wrote the folder.
+    """
+
+    path: Path
+    formulation: str
+    kind: str
+    labels: LabelSet
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def write(self) -> None:
+        """Write ``model.json``; the folder is made if it is not there."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        about = {
+            "format": FORMAT,
+            "formulation": self.formulation,
+            "kind": self.kind,
+            "labels": self.labels.to_records(),
+            "settings": dict(self.settings),
+            "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        }
+        text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+        (self.path / ABOUT).write_text(text, encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> ModelFolder:
+        """Read ``model.json``.
+
+        Raises:
+            DataFormatError: no such folder, no model in it, or one of another format.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise DataFormatError(f"{path}: no such model folder. Expected the folder 'best' of a finished run.")
+        if not (path / ABOUT).is_file():
+            raise DataFormatError(
+                f"{path}: not a model folder, {ABOUT} is missing. Expected the folder 'best' of a finished run. Name "
+                "that folder, or copy the whole of it again."
+            )
+        try:
+            about = json.loads((path / ABOUT).read_text(encoding="utf-8"))
+            version = about["format"]
+            if version != FORMAT:
+                raise DataFormatError(
+                    f"{path}: model format {version}, this version of GenNER reads format {FORMAT}. "
+                    + ("Update GenNER." if isinstance(version, int) and version > FORMAT else "Train the model again.")
+                )
+            labels = LabelSet.from_records(about["labels"])
+            kept = {name: about[name] for name in ("formulation", "kind", "settings", "versions")}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            damaged(path, error)
+        return cls(path, labels=labels, **kept)
+
+
+def damaged(path: Path, error: Exception) -> NoReturn:
+    """Raise a :class:`DataFormatError` for a model folder that cannot be read, with the reason in one line."""
+    reason = " ".join(f"{type(error).__name__ if isinstance(error, KeyError) else ''} {error}".split())[:300]
+    raise DataFormatError(
+        f"{path}: damaged model folder ({reason}). Expected what training wrote. Copy the whole folder again."
+    ) from None
+
+
+def write_weights(folder: Path, module: nn.Module) -> None:
+    """Write all parameters and persistent buffers of a module on any device.
+
+    Raises:
+        OSError: such as a full disk.
+    """
+    state = module.state_dict()
+    tensors = {name: state[name].detach().cpu().contiguous() for name in set(_stored_names(module).values())}
+    path = folder / WEIGHTS
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        if number := re.search(r"os error (\d+)", str(error)):
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
+        raise
+
+
+def read_weights(folder: Path, module: nn.Module) -> None:
+    """Load what :func:`write_weights` wrote into a module of the same shape.
+
+    Raises:
+        ValueError: the file has other tensors than the module.
+        SafetensorError: the file is damaged.
+    """
+    stored = load_file(folder / WEIGHTS)
+    first = _stored_names(module)
+    if set(stored) != set(first.values()):
+        odd = sorted(set(stored) ^ set(first.values()))
+        raise ValueError(f"{WEIGHTS} and the configuration differ in {len(odd)} tensors, {odd[0]} for one")
+    module.load_state_dict({name: stored[stored_name] for name, stored_name in first.items()})
+
+
+def _stored_names(module: nn.Module) -> dict[str, str]:
+    """Every name in the state of a module -> the name under which its tensor is stored: shared ones have one."""
+    first: dict[int, str] = {}
+    return {name: first.setdefault(id(tensor), name) for name, tensor in module.state_dict(keep_vars=True).items()}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from genner.data.loaders import LOADERS, LoaderOptions
-from genner.data.prepare.request import Tally
+from genner.data.tally import Tally
 from genner.errors import ConfigError, DataFormatError
 from genner.prediction.reading import FORMATS, read_inputs
 from genner.prediction.reading.files import LONGEST, LineReader

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from torch import Tensor, nn
 
-from genner import patches  # noqa: F401  before fastNLP
+import genner.patches  # noqa: F401  before fastNLP
 from genner.config import Order, Recipe, recipe_yaml
 from genner.data.alignment import WordTokenizer
 from genner.data.batching import collate_pointer

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from genner import patches  # noqa: F401  before fastNLP
+import genner.patches  # noqa: F401  before fastNLP
 from genner.config import Recipe, load_recipe
 from genner.data.schema import Segment
 from genner.errors import ConfigError, DataFormatError, MissingBackendError, NerError

@@ -161,7 +161,7 @@ class _Sheet:
         """Labels that are drawn, the dotted line and the signs of judgements as far as they occur."""
         marks = list(marks)
         labels, kinds = {mark.entity.type for mark in marks}, {mark.kind for mark in marks}
-        rows = [(_swatch(*look), label_name(label)) for label, look in self.looks.items() if label in labels]
+        rows = [(_solid(24, *look), label_name(label)) for label, look in self.looks.items() if label in labels]
         if any(mark.entity.is_discontinuous for mark in marks):
             rows.append((_dotted(0, 24, 0, COLOURS[_GREY]), DOTTED))
         rows += [("", f"{SIGNS[kind]} {kind}") for kind in (RIGHT, *KINDS) if kind in kinds]
@@ -308,10 +308,6 @@ def _told(mistake: Mistake) -> str:
 
 def _stretched(width: float) -> str:
     return f' textLength="{width:.1f}" lengthAdjust="spacingAndGlyphs"' if width > 0 else ""
-
-
-def _swatch(colour: int, texture: int) -> str:
-    return _solid(24, colour, texture)
 
 
 def _solid(width: float, colour: int, texture: int) -> str:

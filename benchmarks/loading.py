@@ -37,9 +37,9 @@ from genner.data.corpus_cache import load_cached
 from genner.data.encoded import EncodedSplit
 from genner.data.loaders import LoaderOptions
 from genner.data.pipe import PipeConfig, PointerPipe
-from genner.data.prepare.request import Tally
-from genner.data.prepare.writing import write_split
 from genner.data.splits import SplitRules
+from genner.data.tally import Tally
+from genner.data.writing import write_split
 from genner.model.tokenizers import train_byte_bpe
 from genner.training.samplers import LoaderConfig, build_loader
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from operator import ge
 from pathlib import Path
 
-from genner import patches  # noqa: F401  (before fastNLP)
+import genner.patches  # noqa: F401  (before fastNLP)
 
 # isort: split
 from fastNLP import DataSet

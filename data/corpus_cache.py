@@ -77,7 +77,8 @@ def _from_cache(arrays: Mapping[str, np.ndarray], note: Mapping[str, Any], files
         split: Sentences.from_arrays(arrays, labels, prefix=f"{split}.") for split, labels in note["labels"].items()
     }
     reports = {
-        split: LoadReport(files[split], Counter(counts), places) for split, (counts, places) in note["reports"].items()
+        split: LoadReport(files[split], counts=Counter(counts), places=places)
+        for split, (counts, places) in note["reports"].items()
     }
     corpus = LoadedCorpus(examples, reports, note["notes"])
     corpus.statistics = {split: SplitStatistics(**stats) for split, stats in note["statistics"].items()}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genner import patches  # noqa: F401  (before fastNLP)
+import genner.patches  # noqa: F401  (before fastNLP)
 
 # isort: split
 from fastNLP import DataSet

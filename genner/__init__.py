@@ -24,6 +24,6 @@ def load(model: str | Path, **options: Any) -> Recogniser:
 
     torch and transformers are imported at the first call, not with this package.
     """
-    from genner.prediction import recogniser
+    from genner.prediction.recogniser import load as open_model
 
-    return recogniser.load(model, **options)
+    return open_model(model, **options)

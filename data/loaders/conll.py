@@ -66,7 +66,7 @@ def read_sentence(
         DataFormatError: a line lacks a column or has one too many, a tag is not BIO.
     """
     if rows[0][1][0] == DOCSTART:
-        report.add(f"{DOCSTART} with further words in its sentence, kept as a word", rows[0][0])
+        report.add_line(f"{DOCSTART} with further words in its sentence, kept as a word", rows[0][0])
     for number, fields in rows:
         _check_row(f"{report.path}:{number}", fields, n_columns, options)
     words = tuple(fields[options.word_column] for _, fields in rows)
@@ -78,7 +78,7 @@ def column_sentences(lines: Iterable[str], report: LoadReport, options: LoaderOp
     rows: list[Row] = []
     for number, line in enumerate(lines, 1):
         if options.compat and line.startswith("#"):
-            report.add("line that begins with '#', skipped", number)
+            report.add_line("line that begins with '#', skipped", number)
             continue
         fields = line.split() if options.compat else split_fields(line)
         if fields:
@@ -130,7 +130,7 @@ def _read_tags(rows: list[Row], report: LoadReport, options: LoaderOptions) -> t
         if inside is not None and label is None:
             start, label = index, inside
             if tag[0] == "I":
-                report.add("I-X with neither B-X nor I-X before it, read as B-X", number)
+                report.add_line("I-X with neither B-X nor I-X before it, read as B-X", number)
     if label is not None:
         entities.append(_entity(label, start, len(rows), options))
     return tuple(entities)

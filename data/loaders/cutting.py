@@ -24,9 +24,9 @@ def cut(example: Example, line: int, report: LoadReport, options: LoaderOptions)
         return [example]
     bounds = [0, *(_reference_cuts(example) if options.compat else _cuts(example, limit)), len(example.words)]
     if len(bounds) > 2:
-        report.add(f"sentence of more than {limit} words, cut at sentence ends", line)
+        report.add_line(f"sentence of more than {limit} words, cut at sentence ends", line)
     if any(end - start > limit for start, end in pairwise(bounds)):
-        report.add(f"sentence of more than {limit} words without a place to cut, left longer", line)
+        report.add_line(f"sentence of more than {limit} words without a place to cut, left longer", line)
     return [_piece(example, start, end) for start, end in pairwise(bounds)]
 
 

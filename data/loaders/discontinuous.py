@@ -56,7 +56,7 @@ def line_records(lines: Iterable[str], report: LoadReport) -> Iterator[tuple[int
             continue
         # The end of the file may have more of them; elsewhere it is worth a word.
         for empty in skipped:
-            report.add("empty line where a sentence should begin, skipped", empty)
+            report.add_line("empty line where a sentence should begin, skipped", empty)
         skipped.clear()
         mentions, between = (next(numbered, (0, ""))[1] for _ in range(2))
         if between.strip(" \t"):
@@ -89,7 +89,7 @@ def _split_words(text: str, line: int, report: LoadReport, options: LoaderOption
     if options.compat:
         return tuple(text.split(" "))
     if text.endswith(" "):
-        report.add("blank behind the last word, ignored", line)
+        report.add_line("blank behind the last word, ignored", line)
     words = tuple(text.rstrip(" ").split(" "))
     if "" in words or "\t" in text:
         raise DataFormatError(
@@ -108,10 +108,10 @@ def _read_mentions(
     for part in text.split("|"):
         field = part.strip(" \t")
         if not field:
-            report.add("empty field between bars, ignored", line)
+            report.add_line("empty field between bars, ignored", line)
             continue
         if field != part:
-            report.add("blank around a mention, ignored", line)
+            report.add_line("blank around a mention, ignored", line)
         match = _MENTION.fullmatch(field)
         offsets = [int(number) for number in match["offsets"].split(",")] if match else []
         if match is None or len(offsets) % 2:
@@ -128,9 +128,9 @@ def _read_mentions(
 def _read_label(match: re.Match[str], line: int, report: LoadReport, options: LoaderOptions) -> str:
     label = match["label"]
     if match["gap"] != " ":
-        report.add("tab or several blanks before a type, read as one blank", line)
+        report.add_line("tab or several blanks before a type, read as one blank", line)
     if " " in label or "\t" in label:
-        report.add(f"blank in the type {label!r}, kept", line)
+        report.add_line(f"blank in the type {label!r}, kept", line)
     return label.lower() if options.compat else label
 
 
@@ -139,11 +139,11 @@ def _segments(
 ) -> tuple[Segment, ...]:
     """End-exclusive segments, ascending; those that overlap or touch are one (compat: as they are)."""
     if pairs != sorted(pairs):
-        report.add("mention with parts out of order, sorted", line)
+        report.add_line("mention with parts out of order, sorted", line)
     segments = tuple(Segment(start, end + 1) for start, end in sorted(pairs))
     if options.compat:
         return segments
     merged = merge_segments(segments)
     if merged != segments:
-        report.add("mention with parts that overlap or touch, united", line)
+        report.add_line("mention with parts that overlap or touch, united", line)
     return merged

@@ -18,7 +18,7 @@ def in_order(entities: Iterable[Entity], report: LoadReport, line: int, options:
         return tuple(sorted(entities, key=lambda entity: (entity.start, entity.end)))
     unique = dict.fromkeys(entities)
     for _ in range(len(entities) - len(unique)):
-        report.add("mention that is there twice, counted once", line)
+        report.add_line("mention that is there twice, counted once", line)
     return sort_entities(unique)
 
 
@@ -33,7 +33,7 @@ def is_usable(pairs: Sequence[tuple[int, int]], n_words: int, report: LoadReport
         DataFormatError: as said above.
     """
     if any(end < start for start, end in pairs):
-        report.add("mention whose end is before its start, dropped", line)
+        report.add_line("mention whose end is before its start, dropped", line)
         return False
     first, last = min(start for start, _ in pairs), max(end for _, end in pairs)
     if last == n_words:
@@ -48,6 +48,6 @@ def is_usable(pairs: Sequence[tuple[int, int]], n_words: int, report: LoadReport
             "the document's."
         )
     if last > n_words:
-        report.add("mention that ends behind its sentence, dropped", line)
+        report.add_line("mention that ends behind its sentence, dropped", line)
         return False
     return True

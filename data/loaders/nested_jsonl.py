@@ -60,7 +60,7 @@ def read_document(
     examples = []
     for words, mentions in _read_lists(line, f"{report.path}:{number}"):
         if not words and not mentions:
-            report.add("sentence without words, skipped", number)
+            report.add_line("sentence without words, skipped", number)
             continue
         entities = in_order(_read_mentions(words, mentions, number, report, options), report, number, options)
         examples += cut(Example(words, entities, document), number, report, options)
@@ -140,10 +140,10 @@ def _check_mention(mention: object, line: int, report: LoadReport) -> tuple[int,
         raise DataFormatError(f"{where}: mention {mention!r:.60}. Expected [start, end, \"TYPE\"].")
     *offsets, label = mention[:3]
     if len(mention) > 3:
-        report.add("mention with more than start, end and type, the rest ignored", line)
+        report.add_line("mention with more than start, end and type, the rest ignored", line)
     for index, offset in enumerate(offsets):
         if isinstance(offset, float) and offset.is_integer():
-            report.add("offset written as a float, read as an integer", line)
+            report.add_line("offset written as a float, read as an integer", line)
             offsets[index] = offset = int(offset)
         if type(offset) is not int or offset < 0:
             raise DataFormatError(
@@ -154,5 +154,5 @@ def _check_mention(mention: object, line: int, report: LoadReport) -> tuple[int,
         raise DataFormatError(f"{where}: type {label!r:.40} in mention {mention!r:.60}. Expected a name.")
     check_text(label, where)
     if label != label.strip():
-        report.add("blank around a type, ignored", line)
+        report.add_line("blank around a type, ignored", line)
     return offsets[0], offsets[1], label.strip()

@@ -14,7 +14,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from genner.data.loaders import conll
+from genner.data.loaders.conll import Row, column_sentences
+from genner.data.loaders.conll import load as load_columns
 from genner.data.loaders.reading import LoaderOptions, LoadReport, read_lines, split_fields
 from genner.data.schema import Entity, Example, Segment
 from genner.errors import DataFormatError
@@ -36,7 +37,7 @@ def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Exa
     path = Path(path)
     lines = read_lines(path)
     if not _has_names_in_brackets(lines):
-        return conll.load(path, options)
+        return load_columns(path, options)
     report = LoadReport(path)
     examples = []
     document = -1
@@ -57,7 +58,7 @@ def _read_block(
 ) -> list[Example]:
     """The sentences of one document; ``offset`` lines of the file are before it."""
     examples = []
-    for rows in conll.column_sentences(lines, report, options):
+    for rows in column_sentences(lines, report, options):
         numbered = [(offset + number, fields) for number, fields in rows]
         for number, fields in numbered:
             if len(fields) <= NAME_COLUMN:
@@ -70,7 +71,7 @@ def _read_block(
     return examples
 
 
-def _read_names(rows: list[conll.Row], report: LoadReport, options: LoaderOptions) -> tuple[Entity, ...]:
+def _read_names(rows: list[Row], report: LoadReport, options: LoaderOptions) -> tuple[Entity, ...]:
     entities = []
     start, label = 0, None  # the name that is open, if label is not None
     for index, (number, fields) in enumerate(rows):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from genner.data.tally import Tally
+from genner.data.utf8 import read_raw
 from genner.errors import DataFormatError
 
-__all__ = ["LoadReport", "LoaderOptions", "check_kind", "guess_encoding", "read_lines", "split_fields"]
-
-N_PLACES = 5  # how many lines a report names per reason
+__all__ = ["LoadReport", "LoaderOptions", "check_kind", "read_lines", "split_fields"]
 
 _FIELD = re.compile(r"[^ \t]+")
 _BIO = re.compile(r"O|[BI]-.+")
@@ -43,28 +42,18 @@ class LoaderOptions:
 
 
 @dataclass
-class LoadReport:
-    """What a loader changed or left out, counted by reason, with the first places of each."""
+class LoadReport(Tally):
+    """What a loader changed or left out in the file ``path``."""
 
     path: Path
-    counts: Counter[str] = field(default_factory=Counter)
-    places: dict[str, list[str]] = field(default_factory=dict)
 
-    def add(self, reason: str, line: int) -> None:
+    def add_line(self, reason: str, line: int) -> None:
         """Count ``reason`` once, at ``line`` (from 1)."""
-        self.counts[reason] += 1
-        places = self.places.setdefault(reason, [])
-        place = f"{self.path.name}:{line}"
-        if len(places) < N_PLACES and place not in places:
-            places.append(place)
+        self.add(reason, f"{self.path.name}:{line}")
 
     def lines(self) -> list[str]:
         """One line of text per reason, the most frequent first."""
-        text = []
-        for reason, count in self.counts.most_common():
-            more = ", ..." if len(self.places[reason]) == N_PLACES < count else ""
-            text.append(f"{self.path.name}: {count} x {reason} ({', '.join(self.places[reason])}{more})")
-        return text
+        return [f"{self.path.name}: {line}" for line in super().lines()]
 
 
 def read_lines(path: Path) -> list[str]:
@@ -76,20 +65,7 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         DataFormatError: the file cannot be opened, is not UTF-8, or holds NUL bytes or lone carriage returns.
     """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataFormatError(f"{path}: cannot be read ({error.strerror}). Expected a text file.") from None
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # The decoder counts from behind the byte order mark.
-        offset = error.start + (3 if raw.startswith(b"\xef\xbb\xbf") else 0)
-        line = raw.count(b"\n", 0, offset) + 1
-        raise DataFormatError(
-            f"{path}:{line}: byte 0x{raw[offset]:02x} at offset {offset} is not UTF-8{guess_encoding(raw)}. "
-            "Expected UTF-8. Convert the file, e.g. with iconv -f latin1 -t utf-8."
-        ) from None
+    text = read_raw(path)
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise DataFormatError(f"{path}:{line}: a NUL character. Expected UTF-8 text; this looks like UTF-16 or binary.")
@@ -117,15 +93,6 @@ def check_kind(path: Path, lines: list[str], expected: str) -> None:
         raise DataFormatError(
             f"{path}: the file looks like {_KINDS[found]}. Expected {_KINDS[expected]}. Choose the other loader."
         )
-
-
-def guess_encoding(raw: bytes) -> str:
-    """What a file that is not UTF-8 seems to be by its first bytes, in brackets; empty if they do not tell."""
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return " (the file begins with a UTF-16 mark)"
-    if raw.startswith((b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ")):
-        return " (the file is compressed)"
-    return ""
 
 
 def _reject_lone_cr(path: Path, lines: list[str]) -> None:

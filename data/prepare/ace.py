@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-from genner.data.prepare.request import Request, Tally, progress, read_raw
+from genner.data.prepare.request import Request
 from genner.data.prepare.splitting import assign, need_lists, plain_name
-from genner.data.prepare.text import Mention, best_reading, build_examples, sentence_words
 from genner.data.schema import Example
+from genner.data.tally import Tally
+from genner.data.text import Mention, best_reading, build_examples, sentence_words
+from genner.data.utf8 import read_raw
 from genner.errors import DataFormatError
 
 __all__ = ["ace", "read_ace_document"]
@@ -40,7 +42,7 @@ def ace(request: Request, tally: Tally) -> dict[str, list[Example]]:
     result: dict[str, list[Example]] = {}
     for split, names in splits.items():
         result[split] = []
-        for number, name in enumerate(progress(names, f"{split} documents")):
+        for number, name in enumerate(request.progress(names, f"{split} documents")):
             text, parts, mentions = read_ace_document(files[name], tally)
             sentences = sentence_words(text, parts, lines=bool(request.lines))
             first, last = (parts[0][0], parts[-1][1]) if parts else (0, 0)

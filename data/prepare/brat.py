@@ -1,24 +1,21 @@
-"""Texts with brat stand-off annotation: CADEC, and any folder of ``.txt`` and ``.ann`` files.
-
-``T1<tab>LABEL 3 9;15 20<tab>covered text``: offsets count characters, ends are exclusive, fragments
-are parted by ``;``.
-"""
+"""Texts with brat stand-off annotation: CADEC, and any folder of ``.txt`` and ``.ann`` files."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from genner.data.prepare.request import Request, Tally, progress, read_raw
+from genner.data.brat import brat_text, read_terms
+from genner.data.prepare.request import Request
 from genner.data.prepare.splitting import assign, by_shares, part_of, plain_name, read_lists, unique_names
-from genner.data.prepare.text import Mention, best_reading, build_examples, sentence_words
 from genner.data.schema import Example
+from genner.data.tally import Tally
+from genner.data.text import Mention, build_examples, sentence_words
+from genner.data.utf8 import read_raw
 from genner.errors import DataFormatError
 
-__all__ = ["brat", "brat_text", "cadec", "read_terms"]
+__all__ = ["brat", "cadec"]
 
-_TERM = re.compile(r"T\S*\t(?P<label>\S+) (?P<offsets>\d+ \d+(?: ?; ?\d+ \d+)*) *(?:\t(?P<text>.*))?")
 _OWN_SPLIT = "document put into a split by shares 70/15/15 of our own (no --splits): not a published split"
 
 
@@ -86,7 +83,7 @@ def _read_all(
     result: dict[str, list[Example]] = {}
     for split, names in assign(parts, lists, tally, request.raw).items():
         result[split] = []
-        for number, name in enumerate(progress(names, f"{split} documents")):
+        for number, name in enumerate(request.progress(names, f"{split} documents")):
             result[split] += _document(texts[name], annotations.get(name), number, labels, request, tally)
     return result
 
@@ -103,58 +100,3 @@ def _document(
     text, inside = brat_text(raw, mentions, tally)
     lines = True if request.lines is None else request.lines
     return build_examples(text, sentence_words(text, lines=lines), inside, number, tally, across=request.across)
-
-
-def brat_text(raw: str, mentions: Sequence[Mention], tally: Tally) -> tuple[str, list[Mention]]:
-    """The text as its annotations count it, and those of them that lie in it.
-
-    Args:
-        raw: the file's content with its line ends.
-        mentions: as :func:`read_terms` gives them.
-        tally: counts those that do not fit.
-    """
-    readings = [raw, raw.replace("\r\n", "\n")] if "\r" in raw else [raw]
-    text = best_reading(readings, mentions, tally)
-    inside = []
-    for mention in mentions:
-        if max(end for _, end in mention.fragments) > len(text):
-            tally.add("annotation that ends behind its text, dropped", mention.place)
-        else:
-            inside.append(mention)
-    return text, inside
-
-
-def read_terms(path: Path, labels: Collection[str], tally: Tally) -> Iterator[Mention]:
-    """The text-bound annotations of an ``.ann`` file.
-
-    Args:
-        path: the file.
-        labels: keep only these; none keeps all.
-        tally: counts what else the file holds.
-
-    Raises:
-        DataFormatError: the file cannot be read, or a line is no annotation.
-    """
-    for number, line in enumerate(read_raw(path).replace("\r\n", "\n").split("\n"), 1):
-        if not line.strip():
-            continue
-        place = f"{path.name}:{number}"
-        if not line.startswith("T"):
-            what = "note" if line.startswith("#") else "relation, event or attribute"
-            tally.add(f"{what}, no entity, left out", place)
-            continue
-        match = _TERM.fullmatch(line)
-        if match is None:
-            raise DataFormatError(
-                f"{path}:{number}: {line[:60]!r}. Expected 'T1<tab>LABEL start end[;start end...]<tab>text' with "
-                "character offsets. Mend the line."
-            )
-        if labels and match["label"] not in labels:
-            tally.add(f"annotation of type {match['label']}, left out", place)
-            continue
-        pairs = [pair.split() for pair in match["offsets"].split(";")]
-        fragments = tuple((int(start), int(end)) for start, end in pairs)
-        if any(end <= start for start, end in fragments):
-            tally.add("annotation with a fragment that ends before it begins, dropped", place)
-            continue
-        yield Mention(match["label"], fragments, place, match["text"] or "")

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from genner.data.loaders import LOADERS, LoaderOptions
 from genner.data.loaders.reading import read_lines, split_fields
-from genner.data.prepare.request import SPLITS, Request, Tally, progress
+from genner.data.prepare.request import SPLITS, Request
 from genner.data.schema import Example
 from genner.data.splits import find_split_files
+from genner.data.tally import Tally
 from genner.errors import DataFormatError
 
 __all__ = ["conll2003", "ontonotes"]
@@ -32,10 +33,10 @@ def conll2003(request: Request, tally: Tally) -> dict[str, list[Example]]:
         DataFormatError: a file is missing or has other columns.
     """
     splits = {}
-    for split, path in progress(find_split_files(request.raw, "conll").items(), "files"):
+    for split, path in request.progress(find_split_files(request.raw, "conll").items(), "files"):
         _check_columns(path)
         splits[split], report = LOADERS["conll"](path, LoaderOptions())
-        tally.add_report(report)
+        tally.merge(report)
     return splits
 
 
@@ -54,7 +55,7 @@ def ontonotes(request: Request, tally: Tally) -> dict[str, list[Example]]:
     for split, paths in found.items():
         splits[split] = []
         n_documents = 0
-        for path in progress(paths, f"{split} files"):
+        for path in request.progress(paths, f"{split} files"):
             if not request.new_testament and _is_pivot_text(path, request.raw):
                 tally.add("document of the New Testament, left out", path.name)
                 continue
@@ -64,7 +65,7 @@ def ontonotes(request: Request, tally: Tally) -> dict[str, list[Example]]:
                     f"{path}: the words are not filled in ({_SKELETON}). Expected words in the 4th column. Run the "
                     "distributor's skeleton2conll.sh with your copy of LDC2013T19 first."
                 )
-            tally.add_report(report)
+            tally.merge(report)
             splits[split] += [replace(row, document=(row.document or 0) + n_documents) for row in examples]
             n_documents += 1 + max((row.document or 0 for row in examples), default=0)
     return splits

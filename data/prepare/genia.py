@@ -17,11 +17,12 @@ from xml.etree import ElementTree
 
 from genner.data.loaders import LOADERS, LoaderOptions
 from genner.data.loaders.reading import read_lines
-from genner.data.prepare.request import Request, Tally, progress
+from genner.data.prepare.request import Request
 from genner.data.prepare.splitting import assign, read_lists
-from genner.data.prepare.text import Mention, build_examples, words_in
 from genner.data.schema import Entity, Example, Segment, sort_entities
 from genner.data.splits import find_split_files
+from genner.data.tally import Tally
+from genner.data.text import Mention, build_examples, words_in
 from genner.errors import DataFormatError
 
 __all__ = ["genia"]
@@ -45,12 +46,12 @@ def genia(request: Request, tally: Tally) -> dict[str, list[Example]]:
     if not paths:
         required = ("train", "test")
         files = find_split_files(request.raw, "nested", required)
-        return {split: _json_lines(path, tally) for split, path in progress(files.items(), "files")}
+        return {split: _json_lines(path, tally) for split, path in request.progress(files.items(), "files")}
     if len(paths) > 1:
         raise DataFormatError(
             f"{request.raw}: {', '.join(path.name for path in paths[:5])}. Expected one GENIA file. Give it with --raw."
         )
-    documents = list(progress(_documents(paths[0], tally), "articles"))
+    documents = list(request.progress(_documents(paths[0], tally), "articles"))
     if request.splits is not None:
         return _by_documents(documents, request, tally)
     examples = [example for _, rows in documents for example in rows]
@@ -158,7 +159,7 @@ def _json_lines(path: Path, tally: Tally) -> list[Example]:
     lines = [(number, line) for number, line in enumerate(read_lines(path), 1) if line.strip()]
     if not lines or '"tokens"' not in lines[0][1]:
         examples, report = LOADERS["nested"](path, LoaderOptions(max_words=None))
-        tally.add_report(report)
+        tally.merge(report)
         return examples
     examples = []
     documents: dict[object, int] = {}

@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from genner.data.prepare.request import SPLITS, Request, Tally, progress
-from genner.data.prepare.text import Mention, build_examples, sentence_words
+from genner.data.prepare.request import SPLITS, Request
 from genner.data.schema import Entity, Example, Segment, sort_entities
+from genner.data.tally import Tally
+from genner.data.text import Mention, build_examples, sentence_words
 from genner.errors import ConfigError, DataFormatError, MissingBackendError
 
 __all__ = ["hub"]
@@ -46,7 +47,7 @@ def hub(request: Request, tally: Tally) -> dict[str, list[Example]]:
     for split, rows in tables.items():
         names = _tag_names(rows, columns.tags)
         result[split] = []
-        for number, row in enumerate(progress(rows, f"{split} rows"), 1):
+        for number, row in enumerate(request.progress(rows, f"{split} rows"), 1):
             place = f"{split}, row {number}"
             result[split] += _examples(row, number - 1, names, place, request, tally)
     return result

@@ -1,24 +1,15 @@
-"""What every kind of source shares: the request, the tally of what happened, reading a raw file."""
+"""What is asked of a source, whatever its kind."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from tqdm import tqdm
-
-from genner.data.loaders import LoadReport
-from genner.errors import DataFormatError
-
-__all__ = ["SPLITS", "HubColumns", "Request", "Tally", "progress", "read_raw"]
+__all__ = ["SPLITS", "HubColumns", "Request"]
 
 SPLITS = ("train", "dev", "test")
-N_PLACES = 5  # how many places are named per reason
-
-_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -44,6 +35,10 @@ class HubColumns:
     splits: dict[str, str] = field(default_factory=dict)
 
 
+def _unseen(items: Iterable[Any], _: str) -> Iterable[Any]:
+    return items
+
+
 @dataclass(frozen=True)
 class Request:
     """What is asked for.
@@ -56,6 +51,7 @@ class Request:
         lines: every line end of a raw text ends a sentence; None leaves it to the source.
         new_testament: OntoNotes: keep the pivot text.
         hub: columns of a Hugging Face dataset.
+        progress: gives the items that it gets on, and may show how far they are; the text says what they are.
     """
 
     raw: Path
@@ -65,56 +61,4 @@ class Request:
     lines: bool | None = None
     new_testament: bool = False
     hub: HubColumns = HubColumns()
-
-
-class Tally:
-    """What was changed, repaired or left out, counted by reason, with the first places of each."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self.places: dict[str, list[str]] = {}
-
-    def add(self, reason: str, place: str, count: int = 1) -> None:
-        """Count ``reason``; ``place`` is a file and what helps to find it there."""
-        self.counts[reason] += count
-        places = self.places.setdefault(reason, [])
-        if len(places) < N_PLACES and place not in places:
-            places.append(place)
-
-    def add_report(self, report: LoadReport) -> None:
-        """Take over what a loader counted."""
-        for reason, count in report.counts.items():
-            self.add(reason, report.places[reason][0], count)
-            for place in report.places[reason][1:]:
-                self.add(reason, place, 0)
-
-    def lines(self) -> list[str]:
-        """One line of text per reason, the most frequent first."""
-        texts = []
-        for reason, count in self.counts.most_common():
-            places = self.places[reason]
-            more = ", ..." if len(places) == N_PLACES < count else ""
-            texts.append(f"{count:,} x {reason} ({', '.join(places)}{more})")
-        return texts
-
-
-def read_raw(path: Path) -> str:
-    """The text of a UTF-8 file with its line ends as they are, since offsets count them.
-
-    Raises:
-        DataFormatError: the file cannot be opened or is not UTF-8.
-    """
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataFormatError(f"{path}: cannot be read ({error.strerror}). Expected a text file.") from None
-    except UnicodeDecodeError as error:
-        raise DataFormatError(
-            f"{path}:{error.object.count(10, 0, error.start) + 1}: byte 0x{error.object[error.start]:02x} at offset "
-            f"{error.start} is not UTF-8. Expected UTF-8. Convert the file, e.g. with iconv -f latin1 -t utf-8."
-        ) from None
-
-
-def progress(items: Iterable[_Item], unit: str) -> Iterable[_Item]:
-    """The items, with a bar on standard error where that is a terminal."""
-    return tqdm(items, unit=f" {unit}", disable=None, leave=False)
+    progress: Callable[[Iterable[Any], str], Iterable[Any]] = _unseen

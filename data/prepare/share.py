@@ -10,10 +10,12 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from genner.data.prepare.request import Request, Tally, progress, read_raw
+from genner.data.prepare.request import Request
 from genner.data.prepare.splitting import assign, part_of, plain_name, read_lists
-from genner.data.prepare.text import Mention, build_examples, sentence_words
 from genner.data.schema import Example
+from genner.data.tally import Tally
+from genner.data.text import Mention, build_examples, sentence_words
+from genner.data.utf8 import read_raw
 from genner.errors import DataFormatError
 
 __all__ = ["share"]
@@ -46,7 +48,7 @@ def share(request: Request, tally: Tally) -> dict[str, list[Example]]:
     result: dict[str, list[Example]] = {}
     for split, names in assign(parts, lists, tally, request.raw).items():
         result[split] = []
-        for number, name in enumerate(progress(names, f"{split} notes")):
+        for number, name in enumerate(request.progress(names, f"{split} notes")):
             if name not in mentions:
                 tally.add("note without annotations, read as without entities", name)
             result[split] += _note(notes[name], mentions.get(name, []), number, request, tally)

@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from genner.data.prepare.request import SPLITS, Tally, read_raw
+from genner.data.prepare.request import SPLITS
+from genner.data.tally import Tally
+from genner.data.utf8 import read_raw
 from genner.errors import ConfigError, DataFormatError
 
 __all__ = ["assign", "by_shares", "need_lists", "part_of", "plain_name", "read_lists", "unique_names"]

@@ -1,35 +1,58 @@
-"""The last step of a preparation: write the splits, read them back with our loaders, and describe them."""
+"""The last step of a preparation: write the splits, read them back with our loaders, and count what they hold."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genner.data.fingerprints import compare
 from genner.data.loaders import LoaderOptions
-from genner.data.prepare.request import SPLITS, Tally
-from genner.data.prepare.writing import FORMATS, write_split
+from genner.data.prepare.request import SPLITS
 from genner.data.schema import Example
 from genner.data.splits import SplitRules
-from genner.data.statistics import corpus_notes, corpus_statistics
+from genner.data.statistics import SplitStatistics, corpus_notes, corpus_statistics
+from genner.data.tally import Tally
+from genner.data.writing import FORMATS, write_split
 from genner.errors import DataFormatError
-from genner.evaluation.report import split_table
 from genner.files import write_json
 
 if TYPE_CHECKING:
     from genner.data.bundle import LoadedCorpus
 
-__all__ = ["write_and_describe"]
+__all__ = ["Prepared", "write_corpus"]
 
 _DEV_EVERY, _DEV_SHARE = 4, 10  # genia's published run: every 4th training sentence, until dev has a tenth of them
 
 
-def write_and_describe(
+@dataclass(frozen=True)
+class Prepared:
+    """What a preparation wrote.
+
+    Attributes:
+        folder: where the files are.
+        statistics: of every split, as read back.
+        changes: of every split what the loader repaired or left out, in words.
+        notes: what those who train on it should know.
+        verdict: how the counts compare with the published ones, in words.
+        n_sentences: that were written; ``seconds``: that it took.
+    """
+
+    folder: Path
+    statistics: Mapping[str, SplitStatistics]
+    changes: Mapping[str, Sequence[str]]
+    notes: Sequence[str]
+    verdict: Sequence[str]
+    n_sentences: int
+    seconds: float
+
+
+def write_corpus(
     folder: Path, dataset: str, loader: str, splits: Mapping[str, Sequence[Example]], tally: Tally, start: float
-) -> str:
-    """Write the splits and a ``prepare.json`` with what was counted; returns what to print.
+) -> Prepared:
+    """Write the splits and a ``prepare.json`` with what was counted, and read them back.
 
     Args:
         folder: where the files go.
@@ -54,13 +77,9 @@ def write_and_describe(
     names = {split: path.name for split, path in files.items()}
     record = {"dataset": dataset, "loader": loader, "files": names, "counted": dict(tally.counts)}
     write_json(folder / "prepare.json", record | {"places": tally.places, "verdict": verdict})
-    reports = {split: corpus.reports[split].lines() if split in corpus.reports else [] for split in statistics}
-    parts = [split_table(split, stats.to_dict(), changes=reports[split]) for split, stats in statistics.items()]
-    parts.append("\n  ".join(["counted while preparing:", *(tally.lines() or ["nothing"])]))
-    notes = [f"note: {note}" for note in corpus.notes + corpus_notes(statistics)]
-    n_sentences = sum(map(len, splits.values()))
-    speed = f"{n_sentences:,} sentences in {seconds:.1f} s ({n_sentences / seconds:,.0f} a second) -> {folder}"
-    return "\n\n".join([*parts, "\n".join([*notes, *verdict, speed])])
+    changes = {split: report.lines() for split, report in corpus.reports.items()}
+    notes = [*corpus.notes, *corpus_notes(statistics)]
+    return Prepared(folder, statistics, changes, notes, verdict, sum(map(len, splits.values())), seconds)
 
 
 def _check_folder(folder: Path, names: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from genner import patches  # noqa: F401  before fastNLP
+import genner.patches  # noqa: F401  before fastNLP
 from genner.app.check import check_text
 from genner.app.corpus import check_corpus, open_corpus
 from genner.app.seed_calibration import calibrate_seed

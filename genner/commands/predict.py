@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from genner.data.loaders.nested_jsonl import check_text
-from genner.data.prepare.request import Tally
+from genner.data.tally import Tally
 from genner.errors import ConfigError, DataFormatError, exit_code
 from genner.prediction.calibration_file import CALIBRATION
 from genner.prediction.reading import FORMATS as INPUT_FORMATS

@@ -5,20 +5,25 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
 
 from genner.data.prepare.ace import ace
 from genner.data.prepare.brat import brat, cadec
 from genner.data.prepare.columns import conll2003, ontonotes
 from genner.data.prepare.genia import genia
 from genner.data.prepare.hub import hub
-from genner.data.prepare.request import SPLITS, HubColumns, Request, Tally
+from genner.data.prepare.request import SPLITS, HubColumns, Request
 from genner.data.prepare.share import share
-from genner.data.prepare.summary import write_and_describe
+from genner.data.prepare.summary import Prepared, write_corpus
 from genner.data.schema import Example
+from genner.data.tally import Tally
 from genner.errors import ConfigError, DataFormatError, exit_code
+from genner.evaluation.report import split_table
 
 __all__ = ["SOURCES", "Source", "main"]
 
@@ -101,7 +106,18 @@ def prepare(options: argparse.Namespace) -> str:
     splits = source.read(request, tally)
     splits = {split: splits[split] for split in SPLITS if split in splits}
     dataset = getattr(options, "dataset", None) or options.name
-    return write_and_describe(options.out, dataset, loader, splits, tally, start)
+    return _description(write_corpus(options.out, dataset, loader, splits, tally, start), tally)
+
+
+def _description(made: Prepared, tally: Tally) -> str:
+    parts = [
+        split_table(split, statistics.to_dict(), changes=made.changes.get(split, ()))
+        for split, statistics in made.statistics.items()
+    ]
+    parts.append("\n  ".join(["counted while preparing:", *(tally.lines() or ["nothing"])]))
+    rate = f"{made.n_sentences:,} sentences in {made.seconds:.1f} s ({made.n_sentences / made.seconds:,.0f} a second)"
+    notes = [f"note: {note}" for note in made.notes]
+    return "\n\n".join([*parts, "\n".join([*notes, *made.verdict, f"{rate} -> {made.folder}"])])
 
 
 def _request(options: argparse.Namespace) -> Request:
@@ -116,8 +132,14 @@ def _request(options: argparse.Namespace) -> Request:
         across=given.get("across", "drop"),
         lines=None if given.get("newline") is None else given["newline"] == "ends",
         new_testament=given.get("keep_new_testament", False),
+        progress=_progress,
         hub=HubColumns(**columns, inclusive=given.get("inclusive", False), splits=_pairs(given.get("split") or [])),
     )
+
+
+def _progress(items: Iterable[Any], unit: str) -> Iterable[Any]:
+    """The items, with a bar on standard error where that is a terminal."""
+    return tqdm(items, unit=f" {unit}", disable=None, leave=False)
 
 
 def _pairs(texts: Sequence[str]) -> Mapping[str, str]:

@@ -1,75 +1,17 @@
-"""What goes into a recogniser and what comes out: texts, and entities with their places in them."""
+"""What goes into a recogniser and what comes out."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 from genner.data.schema import Entity, Example, Segment
+from genner.prediction.entities import AnnotatedText, TextEntity, TextSegment
+from genner.prediction.pictures import render
 
 __all__ = ["TextEntity", "TextInput", "TextResult", "TextSegment", "place_entity", "words_joined"]
-
-
-class TextSegment(NamedTuple):
-    """One contiguous part of an entity: characters ``start .. end - 1`` of its text, words likewise.
-
-    ``text[start:end]`` is the surface, whatever white space lies between its words.
-    """
-
-    text: str
-    start: int
-    end: int
-    word_start: int
-    word_end: int
-
-
-@dataclass(frozen=True, slots=True)
-class TextEntity:
-    """An entity in a text.
-
-    Attributes:
-        type: its label.
-        segments: one, or several for a discontinuous entity, ascending.
-        score: from 0 to 1, the surer the larger; 1 for gold entities.
-    """
-
-    type: str
-    segments: tuple[TextSegment, ...]
-    score: float = 1.0
-
-    @property
-    def text(self) -> str:
-        """The surface; segments are joined by a blank."""
-        return " ".join(segment.text for segment in self.segments)
-
-    @property
-    def start(self) -> int:
-        """First character."""
-        return self.segments[0].start
-
-    @property
-    def end(self) -> int:
-        """One past the last character."""
-        return self.segments[-1].end
-
-    @property
-    def is_discontinuous(self) -> bool:
-        return len(self.segments) > 1
-
-    @property
-    def words(self) -> Entity:
-        """The same entity on the words of its text, as loaders and metric have it."""
-        return Entity(self.type, tuple(Segment(part.word_start, part.word_end) for part in self.segments))
-
-    def record(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
-        segments = [
-            {"text": part.text, "start": part.start, "end": part.end, "words": [part.word_start, part.word_end]}
-            for part in self.segments
-        ]
-        return {"type": self.type, "text": self.text, "score": round(self.score, 6), "segments": segments}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,28 +36,8 @@ class TextInput:
 
 
 @dataclass(frozen=True, slots=True)
-class TextResult:
-    """A text with the entities that were found; iterates over them.
-
-    Attributes:
-        id, text: of the input.
-        words: character spans of the words; sentences: word spans of the sentences.
-        entities: in reading order.
-        notes: what a reader should know, such as words that no window could hold.
-        error: why the text was not read; then there are no entities.
-        gold: of the input.
-        labels: types that there might have been, in the order of the model; pictures take their colours from it.
-    """
-
-    text: str
-    id: str = ""
-    words: tuple[Segment, ...] = ()
-    sentences: tuple[Segment, ...] = ()
-    entities: tuple[TextEntity, ...] = ()
-    notes: tuple[str, ...] = ()
-    error: str | None = None
-    gold: tuple[TextEntity, ...] | None = field(default=None)
-    labels: tuple[str, ...] = field(default=(), compare=False, repr=False)
+class TextResult(AnnotatedText):
+    """A text with the entities that were found; iterates over them."""
 
     def __iter__(self) -> Iterator[TextEntity]:
         return iter(self.entities)
@@ -144,8 +66,6 @@ class TextResult:
 
     def _repr_html_(self) -> str:
         """The picture that a notebook shows."""
-        from genner.prediction.pictures import render  # drawn from this module's types, so not before they are there
-
         return render(self)
 
     def examples(self) -> tuple[list[Example], list[TextEntity]]:

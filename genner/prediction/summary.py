@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from genner.data.prepare.request import Tally
+from genner.data.tally import Tally
 from genner.evaluation.span_f1 import SpanF1
 from genner.evaluation.terminal import visible
 from genner.prediction.results import TextResult

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from genner.data.prepare.text import sentence_words
 from genner.data.schema import Segment
+from genner.data.text import sentence_words
 from genner.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from genner import patches  # noqa: F401  before fastNLP
+import genner.patches  # noqa: F401  before fastNLP
 from genner.training.collapse import CollapseWatch
 from genner.training.optim import Schedule
 from genner.training.progress import Progress

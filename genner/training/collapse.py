@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from genner import patches  # noqa: F401  before fastNLP
+import genner.patches  # noqa: F401  before fastNLP
 
 # isort: split
 from fastNLP import Callback

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from genner import patches  # noqa: F401  before fitlog
+import genner.patches  # noqa: F401  before fitlog
 from genner.files import write_text
 
 # isort: split

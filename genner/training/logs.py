@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from genner import patches  # noqa: F401  before fastNLP
+import genner.patches  # noqa: F401  before fastNLP
 
 # isort: split
 from fastNLP import logger as fastnlp_logger

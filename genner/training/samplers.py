@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from genner import patches  # noqa: F401  before fastNLP
+import genner.patches  # noqa: F401  before fastNLP
 from genner.errors import ConfigError, SequenceTooLongError
 
 # isort: split

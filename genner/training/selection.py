@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from genner import patches  # noqa: F401  before fastNLP
+import genner.patches  # noqa: F401  before fastNLP
 from genner.files import replace_folder
-from genner.training.collapse import alarms, collapse_reason, health
+from genner.training.callbacks import EpochMeter
+from genner.training.collapse import CollapseWatch, alarms, collapse_reason, health
 from genner.training.evaluation import predict, score
 from genner.training.job import FitConfig, FitJob
 from genner.training.predictions import write_predictions
 from genner.training.state import RunState, save_state
 
 # isort: split
+from fastNLP import Trainer
 from fastNLP.core.utils.exceptions import EarlyStopException
-
-if TYPE_CHECKING:
-    from genner.training.trainer import EntityTrainer
 
 __all__ = ["EpochEnd"]
 
@@ -28,16 +27,19 @@ logger = logging.getLogger(__name__)
 class EpochEnd:
     """Called after every epoch; see :func:`genner.training.trainer.fit` for the order of things."""
 
-    def __init__(self, job: FitJob, config: FitConfig, state: RunState) -> None:
+    def __init__(
+        self, job: FitJob, config: FitConfig, state: RunState, *, meter: EpochMeter, watch: CollapseWatch
+    ) -> None:
         self.job, self.config, self.state = job, config, state
+        self.meter, self.watch = meter, watch
 
-    def __call__(self, trainer: EntityTrainer) -> None:
+    def __call__(self, trainer: Trainer) -> None:
         state = self.state
-        loss = trainer.meter.mean_loss
+        loss = self.meter.mean_loss
         state.epoch = trainer.cur_epoch_idx
-        state.train_seconds += trainer.meter.seconds
-        record: dict[str, Any] = {"epoch": state.epoch, "loss": loss, "seconds": trainer.meter.seconds}
-        record |= trainer.watch.gradient_norm
+        state.train_seconds += self.meter.seconds
+        record: dict[str, Any] = {"epoch": state.epoch, "loss": loss, "seconds": self.meter.seconds}
+        record |= self.watch.gradient_norm
         state.history.append(record)
         if state.epoch >= self.config.evaluate_from:
             self._evaluate(trainer, record)
@@ -59,7 +61,7 @@ class EpochEnd:
         if self.job.folder is not None:
             save_state(self.job.folder / "last", self.job.task, self.job.optimizer, self.state)
 
-    def _evaluate(self, trainer: EntityTrainer, record: dict[str, Any]) -> None:
+    def _evaluate(self, trainer: Trainer, record: dict[str, Any]) -> None:
         trainer.on_evaluate_begin()
         begun_at = time.perf_counter()
         selecting = self.config.select_on

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from genner import patches  # noqa: F401  before fastNLP
+import genner.patches  # noqa: F401  before fastNLP
 from genner.errors import ConfigError
 from genner.files import clear_leftovers, recover_folder
 from genner.training.callbacks import ClipGradients, EpochMeter, LearningRate, ShowProgress
@@ -66,7 +66,7 @@ def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> F
     else:
         logger.info("training on %s: %d epochs, %d steps", device, config.epochs, trainer.total_steps)
         trainer.cur_epoch_idx = state.epoch
-        trainer.epoch_end = EpochEnd(job, config, state)
+        trainer.epoch_end = EpochEnd(job, config, state, meter=trainer.meter, watch=trainer.watch)
         _run(trainer)
         if trainer.watch.reason:
             trainer.epoch_end.collapse(trainer.watch.reason)

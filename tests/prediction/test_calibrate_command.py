@@ -10,8 +10,8 @@ import pytest
 
 from genner.commands.predict import main, parse
 from genner.data.demo import demo_corpus
-from genner.data.prepare.request import Tally
-from genner.data.prepare.writing import write_split
+from genner.data.tally import Tally
+from genner.data.writing import write_split
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ import pytest
 
 from genner import load
 from genner.commands.predict import main
-from genner.data.prepare.request import Tally
 from genner.data.schema import Entity, Segment
+from genner.data.tally import Tally
 from genner.evaluation.span_f1 import SpanF1
 from genner.prediction.reading import FORMATS as INPUT_FORMATS
 from genner.prediction.results import TextResult, place_entity, words_joined

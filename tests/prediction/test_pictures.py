@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import string
+import subprocess
+import sys
 from bisect import bisect_left
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -300,6 +302,12 @@ def test_scripts_from_right_to_left_keep_their_order() -> None:
 
 def test_results_draw_themselves_in_notebooks() -> None:
     assert EXAMPLE._repr_html_() == render(EXAMPLE)
+
+
+def test_nothing_but_the_result_has_to_be_imported_for_its_picture() -> None:
+    code = "from genner.prediction.results import TextResult; print(TextResult('Mona ran.')._repr_html_())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert Reader(done.stdout).texts == ["Mona ran."]
 
 
 @pytest.mark.parametrize(

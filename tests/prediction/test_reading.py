@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from genner.data.loaders import LOADERS, LoaderOptions
-from genner.data.prepare.request import Tally
+from genner.data.tally import Tally
 from genner.errors import ConfigError, DataFormatError
 from genner.prediction.reading import FORMATS, read_inputs
 from genner.prediction.reading.files import LONGEST, LineReader
@@ -281,7 +281,7 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin(b"one\ntwo")
     assert [(given.id, given.text) for given in read_inputs("-", "text")] == [("stdin", "one\ntwo")]
     stdin(b"one\ntw\xff")
-    assert [given.error[:34] for given in read_inputs("-", "text")] == ["standard input:2: byte 0xff is not"]
+    assert [given.error[:44] for given in read_inputs("-", "text")] == ["standard input:2: byte 0xff at offset 6 is n"]
     stdin(b"Ann B-PER\n")
     assert [gold(given) for given in read_inputs("-", "conll")] == [[("PER", "Ann")]]
     with pytest.raises(ConfigError, match=r"format: brat is files beside each other. Expected a folder or a .txt file"):

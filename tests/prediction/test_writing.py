@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from genner.data.prepare.request import Tally
-from genner.data.prepare.writing import DOCSTART
 from genner.data.schema import Entity, Segment
+from genner.data.tally import Tally
+from genner.data.writing import DOCSTART
 from genner.prediction.reading import read_inputs
 from genner.prediction.results import TextEntity, TextInput, TextResult, place_entity, words_joined
 from genner.prediction.text import SplitText

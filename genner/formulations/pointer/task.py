@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from genner import patches  # noqa: F401  before fastNLP
+import genner.patches  # noqa: F401  before fastNLP
 from genner.config import Recipe
 from genner.data.alignment import WordTokenizer
 from genner.data.batching import RowInfo, collate_pointer

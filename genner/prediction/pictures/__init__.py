@@ -12,13 +12,13 @@ from html import escape
 from typing import Any, Literal
 
 from genner.errors import ConfigError
+from genner.prediction.entities import AnnotatedText, TextEntity
 from genner.prediction.pictures.layout import one_line
 from genner.prediction.pictures.marks import Judged, judge
 from genner.prediction.pictures.markup import legend, section
 from genner.prediction.pictures.palette import Looks, looks
 from genner.prediction.pictures.style import PAGE_STYLE, STYLE
 from genner.prediction.pictures.vector import drawing
-from genner.prediction.results import TextEntity, TextResult
 
 __all__ = ["page_end", "page_part", "page_start", "render"]
 
@@ -26,7 +26,7 @@ FORMATS = ("html", "svg")
 
 
 def render(
-    results: TextResult | Iterable[TextResult],
+    results: AnnotatedText | Iterable[AnnotatedText],
     *,
     gold: Collection[TextEntity] | Literal[False] | None = None,
     labels: Sequence[str] = (),
@@ -56,7 +56,7 @@ def render(
     """
     if format not in FORMATS:
         raise ConfigError(f"format: unknown format {format!r} of pictures. Expected one of {', '.join(FORMATS)}.")
-    several = [results] if isinstance(results, TextResult) else list(results)
+    several = [results] if isinstance(results, AnnotatedText) else list(results)
     judged = _judged(several, gold)
     known = _looks(labels, several, judged)
     titled = page or len(several) > 1
@@ -79,7 +79,7 @@ def page_start(title: str = "Entities", *, labels: Sequence[str] = ()) -> str:
     return "\n".join(filter(None, [_head(title), key])) + "\n"
 
 
-def page_part(result: TextResult, *, labels: Sequence[str] = (), scores: bool = True) -> str:
+def page_part(result: AnnotatedText, *, labels: Sequence[str] = (), scores: bool = True) -> str:
     """One text of such a page; see :func:`render`. A page is its start, its parts and its end, one behind the other."""
     judged = judge(result, result.gold)
     return section(result, judged, _looks(labels, [result], [judged]), scores=scores, titled=True) + "\n"
@@ -99,13 +99,13 @@ def _head(title: str) -> str:
     )
 
 
-def _looks(labels: Sequence[str], results: Sequence[TextResult], judged: Sequence[Judged]) -> Looks:
+def _looks(labels: Sequence[str], results: Sequence[AnnotatedText], judged: Sequence[Judged]) -> Looks:
     """Looks in the order of ``labels`` or, without any, in that of the labels of the results."""
     of_results = dict.fromkeys(label for result in results for label in result.labels)
     return looks(labels or tuple(of_results), [mark.entity.type for one in judged for mark in one.marks])
 
 
-def _judged(results: Sequence[TextResult], gold: Any) -> list[Judged]:
+def _judged(results: Sequence[AnnotatedText], gold: Any) -> list[Judged]:
     if gold is False:
         return [judge(result, None) for result in results]
     if gold is None:

@@ -12,8 +12,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from genner.evaluation.terminal import columns_of
+from genner.prediction.entities import TextEntity
 from genner.prediction.pictures.marks import SIGNS, Mark, lanes
-from genner.prediction.results import TextEntity
 
 __all__ = ["by_lane", "description", "label_name", "label_text", "lines_of", "one_line", "spoken"]
 

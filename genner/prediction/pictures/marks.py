@@ -9,7 +9,7 @@ from typing import NamedTuple
 from genner.data.schema import Entity
 from genner.errors import DataFormatError
 from genner.evaluation.errors_table import classify_errors
-from genner.prediction.results import TextEntity, TextResult
+from genner.prediction.entities import AnnotatedText, TextEntity
 
 __all__ = ["RIGHT", "SIGNS", "Judged", "Mark", "Mistake", "judge", "lanes"]
 
@@ -56,7 +56,7 @@ class Judged:
         return [*(self.gold or ()), *self.predicted]
 
 
-def judge(result: TextResult, gold: Collection[TextEntity] | None) -> Judged:
+def judge(result: AnnotatedText, gold: Collection[TextEntity] | None) -> Judged:
     """Compare what was found with what is true, on words, as the reports do.
 
     Raises:
@@ -108,7 +108,7 @@ def _reading_order(entity: TextEntity) -> tuple[int, int, tuple, str]:
     return entity.start, -entity.end, entity.segments, entity.type
 
 
-def _checked(result: TextResult, entities: Collection[TextEntity]) -> list[TextEntity]:
+def _checked(result: AnnotatedText, entities: Collection[TextEntity]) -> list[TextEntity]:
     """The entities, if their parts lie in the text one behind the other."""
     for entity in entities:
         places = [place for part in entity.segments for place in (part.start, part.end)]

@@ -7,6 +7,7 @@ from html import escape
 from itertools import groupby, pairwise
 
 from genner.evaluation.errors_table import KINDS
+from genner.prediction.entities import AnnotatedText, TextEntity
 from genner.prediction.pictures.layout import (
     Group,
     Line,
@@ -22,7 +23,6 @@ from genner.prediction.pictures.layout import (
 )
 from genner.prediction.pictures.marks import RIGHT, SIGNS, Judged, Mark, Mistake
 from genner.prediction.pictures.palette import DOTTED, TEXTURES, Looks
-from genner.prediction.results import TextEntity, TextResult
 
 __all__ = ["legend", "section"]
 
@@ -30,7 +30,7 @@ _LONG = 24  # characters of a piece that may be parted anywhere
 _TOLD = 100  # characters of an entity in the text that appears when the pointer rests upon it
 
 
-def section(result: TextResult, judged: Judged, looks: Looks, *, scores: bool, titled: bool) -> str:
+def section(result: AnnotatedText, judged: Judged, looks: Looks, *, scores: bool, titled: bool) -> str:
     """One text with its entities; gold above what was found where they are compared."""
     title = one_line(result.id)
     parts = [f'<div class="genner-result" role="group" aria-label="{escape(title or "entities")}">']

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from genner.data.loaders.reading import guess_encoding
-from genner.data.prepare.request import Tally
+from genner.data.tally import Tally
+from genner.data.utf8 import guess_encoding
 from genner.prediction.results import TextInput
 from genner.prediction.text import SplitText, TextSplitter
 

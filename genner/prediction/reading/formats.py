@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from genner.data.prepare.request import Tally
+from genner.data.tally import Tally
 from genner.errors import ConfigError, DataFormatError
 from genner.prediction.reading.files import InputFile, Reading
 from genner.prediction.reading.labelled import read_brat, read_columns, read_documents, read_records

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from genner.data.prepare.text import Mention, mention_segments
 from genner.data.schema import Entity, Example, Segment, sort_entities
+from genner.data.text import Mention, mention_segments
 from genner.prediction.reading.files import Reading
 from genner.prediction.results import TextInput, place_entity, words_joined
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+from genner.data.brat import brat_text, read_terms
 from genner.data.loaders import LoaderOptions, LoadReport
 from genner.data.loaders.conll import Row, column_sentences, is_docstart, read_sentence
 from genner.data.loaders.discontinuous import line_records, read_record
 from genner.data.loaders.nested_jsonl import read_document
 from genner.data.loaders.reading import check_kind
-from genner.data.prepare.brat import brat_text, read_terms
 from genner.data.schema import Example
 from genner.errors import DataFormatError
 from genner.prediction.reading.files import InputFile, LineReader, Reading
@@ -140,4 +140,4 @@ def _opened(file: InputFile, reading: Reading, kind: str) -> Iterator[_Source]:
         try:
             yield _Source(lines, chain(first, text), report)
         finally:
-            reading.tally.add_report(report)
+            reading.tally.merge(report)

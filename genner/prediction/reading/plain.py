@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from genner.data.loaders.nested_jsonl import check_text, check_words
-from genner.data.prepare.request import read_raw
-from genner.data.prepare.text import Mention
 from genner.data.schema import Segment
+from genner.data.text import Mention
+from genner.data.utf8 import decode, read_raw
 from genner.errors import DataFormatError
 from genner.prediction.reading.files import LONGEST, InputFile, LineReader, Reading
 from genner.prediction.reading.gold import with_mentions
@@ -77,14 +77,7 @@ def read_json_lines(file: InputFile, reading: Reading) -> Iterator[TextInput]:
 def _decoded(raw: bytes, file: InputFile) -> str:
     if len(raw) > LONGEST:
         raise DataFormatError(f"{file.name}: more than {LONGEST:,} bytes. Expected a shorter text. Do part it.")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise DataFormatError(
-            f"{file.name}:{line}: byte 0x{error.object[error.start]:02x} is not UTF-8. Expected UTF-8. Convert the "
-            "text, e.g. with iconv -f latin1 -t utf-8."
-        ) from None
+    return decode(raw, file.name)
 
 
 def _json_input(line: str, number: int, file: InputFile, reading: Reading) -> TextInput:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO, ClassVar
 
-from genner.data.prepare.request import Tally
+from genner.data.tally import Tally
 from genner.prediction.results import TextEntity, TextResult
 
 __all__ = ["FEATURES", "Writer", "disjoint", "json_bytes"]

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import PurePosixPath
 from typing import ClassVar
 
-from genner.data.prepare.request import Tally
+from genner.data.tally import Tally
 from genner.prediction.results import TextEntity, TextResult
 from genner.prediction.writing.base import Writer
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
-from genner.data.prepare.request import Tally
 from genner.data.schema import Segment
+from genner.data.tally import Tally
 from genner.prediction.results import TextResult
 from genner.prediction.writing.base import Writer, disjoint
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from genner.data.prepare.request import Tally
+from genner.data.tally import Tally
 from genner.evaluation.terminal import ERROR_LEGEND, Style, render_sentence, visible
 from genner.prediction.pictures import page_end, page_part, page_start
 from genner.prediction.results import TextResult

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
-from genner.data.prepare.writing import DOCSTART, format_examples
 from genner.data.schema import Example, sort_entities
+from genner.data.writing import DOCSTART, format_examples
 from genner.prediction.results import TextResult
 from genner.prediction.writing.base import Writer
 

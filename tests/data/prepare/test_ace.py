@@ -6,7 +6,7 @@ import re
 import pytest
 
 from genner.data.prepare.ace import read_ace_document
-from genner.data.prepare.request import Tally
+from genner.data.tally import Tally
 
 BODY = "\nFjord &amp; Moss hired the head of Reed Labs &lt;at&gt; dusk. She came\nfrom Oslo.\n"
 SGM = (

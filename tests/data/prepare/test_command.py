@@ -12,7 +12,7 @@ import pytest
 
 from genner.commands.prepare import SOURCES, main, parse
 from genner.config import RECIPES
-from genner.data.prepare.request import Tally
+from genner.data.tally import Tally
 from genner.errors import DataFormatError
 
 ROOT = Path(__file__).parents[3]
@@ -31,7 +31,7 @@ def test_every_recipe_but_the_demo_has_a_source():
 
 def test_as_a_module(write, tmp_path):
     options = ["--raw", str(write(files())), "--out", str(tmp_path / "out")]
-    command = [sys.executable, "-m", "data.prepare", "brat", *options]
+    command = [sys.executable, "-m", "genner", "prepare", "brat", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=dict(os.environ))
     assert done.returncode == 0, done.stderr
     assert "6 sentences in " in done.stdout and "oracle" not in done.stdout

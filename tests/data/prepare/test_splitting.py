@@ -2,8 +2,8 @@
 
 import pytest
 
-from genner.data.prepare.request import Tally
 from genner.data.prepare.splitting import assign, by_shares, need_lists, part_of, read_lists
+from genner.data.tally import Tally
 from genner.errors import ConfigError, DataFormatError
 
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genner.data.loaders import LOADERS, LoaderOptions
-from genner.data.prepare.request import Tally
-from genner.data.prepare.writing import FORMATS, write_split
 from genner.data.schema import Entity, Example, Segment, sort_entities
+from genner.data.tally import Tally
+from genner.data.writing import FORMATS, write_split
 from genner.errors import DataFormatError
 
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from itertools import groupby, pairwise
 from pathlib import Path
 
-from genner.data.prepare.request import Tally
 from genner.data.schema import Entity, Example
+from genner.data.tally import Tally
 from genner.errors import DataFormatError
 from genner.files import replace_file
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genner.data.prepare.request import Tally
-from genner.data.prepare.text import Mention, best_reading, build_examples, sentence_words, words_in
 from genner.data.schema import Segment
+from genner.data.tally import Tally
+from genner.data.text import Mention, best_reading, build_examples, sentence_words, words_in
 
 
 def words(text, **options):

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from genner.data.prepare.request import Tally
 from genner.data.schema import Entity, Example, Segment, merge_segments, sort_entities
+from genner.data.tally import Tally
 
 __all__ = ["Mention", "best_reading", "build_examples", "mention_segments", "sentence_words", "words_in"]
 

@@ -1,0 +1,1 @@
+"""A toy formulation: every word has the label that it mostly has in training. CONTRIBUTING.md walks through it."""

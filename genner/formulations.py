@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from genner import patches  # noqa: F401  before fastNLP
 from genner.config import Order, Recipe, recipe_yaml
@@ -28,6 +28,7 @@ from genner.model.entity_scores import check_scores, mass_of_entities, symbol_sc
 from genner.model.generation import AnyPiece, GenerationConfig, Hypothesis, PointerConstraint, Started, search_all
 from genner.model.pointer import PointerConfig, PointerModel
 from genner.model.sources import load_backbone, load_tokenizer
+from genner.training.job import LossSum
 from genner.training.predictions import Prediction
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Formulation(Protocol):
         """One batch."""
 
     def build_task(self) -> nn.Module:
-        """The module for the Trainer: ``train_step``, ``evaluate`` and ``parameter_groups``."""
+        """The module for the Trainer: ``loss``, ``predict`` and ``parameter_groups``."""
 
     def save(self, folder: Path) -> None:
         """Write the portable model folder."""
@@ -102,7 +103,7 @@ class Predictor(Protocol):
     """A trained model and what it takes to read new sentences."""
 
     labels: LabelSet
-    task: nn.Module  # with ``evaluate`` and a ``model``
+    task: nn.Module  # with ``predict`` and a ``model``
     max_pieces: int | None  # of the words of a window
     n_special: int  # pieces around them
 
@@ -216,17 +217,17 @@ class PointerTask(nn.Module):
         """The published parameter groups, see :meth:`PointerModel.parameter_groups`."""
         return self.model.parameter_groups(weight_decay)
 
-    def train_step(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Mean cross entropy of the batch and the number of symbols that it is a mean of."""
+    def loss(self, batch: Mapping[str, Any]) -> LossSum:
+        """Cross entropy of all symbols of the batch, and how many there are."""
         fields = ("src_tokens", "src_seq_len", "tgt_tokens", "tgt_seq_len", "first")
-        loss = self.model(*(batch[name] for name in fields))["loss"]
-        return {"loss": loss, "weight": (batch["tgt_seq_len"] - 1).sum()}
+        found = self.model(*(batch[name] for name in fields))
+        return LossSum(found["total"], found["weight"])
 
     def generate(self, batches: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, list[Hypothesis]]]:
         """Search the symbols of every sentence of many batches; see :func:`genner.model.generation.search_all`."""
         return search_all(self.model, map(self._started, batches), self.generation)
 
-    def evaluate(self, batches: Iterable[Mapping[str, Any]]) -> Iterator[Prediction]:
+    def predict(self, batches: Iterable[Mapping[str, Any]]) -> Iterator[Prediction]:
         """Entities of every sentence, each with its score, as sentences are done."""
         waiting: dict[int, tuple] = {}
         for number, hypotheses in self.generate(_remembered(batches, waiting)):

@@ -56,7 +56,7 @@ class PassageReader:
             spans = cut_windows(lens, self.window, self.overlap)
             windows += [_Window(passage, span, sum(lens[span.start : span.end]), idx) for span in spans]
         found: list[dict[Entity, float]] = [{} for _ in windows]
-        for prediction in self.predictor.task.evaluate(self._batches(windows)):
+        for prediction in self.predictor.task.predict(self._batches(windows)):
             number = prediction.example_idx
             found[number] = _in_passage(prediction, windows[number].span.start)
         answers = []

@@ -86,7 +86,7 @@ class EpochMeter(Callback):
         self._sum, self._batches, self._begun_at = 0.0, 0, time.perf_counter()
 
     def on_before_backward(self, trainer: Any, outputs: Any) -> None:
-        self._sum = self._sum + outputs["loss"].detach().float()
+        self._sum = self._sum + outputs.mean.detach().float()
         self._batches += 1
 
     def on_train_epoch_end(self, trainer: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genner import patches  # noqa: F401  before fastNLP
 from genner.files import replace_folder
@@ -17,9 +17,6 @@ from genner.training.state import RunState, save_state
 # isort: split
 from fastNLP.core.utils.exceptions import EarlyStopException
 
-if TYPE_CHECKING:
-    from genner.training.trainer import EntityTrainer
-
 __all__ = ["EpochEnd"]
 
 logger = logging.getLogger(__name__)
@@ -31,7 +28,7 @@ class EpochEnd:
     def __init__(self, job: FitJob, config: FitConfig, state: RunState) -> None:
         self.job, self.config, self.state = job, config, state
 
-    def __call__(self, trainer: EntityTrainer) -> None:
+    def __call__(self, trainer: Any) -> None:
         state = self.state
         loss = trainer.meter.mean_loss
         state.epoch = trainer.cur_epoch_idx
@@ -59,7 +56,7 @@ class EpochEnd:
         if self.job.folder is not None:
             save_state(self.job.folder / "last", self.job.task, self.job.optimizer, self.state)
 
-    def _evaluate(self, trainer: EntityTrainer, record: dict[str, Any]) -> None:
+    def _evaluate(self, trainer: Any, record: dict[str, Any]) -> None:
         trainer.on_evaluate_begin()
         begun_at = time.perf_counter()
         selecting = self.config.select_on

@@ -50,7 +50,7 @@ class TinyTask:
     def predict(self, num_beams: int = N_BEAMS, **options: Any) -> dict[int, Prediction]:
         generation = GenerationConfig(max_len=LIMIT, num_beams=num_beams)
         task = PointerTask(self.model, self.data.codec, generation, **options)
-        return {found.example_idx: found for found in task.evaluate([self.batch])}
+        return {found.example_idx: found for found in task.predict([self.batch])}
 
     def logprobs(self, number: int) -> Mapping[tuple[int, ...], float]:
         """Every legal sequence of a sentence with its log-probability, each through the model by itself."""

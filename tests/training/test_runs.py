@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -58,6 +60,16 @@ def test_collapsed_seeds_are_counted_and_not_averaged():
 def test_versions_name_what_moves_numbers():
     assert versions()["fastNLP"] == "1.0.1"
     assert {"python", "torch", "transformers", "numpy"} <= versions().keys()
+
+
+def test_a_system_that_does_not_count_memory_is_no_error():
+    """Windows has no ``resource``."""
+    program = (
+        "import sys; sys.modules['resource'] = None\n"
+        "from genner.training.results import peak_memory_mb; print(peak_memory_mb())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "0.0\n"
 
 
 def test_the_best_seed_is_linked_and_every_file_written(tmp_path):

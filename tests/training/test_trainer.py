@@ -12,7 +12,7 @@ import torch
 from fastNLP import Callback
 
 from genner.errors import ConfigError
-from genner.training.job import FitConfig
+from genner.training.job import FitConfig, LossSum
 from genner.training.optim import Schedule, build_optimizer
 from genner.training.state import seed_everything
 from genner.training.trainer import fit
@@ -151,8 +151,8 @@ def test_eight_batches_of_one_learn_what_one_batch_of_eight_does(weighed):
         seed_everything(99)
         task = ToyTask(dropout=0.0)
         if not weighed:
-            step = task.train_step
-            task.train_step = lambda batch, step=step: {"loss": step(batch)["loss"]}
+            loss = task.loss
+            task.loss = lambda batch, loss=loss: LossSum(loss(batch).mean, 1)
         job = toy_job(task, batch_size=batch_size, shuffle=False, n=44)
         recorded = []
         watch = _Weights(task, recorded)
@@ -257,14 +257,14 @@ def test_bf16_is_entered_by_the_trainer_and_the_weights_stay_float32():
     kinds = set()
 
     class Peek(ToyTask):
-        def train_step(self, batch):
+        def loss(self, batch):
             kinds.add(self.head(self.embedding(batch["words"])).dtype)
-            return super().train_step(batch)
+            return super().loss(batch)
 
-        def evaluate(self, batches):
+        def predict(self, batches):
             for batch in batches:
                 kinds.add(self.head(self.embedding(batch["words"])).dtype)
-                yield from super().evaluate([batch])
+                yield from super().predict([batch])
 
     result, _, task, _ = run(make=Peek, bf16=True)
     assert kinds == {torch.bfloat16}
@@ -276,14 +276,14 @@ def test_the_loop_costs_little():
     """Seconds per step of a task that does nothing: what the Trainer adds to every step."""
 
     class Idle(ToyTask):
-        def train_step(self, batch):
-            return {"loss": self.head.bias.sum()}
+        def loss(self, batch):
+            return LossSum(self.head.bias.sum(), 1)
 
     seed_everything(99)
     job = toy_job(Idle(), batch_size=1, n=600)
     begun_at = time.process_time()  # not disturbed by what else the machine does
     for batch in job.loaders["train"]:
-        job.task.train_step(batch)["loss"].backward()
+        job.task.loss(batch).mean.backward()
         torch.nn.utils.clip_grad_value_(job.task.parameters(), 5.0)
         job.optimizer.step()
         job.optimizer.zero_grad()

@@ -165,6 +165,7 @@ class TrainingConfig:
     compile: bool = False  # torch.compile of the training step; see docs/runs.md for what it takes and gives
     device: str = "auto"  # cpu, cuda, cuda:1 ...; auto takes a GPU if there is one
     num_workers: int = 0
+    keep_state: bool = False  # also of finished seeds, so that a run with a constant schedule may get more epochs
 
 
 @dataclass(frozen=True)

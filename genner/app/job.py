@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,9 +10,10 @@ from pathlib import Path
 
 from genner.app.check import check_text
 from genner.app.corpus import check_corpus, open_corpus
+from genner.app.identity import identity_of, settings_digest
 from genner.app.launch import run_all
 from genner.app.run_report import write_run_report
-from genner.app.seed import may_restart, run_seed
+from genner.app.seed import finished_result, run_seed
 from genner.app.summary import run_summary, sample_sentences
 from genner.config import Recipe, recipe_yaml
 from genner.evaluation.terminal import ERROR_LEGEND, Style
@@ -21,7 +21,7 @@ from genner.formulations import formulation_of
 from genner.training.lock import locked
 from genner.training.logs import console_log
 from genner.training.results import RunInfo, failed_result, run_result
-from genner.training.runs import RunFolder, fixed_settings
+from genner.training.runs import RunFolder
 
 __all__ = ["check_data", "default_name", "finish", "open_run", "run_path", "train_seed", "train_seeds"]
 
@@ -42,10 +42,18 @@ def check_data(recipe: Recipe) -> str:
 
 @contextlib.contextmanager
 def open_run(runs_dir: Path, name: str | None, recipe: Recipe) -> Iterator[RunFolder]:
-    """The run folder, new or that of the same run, held against other processes while the block runs."""
+    """The run folder, new or that of the same run, held against other processes while the block runs.
+
+    Raises:
+        NerError: what is wrong with the corpus, or the folder holds another run.
+    """
     path = run_path(runs_dir, name, recipe)
     with locked(path):
-        yield RunFolder.open(path, recipe_yaml(recipe))
+        with console_log():
+            corpus, labels, _ = check_corpus(recipe, open_corpus(recipe))
+            run = RunFolder.open(path, identity_of(recipe, corpus, labels), recipe_yaml(recipe))
+        del corpus  # the processes of the seeds need the memory
+        yield run
 
 
 def run_path(runs_dir: Path, name: str | None, recipe: Recipe) -> Path:
@@ -56,8 +64,7 @@ def run_path(runs_dir: Path, name: str | None, recipe: Recipe) -> Path:
 def default_name(recipe: Recipe) -> str:
     """A run name that says what is special about the recipe, and differs where the results of a seed may differ."""
     backbone = recipe.backbone.rstrip("/").split("/")[-1].replace(":", "-")
-    digest = hashlib.sha256(fixed_settings(recipe_yaml(recipe)).encode()).hexdigest()[:6]
-    return f"{recipe.formulation}-{backbone}-{recipe.codec.unit.value}-{digest}"
+    return f"{recipe.formulation}-{backbone}-{recipe.codec.unit.value}-{settings_digest(recipe)[:6]}"
 
 
 def train_seeds(recipe: Recipe, run: RunFolder, command: Sequence[str], n_parallel: int) -> int:
@@ -76,12 +83,11 @@ def train_seeds(recipe: Recipe, run: RunFolder, command: Sequence[str], n_parall
         how many seeds failed.
     """
     with console_log():
-        waiting = [seed for seed in recipe.seeds if not _is_finished(recipe, run, seed)]
+        waiting = [seed for seed in recipe.seeds if finished_result(recipe, run, seed) is None]
         for seed in recipe.seeds:
             if seed not in waiting:
                 logger.info("seed %d is finished: %s", seed, run.seed(seed) / "result.json")
         if len(recipe.seeds) > 1 and waiting:
-            check_corpus(recipe, open_corpus(recipe))  # rather one error here than one from every process
             commands = {seed: [*command, "--only_seed", str(seed)] for seed in waiting}
             return _run_processes(recipe, run, commands, n_parallel)
         for seed in waiting:
@@ -108,28 +114,21 @@ def _run_processes(recipe: Recipe, run: RunFolder, commands: Mapping[int, Sequen
     return n_failed
 
 
-def _is_finished(recipe: Recipe, run: RunFolder, seed: int) -> bool:
-    result = run.result(seed)
-    if result is None or result["status"] == "failed":
-        return False
-    return result["status"] == "ok" or not may_restart(recipe, run.attempts(seed))
-
-
 def finish(recipe: Recipe, run: RunFolder, *, command: str) -> str:
     """Write the run's ``result.json`` and ``report.md``, and return what to print at the end."""
-    corpus, labels, _ = check_corpus(recipe, open_corpus(recipe))
+    identity = run.identity
     info = RunInfo(
         dataset=recipe.dataset,
         formulation=recipe.formulation,
         backbone=recipe.backbone,
         reported=recipe.reported,
-        fingerprint=corpus.fingerprint,
+        fingerprint=identity.data,
         command=command,
     )
     result = run_result(info, run.results())  # seeds of earlier commands too
     run.finish(result)
     write_run_report(run.path, result)
-    parts = [run_summary(result), *_samples(run, labels.tags), f"run folder: {run.path}"]
+    parts = [run_summary(result), *_samples(run, identity.labels), f"run folder: {run.path}"]
     return "\n\n".join(parts)
 
 

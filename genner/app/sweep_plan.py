@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
+from genner.app.identity import settings_digest
 from genner.app.sweep_file import Draft, SweepFile
 from genner.config import Kind, Recipe, recipe_yaml
 from genner.errors import ConfigError
-from genner.training.runs import fixed_settings
 
 __all__ = ["Experiment", "Plan", "plan_sweep", "shown"]
 
@@ -142,7 +142,8 @@ def _located(problem: str, draft: Draft, path: Path) -> str:
 
 
 def _digest(recipe: Recipe) -> str:
-    return hashlib.sha256(fixed_settings(recipe_yaml(recipe)).encode()).hexdigest()[:_DIGITS]
+    """Of the settings and of the folder of the data: one sweep may go over several corpora."""
+    return hashlib.sha256(f"{settings_digest(recipe)} {recipe.data.root}".encode()).hexdigest()[:_DIGITS]
 
 
 def _resolved(draft: Draft, recipe: Recipe) -> dict[str, Any]:

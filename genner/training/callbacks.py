@@ -36,7 +36,7 @@ class LearningRate(Callback):
         self.schedule, self.base_rates = schedule, base_rates
 
     def on_before_optimizers_step(self, trainer: Any, optimizers: Any) -> None:
-        factor = self.schedule.factor(trainer.optimizer_step, trainer.total_steps)
+        factor = self.schedule.factor(trainer.optimizer_step, trainer.schedule_steps)
         for optimizer in trainer.driver.optimizers:
             for group, rate in zip(optimizer.param_groups, self.base_rates, strict=True):
                 group["lr"] = rate * factor

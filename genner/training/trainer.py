@@ -63,7 +63,7 @@ def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> F
         logger.info("trained before: %d epochs, status %s", state.epoch, state.status)
     else:
         logger.info("training on %s: %d epochs, %d steps", world.device, config.epochs, trainer.total_steps)
-        trainer.cur_epoch_idx = state.epoch
+        trainer.cur_epoch_idx, trainer.schedule_steps = state.epoch, state.total_steps
         trainer.epoch_end = EpochEnd(job, config, state)
         _run(trainer)
         if trainer.watch.reason:
@@ -112,6 +112,8 @@ class EntityTrainer(Trainer):
             progress_bar=None,
         )
         self.num_batches_per_epoch = len(self.dataloader)
+        #: Steps that the learning rate is made for; a run that was lengthened keeps the warm-up it had.
+        self.schedule_steps = self.total_steps
         if config.compile:  # this is what the loop calls: it would go past a compiled module
             self._train_step = CompiledStep(self._train_step, world.device)
 
@@ -187,8 +189,14 @@ def _state(job: FitJob, trainer: EntityTrainer, attempt: int) -> RunState:
         recover_folder(job.folder / "best")
         for folder in (job.folder, job.folder / "last"):
             clear_leftovers(folder)
-        where = {"total_steps": trainer.total_steps, "attempt": attempt}
-        state = load_state(job.folder / "last", job.task, job.optimizer, **where)
+        state = load_state(
+            job.folder / "last",
+            job.task,
+            job.optimizer,
+            total_steps=trainer.total_steps,
+            attempt=attempt,
+            may_lengthen=job.schedule.kind == "constant",
+        )
         if state is None:
             _forget(job.folder)
     if state is None:

@@ -125,6 +125,19 @@ def test_the_state_of_another_run_is_refused(tmp_path):
         run(tmp_path, epochs=3)
 
 
+def test_a_run_with_a_constant_rate_goes_on_for_more_epochs(tmp_path):
+    """Its warm-up is that of the run as it was begun, also if it is interrupted on the way."""
+    schedule = Schedule("constant", 0.5)
+    whole = run(tmp_path / "whole", epochs=4, schedule=Schedule("constant", 6))  # half of the 12 steps of two epochs
+    run(tmp_path / "parts", epochs=2, schedule=schedule)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", epochs=4, schedule=schedule, watch=Watch(3))
+    result, losses, task, watch = run(tmp_path / "parts", epochs=4, schedule=schedule)
+    assert losses == whole[1][18:] and watch.rates == whole[3].rates[18:]
+    assert torch.equal(weights(task), weights(whole[2]))
+    assert (result.epochs, result.steps, result.scores) == (4, 24, whole[0].scores)
+
+
 def test_a_state_that_is_not_plain_is_refused_and_not_executed(tmp_path):
     class Trap:
         def __reduce__(self):

@@ -47,8 +47,8 @@ def finished(workplace: Path) -> Path:
     [
         (
             LONGER,
-            "data: train differs (sentences: 2 there, 3 here; entities: 3 there, 4 here); data: test differs (sentences: "
-            "1 there, 2 here; entities: 2 there, 3 here).",
+            "data: train differs (sentences: 2 there, 3 here; entities: 3 there, 4 here); data: test differs "
+            "(sentences: 1 there, 2 here; entities: 2 there, 3 here).",
         ),
         (
             RELABELLED,

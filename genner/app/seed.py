@@ -110,7 +110,6 @@ def run_seed(recipe: Recipe, run: RunFolder, seed: int, corpus: LoadedCorpus | N
         while fitted.status != "ok" and may_restart(recipe, run.attempts(seed)):
             run.add_attempt(seed, _attempt_record(recipe, _seed_result(run, seed, fitted)))
             attempt = _Attempt(recipe, corpus, labels, folder, seed, number=attempt.number + 1)
-            logger.info("seed %d again, attempt %d, learning rate %g", seed, attempt.number + 1, attempt.lr)
             fitted = attempt.fit()
         calibrate_seed(folder, recipe.generation.num_beams, int(attempt.instances["train"].lengths.max()))
         result = _seed_result(run, seed, fitted) | {"malformed": attempt.malformed(fitted)}
@@ -170,6 +169,8 @@ class _Attempt:
 
     def fit(self) -> FitResult:
         """Train, or continue the training."""
+        if self.number:
+            logger.info("seed %d again, attempt %d, learning rate %g", self.seed, self.number + 1, self.lr)
         self.job = self._job()
         settings = {"seed": self.seed, "attempt": self.number} | yaml.safe_load(recipe_yaml(self.recipe))
         memory = self.folder / (f"fitlog-{self.number}.txt" if self.number else "fitlog.txt")

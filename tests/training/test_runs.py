@@ -149,8 +149,8 @@ def test_another_run_under_the_same_name_is_refused_with_all_that_differs(tmp_pa
     with pytest.raises(
         ConfigError,
         match=r"first: holds another run: optim.lr is 1e-05 there and 2e-05 here; optim.schedule is \"linear\" there "
-        r"and \"constant\" here; data: train differs \(sentences: 14,041 there, 9 here; entities: 23,499 there, 5 here\); "
-        r"labels only there: PER; labels only here: ORG. Expected .* Choose another --run_name, or remove the folder",
+        r"and \"constant\" here; data: train differs \(sentences: 14,041 there, 9 here; entities: 23,499 there, "
+        r"5 here\); labels only there: PER; labels only here: ORG. Expected .* --run_name, or remove the folder",
     ):
         RunFolder.open(run.path, other, "other")
     assert (run.path / "run.json").read_bytes() == before

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from genner.app.seed import train_bundle
+from genner.app.seed import finished_result, train_bundle
 from genner.config import load_recipe
 from genner.data.bundle import load_bundle
 from genner.errors import ConfigError
@@ -137,3 +137,18 @@ def test_a_bundle_made_by_hand_is_compared_as_well(workplace) -> None:
     assert contents(workplace / "r" / "seed-1") == before
     with pytest.raises(ConfigError, match=r"r: holds another run: data: train differs"):
         train_bundle(other, recipe, workplace / "r")
+
+
+def test_a_collapsed_seed_is_finished_when_its_last_attempt_is(tmp_path) -> None:
+    """Not when that attempt was killed: the result is that of the attempt before then."""
+    run_folder = RunFolder(tmp_path)
+    collapsed = {"seed": 1, "status": "collapsed", "attempts": []}
+    run_folder.finish_seed(1, collapsed, "")
+    restart = load_recipe(None, ["training.on_collapse=restart", "training.restarts=1"])
+    assert finished_result(load_recipe(None), run_folder, 1) == collapsed
+    assert finished_result(restart, run_folder, 1) is None
+    run_folder.add_attempt(1, {"attempt": 1})
+    assert finished_result(restart, run_folder, 1) is None
+    assert finished_result(load_recipe(None), run_folder, 1) is None
+    run_folder.finish_seed(1, collapsed | {"attempts": [{"attempt": 1}]}, "")
+    assert finished_result(restart, run_folder, 1)["attempts"] == [{"attempt": 1}]

@@ -78,7 +78,7 @@ def _measure_shape(shape: Shape, settings: Settings) -> tuple[float, dict[str, A
     model, device = Workload(shape, settings.device).model.train(), torch.device(settings.device)
     data = TrainingData(draw_sentences(_N_SENTENCES, LENGTHS), model.backbone.tokenizer, LABELS)
     task = pointer_task(model, data.codec)
-    step = CompiledStep(task.train_step, device)
+    step = CompiledStep(task.loss, device)
     counters.clear()
     choose = random.Random(7)
     # A batch without any entity would have a target of one step, which has a graph of its own: not among so many.
@@ -91,7 +91,7 @@ def _measure_shape(shape: Shape, settings: Settings) -> tuple[float, dict[str, A
     for batch in batches[1:]:
         _pass(task, step, batch)()
     n_graphs = counters["stats"]["unique_graphs"]
-    sides = {"compiled": _pass(task, step, batches[0]), "eager": _pass(task, task.train_step, batches[0])}
+    sides = {"compiled": _pass(task, step, batches[0]), "eager": _pass(task, task.loss, batches[0])}
     value, details = compare(
         interleave(sides, rounds=settings.n_rounds(15), device=settings.device, warmup=2),
         "compiled",
@@ -109,7 +109,7 @@ def _measure_shape(shape: Shape, settings: Settings) -> tuple[float, dict[str, A
 def _pass(task: PointerTask, step: Callable[[Any], Any], batch: Any) -> Callable[[], None]:
     def run() -> None:
         task.zero_grad(set_to_none=True)
-        step(batch)["loss"].backward()
+        step(batch).mean.backward()
 
     return run
 

@@ -59,7 +59,7 @@ class _Forms:
     def predict_alone(self, form: str) -> None:
         """Some sentences of all lengths, each on its own."""
         for row in self.rows[:: max(len(self.rows) // _N_ALONE, 1)]:
-            list(self.tasks[form].evaluate([self.tasks[form].collate([row])]))
+            list(self.tasks[form].predict([self.tasks[form].collate([row])]))
 
     def spans(self, form: str) -> tuple[list[list[Any]], float]:
         """Entities of every sentence, in the order of the split, and their F1."""

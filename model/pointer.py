@@ -158,7 +158,8 @@ class PointerModel(nn.Module):
             first: (B, W) first piece of every word, padded with 0; only word dropout looks at it.
 
         Returns:
-            ``logits`` (B, T-1, 2+L+S) float32 and ``loss``, the mean cross entropy over all symbols but padding.
+            ``logits`` (B, T-1, 2+L+S) float32; ``total``, the sum of the cross entropy over all symbols but padding,
+            ``weight``, their number, and ``loss``, the mean.
 
         Raises:
             SequenceTooLongError: more pieces or symbols than the backbone has positions.
@@ -190,11 +191,12 @@ class PointerModel(nn.Module):
         )
         logits = self._mask(logits.float(), ~legal.unsqueeze(1))
         wanted = tgt_tokens[:, 1:].masked_fill(is_padding[:, 1:], _IGNORED)
-        loss = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=_IGNORED)
+        total = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=_IGNORED, reduction="sum")
+        weight = (wanted != _IGNORED).sum()
         if self.training and self.draft_head is not None:
             drafts = self.draft_head.loss(memory, src_mask, tgt_tokens, self.shift)
-            loss = loss + (drafts - drafts.detach())  # its gradient, not its value
-        return {"logits": logits, "loss": loss}
+            total = total + weight * (drafts - drafts.detach())  # its gradient, not its value
+        return {"logits": logits, "total": total, "weight": weight, "loss": total / weight}
 
     @torch.no_grad()
     def start(self, src_tokens: Tensor, src_seq_len: Tensor, first: Tensor | None = None) -> DecodeState:

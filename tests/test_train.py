@@ -96,10 +96,10 @@ def test_demo_run_leaves_everything_behind(workplace: Path, capsys: pytest.Captu
         assert {"flat", "nested", "discontinuous", "overlapping", "unseen"} == set(seed[split]["subsets"])
     assert result["mean"]["test_f"] == seed["test"]["f"]
     assert (folder / "best").resolve() == (folder / "seed-3" / "best").resolve()
-    written = ("recipe.yaml", "report.md", "seed-3/recipe.yaml", "seed-3/train.log", "seed-3/result.json")
+    written = ("run.json", "recipe.yaml", "report.md", "seed-3/recipe.yaml", "seed-3/train.log", "seed-3/result.json")
     for name in (*written, "seed-3/best/calibration.json"):
         assert (folder / name).stat().st_size > 0, name
-    assert any((folder / "seed-3" / "last").iterdir())
+    assert not (folder / "seed-3" / "last").exists(), "a finished seed keeps no state"
     assert ModelFolder.read(folder / "best").labels.tags == ("BODY", "LOC", "ORG", "PER", "SYMPTOM")
     lines = (folder / "seed-3" / "predictions.test.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 48
@@ -110,11 +110,12 @@ def test_demo_run_leaves_everything_behind(workplace: Path, capsys: pytest.Captu
         assert 0 <= found["score"] <= 1
     assert any((workplace / "logs").iterdir()), "no fitlog record"
 
+    assert result["fingerprint"] == json.loads((folder / "run.json").read_text())["data"]
     before = (folder / "seed-3" / "result.json").stat().st_mtime_ns
     assert run(*arguments, "--seeds", "3") == 0
     assert (folder / "seed-3" / "result.json").stat().st_mtime_ns == before, "a finished seed was trained again"
     assert run(*arguments, "--seeds", "3", "optim.lr=0.5") == 2
-    assert "holds a run with another recipe: optim.lr" in capsys.readouterr().err
+    assert "holds another run: optim.lr" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from genner.app.check import check_text
 from genner.app.corpus import check_corpus, open_corpus
+from genner.app.identity import identity_of
 from genner.app.launch import run_all
 from genner.app.run_report import write_run_report
-from genner.app.seed import may_restart, run_seed
+from genner.app.seed import finished_result, run_seed
 from genner.app.summary import run_summary, sample_sentences
 from genner.config import Recipe, recipe_yaml, settings_digest
 from genner.evaluation.terminal import ERROR_LEGEND, Style
@@ -40,10 +41,18 @@ def check_data(recipe: Recipe) -> str:
 
 @contextlib.contextmanager
 def open_run(runs_dir: Path, name: str | None, recipe: Recipe) -> Iterator[RunFolder]:
-    """The run folder, new or that of the same run, held against other processes while the block runs."""
+    """The run folder, new or that of the same run, held against other processes while the block runs.
+
+    Raises:
+        NerError: what is wrong with the corpus, or the folder holds another run.
+    """
     path = run_path(runs_dir, name, recipe)
     with locked(path):
-        yield RunFolder.open(path, recipe_yaml(recipe))
+        with console_log():
+            corpus, labels, _ = check_corpus(recipe, open_corpus(recipe))
+            run = RunFolder.open(path, identity_of(recipe, corpus, labels), recipe_yaml(recipe))
+        del corpus  # the processes of the seeds need the memory
+        yield run
 
 
 def run_path(runs_dir: Path, name: str | None, recipe: Recipe) -> Path:
@@ -75,12 +84,11 @@ def train_seeds(recipe: Recipe, run: RunFolder, command: Sequence[str], n_parall
         how many seeds failed.
     """
     with console_log():
-        waiting = [seed for seed in recipe.seeds if not _is_finished(recipe, run, seed)]
+        waiting = [seed for seed in recipe.seeds if finished_result(recipe, run, seed) is None]
         for seed in recipe.seeds:
             if seed not in waiting:
                 logger.info("seed %d is finished: %s", seed, run.seed(seed) / "result.json")
         if len(recipe.seeds) > 1 and waiting:
-            check_corpus(recipe, open_corpus(recipe))  # rather one error here than one from every process
             commands = {seed: [*command, "--only_seed", str(seed)] for seed in waiting}
             return _run_processes(recipe, run, commands, n_parallel)
         for seed in waiting:
@@ -107,29 +115,22 @@ def _run_processes(recipe: Recipe, run: RunFolder, commands: Mapping[int, Sequen
     return n_failed
 
 
-def _is_finished(recipe: Recipe, run: RunFolder, seed: int) -> bool:
-    result = run.result(seed)
-    if result is None or result["status"] == "failed":
-        return False
-    return result["status"] == "ok" or not may_restart(recipe, run.attempts(seed))
-
-
 def finish(recipe: Recipe, run: RunFolder, *, command: str) -> str:
     """Write the run's ``result.json`` and ``report.md``, and return what to print at the end."""
-    corpus, labels, _ = check_corpus(recipe, open_corpus(recipe))
+    identity = run.identity
     info = RunInfo(
         dataset=recipe.dataset,
         formulation=recipe.formulation,
         target=recipe.settings.describe(),
         backbone=recipe.backbone,
         reported=recipe.reported,
-        fingerprint=corpus.fingerprint,
+        fingerprint=identity.data,
         command=command,
     )
     result = run_result(info, run.results())  # seeds of earlier commands too
     run.finish(result)
     write_run_report(run.path, result)
-    parts = [run_summary(result), *_samples(run, labels.tags), f"run folder: {run.path}"]
+    parts = [run_summary(result), *_samples(run, identity.labels), f"run folder: {run.path}"]
     return "\n\n".join(parts)
 
 

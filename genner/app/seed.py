@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 import genner.patches  # noqa: F401  before fastNLP
 from genner.app.check import check_text
 from genner.app.corpus import check_corpus, open_corpus
+from genner.app.identity import identity_of
 from genner.app.seed_calibration import calibrate_seed
 from genner.config import OnCollapse, Recipe, recipe_tree, recipe_yaml
 from genner.data.bundle import LoadedCorpus, examples_of
@@ -38,7 +40,7 @@ from genner.training.trainer import fit
 # isort: split
 from fastNLP.io import DataBundle
 
-__all__ = ["may_restart", "run_seed", "train_bundle"]
+__all__ = ["finished_result", "may_restart", "run_seed", "train_bundle"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +58,28 @@ def train_bundle(bundle: DataBundle, recipe: Recipe, folder: Path | str) -> dict
 
     Raises:
         DataFormatError: names split, row and field of what the bundle should not hold.
+        ConfigError: the folder holds another run.
     """
     examples = {split: examples_of(dataset, split) for split, dataset in bundle.datasets.items()}
+    whole, seed = LoadedCorpus(examples, reports={}), recipe.seeds[0]
     with locked(Path(folder)):
-        run = RunFolder.open(Path(folder), recipe_yaml(recipe))
-        return run_seed(recipe, run, recipe.seeds[0], LoadedCorpus(examples, reports={}))
+        corpus, labels, _ = check_corpus(recipe, whole)
+        run = RunFolder.open(Path(folder), identity_of(recipe, corpus, labels), recipe_yaml(recipe))
+        return finished_result(recipe, run, seed) or run_seed(recipe, run, seed, whole)
+
+
+def finished_result(recipe: Recipe, run: RunFolder, seed: int) -> dict[str, Any] | None:
+    """The result of a seed that is finished, None of any other; a state that a kill left beside it is removed."""
+    result = run.result(seed)
+    if result is None or result["status"] == "failed":
+        return None
+    if result["status"] == "collapsed" and (
+        _is_of_earlier_attempt(run, result) or may_restart(recipe, run.attempts(seed))
+    ):
+        return None
+    if not recipe.training.keep_state:
+        run.drop_state(seed)
+    return result
 
 
 def run_seed(recipe: Recipe, run: RunFolder, seed: int, corpus: LoadedCorpus | None = None) -> dict[str, Any]:
@@ -75,32 +94,60 @@ def run_seed(recipe: Recipe, run: RunFolder, seed: int, corpus: LoadedCorpus | N
         corpus: what to train on; by default what the recipe names.
 
     Raises:
-        NerError: what is wrong with the corpus, the recipe or the backbone, or another process trains this seed.
+        NerError: what is wrong with the corpus, the recipe or the backbone, the corpus is no longer that of the run, or
+            another process trains this seed.
         KeyboardInterrupt: after the state of the last whole epoch was kept.
     """
     folder = run.seed(seed)
     with locked(folder), run_log(folder / "train.log"):
         logger.info("seed %d in %s", seed, folder)
         corpus, labels, statistics = check_corpus(recipe, corpus or open_corpus(recipe))
+        run.check(identity_of(recipe, corpus, labels))
+        before = run.result(seed)
+        if before is not None and before["status"] == "collapsed" and not _is_of_earlier_attempt(run, before):
+            run.add_attempt(seed, _attempt_record(recipe, before))
         attempt = _Attempt(recipe, corpus, labels, folder, seed, number=len(run.attempts(seed)))
         logger.info("%s", check_text(recipe, corpus, statistics, attempt.encoded))
         fitted = attempt.fit()
         while fitted.status != "ok" and may_restart(recipe, run.attempts(seed)):
-            run.add_attempt(seed, attempt.record(fitted))
+            run.add_attempt(seed, _attempt_record(recipe, _seed_result(run, seed, fitted)))
             attempt = _Attempt(recipe, corpus, labels, folder, seed, number=attempt.number + 1)
-            logger.info("seed %d again, attempt %d, learning rate %g", seed, attempt.number + 1, attempt.lr)
             fitted = attempt.fit()
         calibrate_seed(folder, attempt.job.task.score_kind)
-        result = seed_result(seed, fitted) | {"attempts": run.attempts(seed), "malformed": attempt.malformed(fitted)}
+        result = _seed_result(run, seed, fitted) | {"malformed": attempt.malformed(fitted)}
         if emissions := read_emissions(folder):
             result["emissions"] = emissions
         run.finish_seed(seed, result, recipe_yaml(recipe))
+        if not recipe.training.keep_state:
+            run.drop_state(seed)
     return result
 
 
 def may_restart(recipe: Recipe, attempts: list[dict[str, Any]]) -> bool:
     """Whether a seed that has collapsed once more than ``attempts`` says is begun anew."""
     return recipe.training.on_collapse is OnCollapse.restart and len(attempts) < recipe.training.restarts
+
+
+def _seed_result(run: RunFolder, seed: int, fitted: FitResult) -> dict[str, Any]:
+    return seed_result(seed, fitted) | {"attempts": run.attempts(seed)}
+
+
+def _is_of_earlier_attempt(run: RunFolder, result: Mapping[str, Any]) -> bool:
+    """Whether another attempt has begun since a seed had this result."""
+    return len(result["attempts"]) < len(run.attempts(result["seed"]))
+
+
+def _attempt_record(recipe: Recipe, result: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of an attempt that collapsed."""
+    number = len(result["attempts"])
+    best = max((epoch.get("dev_f", 0.0) for epoch in result["history"]), default=0.0)
+    about = {"attempt": number + 1, "status": result["status"], "reason": result["reason"]}
+    return about | {"epoch": result["epochs"], "lr": _lr(recipe, number), "best_dev_f": best}
+
+
+def _lr(recipe: Recipe, attempt: int) -> float:
+    """The learning rate of an attempt, counted from 0."""
+    return recipe.optim.lr * recipe.training.restart_lr_factor**attempt
 
 
 @dataclass
@@ -117,25 +164,21 @@ class _Attempt:
     def __post_init__(self) -> None:
         # Weights keep the seed, the order of the data and the dropout do not.
         self.order_seed = self.seed + _ATTEMPT_STEP * self.number
-        self.lr = self.recipe.optim.lr * self.recipe.training.restart_lr_factor**self.number
+        self.lr = _lr(self.recipe, self.number)
         seed_everything(self.order_seed)
         self.formulation = formulation_class(self.recipe.formulation)(self.recipe)
         self.encoded = self.formulation.encode(self.corpus, self.labels)
 
     def fit(self) -> FitResult:
         """Train, or continue the training."""
+        if self.number:
+            logger.info("seed %d again, attempt %d, learning rate %g", self.seed, self.number + 1, self.lr)
         self.job = self._job()
         settings = {"seed": self.seed, "attempt": self.number} | recipe_tree(self.recipe)
         memory = self.folder / (f"fitlog-{self.number}.txt" if self.number else "fitlog.txt")
         config = _fit_config(self.recipe, self.order_seed, self.number)
         trackers = build_trackers(self.recipe.training.track, self.folder, settings)
         return fit(self.job, config, [FitlogCallback(_LOGS, settings, memory), *trackers])
-
-    def record(self, fitted: FitResult) -> dict[str, Any]:
-        """What is kept of an attempt that collapsed."""
-        best = max((epoch.get("dev_f", 0.0) for epoch in fitted.history), default=0.0)
-        about = {"attempt": self.number + 1, "status": fitted.status, "reason": fitted.reason}
-        return about | {"epoch": fitted.epochs, "lr": self.lr, "best_dev_f": best}
 
     def malformed(self, fitted: FitResult) -> dict[str, Any]:
         """What the best model writes on test as it is, and in every variant: how many entities, rejects by reason."""

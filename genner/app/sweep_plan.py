@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -138,7 +139,8 @@ def _located(problem: str, draft: Draft, path: Path) -> str:
 
 
 def _digest(recipe: Recipe) -> str:
-    return settings_digest(recipe)[:_DIGITS]
+    """Of the settings and of the folder of the data: one sweep may go over several corpora."""
+    return hashlib.sha256(f"{settings_digest(recipe)} {recipe.data.root}".encode()).hexdigest()[:_DIGITS]
 
 
 def _resolved(draft: Draft, recipe: Recipe) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def read_passages(
         spans = cut_windows(lens, options.window, options.overlap)
         windows += [_Window(passage, span, sum(lens[span.start : span.end]), idx) for span in spans]
     found: list[dict[Entity, float]] = [{} for _ in windows]
-    for prediction in task.evaluate(_batches(task, windows, options.batch_size)):
+    for prediction in task.predict(_batches(task, windows, options.batch_size)):
         number = prediction.example_idx
         found[number] = _in_passage(prediction, windows[number].span.start)
     for idx, group in groupby(zip(windows, found, strict=True), key=lambda pair: pair[0].passage_idx):

@@ -36,7 +36,7 @@ class LearningRate(Callback):
         self.schedule, self.base_rates = schedule, base_rates
 
     def on_before_optimizers_step(self, trainer: Any, optimizers: Any) -> None:
-        factor = self.schedule.factor(trainer.optimizer_step, trainer.total_steps)
+        factor = self.schedule.factor(trainer.optimizer_step, trainer.schedule_steps)
         for optimizer in trainer.driver.optimizers:
             for group, rate in zip(optimizer.param_groups, self.base_rates, strict=True):
                 group["lr"] = rate * factor
@@ -86,7 +86,7 @@ class EpochMeter(Callback):
         self._sum, self._batches, self._begun_at = 0.0, 0, time.perf_counter()
 
     def on_before_backward(self, trainer: Any, outputs: Any) -> None:
-        self._sum = self._sum + outputs["loss"].detach().float()
+        self._sum = self._sum + outputs.mean.detach().float()
         self._batches += 1
 
     def on_train_epoch_end(self, trainer: Any) -> None:

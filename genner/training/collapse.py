@@ -9,18 +9,16 @@ import logging
 import math
 import statistics
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 import genner.patches  # noqa: F401  before fastNLP
+from genner.training.job import FitConfig
 
 # isort: split
 from fastNLP import Callback
 from fastNLP.core.utils.exceptions import EarlyStopException
-
-if TYPE_CHECKING:
-    from genner.training.job import FitConfig
 
 __all__ = ["CollapseWatch", "alarms", "collapse_reason", "health"]
 

@@ -9,12 +9,13 @@ import torch
 from torch._dynamo.exc import TorchDynamoException
 
 from genner.errors import MissingBackendError
+from genner.training.job import LossSum
 
 __all__ = ["CompiledStep"]
 
 
 class CompiledStep:
-    """The ``train_step`` of a task, compiled when it is first called; the task itself stays as it is.
+    """The ``loss`` of a task, compiled when it is first called; the task itself stays as it is.
 
     So its state has the same keys as ever, and its evaluation runs uncompiled. Sizes are symbols from the first
     batch on. A size of 1 is a constant to the compiler: the first batch of one sentence, and the first without any
@@ -25,13 +26,13 @@ class CompiledStep:
         device: where it runs.
     """
 
-    def __init__(self, step: Callable[[Mapping[str, Any]], Mapping[str, Any]], device: torch.device) -> None:
+    def __init__(self, step: Callable[[Mapping[str, Any]], LossSum], device: torch.device) -> None:
         torch.compiler.reset()  # graphs of a training before would keep its weights alive and count against the limit
         # The compiler's own random numbers are slow on a CPU; those of eager mode also give the dropout of eager mode.
         options = {"fallback_random": device.type == "cpu"}
         self._step = torch.compile(step, dynamic=True, options=options)
 
-    def __call__(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+    def __call__(self, batch: Mapping[str, Any]) -> LossSum:
         """Run the step.
 
         Raises:

@@ -33,10 +33,10 @@ class Metric(Protocol):
 def predict(
     task: nn.Module, loader: Iterable[Mapping[str, Any]], n_examples: int, *, title: str = "predict", bf16: bool = False
 ) -> list[Prediction]:
-    """Run ``task.evaluate`` over all batches, without gradients and in eval mode.
+    """Run ``task.predict`` over all batches, without gradients and in eval mode.
 
     Args:
-        task: its ``evaluate(batches)`` yields a :class:`Prediction` per row of the batches, in any order; so it may
+        task: its ``predict(batches)`` yields a :class:`Prediction` per row of the batches, in any order; so it may
             work on several batches at once.
         loader: batches; tensors are moved to the device of the task.
         n_examples: sentences of the split.
@@ -55,7 +55,7 @@ def predict(
         # Not inference_mode: what a model computes once and keeps could then not be used in training any more. A task
         # that keeps nothing, such as the pointer's search, may enter it by itself.
         with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            rows = list(task.evaluate(_on_device(loader, device, progress)))
+            rows = list(task.predict(_on_device(loader, device, progress)))
     finally:
         progress.close()
         task.train(was_training)

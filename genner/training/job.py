@@ -5,18 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from genner.data.schema import Example
 from genner.errors import ConfigError
+from genner.training.driver import Placement, on_one_device
 from genner.training.evaluation import Metric
 from genner.training.optim import Schedule
 
-__all__ = ["FitConfig", "FitJob", "FitResult", "check"]
+__all__ = ["FitConfig", "FitJob", "FitResult", "LossSum", "check"]
+
+
+class LossSum(NamedTuple):
+    """The loss of a batch as a sum, so that batches can be added up and divided once.
+
+    Attributes:
+        total: scalar, the sum of the losses of its symbols, words or whatever the task counts.
+        weight: how many there are.
+    """
+
+    total: Tensor
+    weight: Tensor | float
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean loss."""
+        return self.total / self.weight
 
 
 @dataclass(frozen=True)
@@ -58,7 +76,7 @@ class FitJob:
     """The objects of a run.
 
     Attributes:
-        task: the module to train, see the module's docstring.
+        task: the module to train, see :mod:`genner.training.trainer`.
         loaders: by split; ``train`` and whichever of ``dev`` and ``test`` are to be evaluated.
         examples: the sentences of the splits that are evaluated, in file order.
         metric: makes a new metric.
@@ -66,6 +84,7 @@ class FitJob:
         schedule: learning rate factor by step.
         folder: of this seed (``seed-<n>``); None writes nothing.
         save: writes the portable model folder; called with an empty folder when an epoch is the best so far.
+        placement: puts the task where it is trained.
     """
 
     task: nn.Module
@@ -76,6 +95,7 @@ class FitJob:
     schedule: Schedule
     folder: Path | None = None
     save: Callable[[Path], None] | None = None
+    placement: Placement = on_one_device
 
 
 @dataclass(frozen=True)

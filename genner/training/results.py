@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import platform
-import resource
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,11 @@ import torch
 from scipy import stats
 
 from genner.training.job import FitResult
+
+try:
+    import resource
+except ModuleNotFoundError:  # Windows
+    resource = None
 
 __all__ = ["RunInfo", "failed_result", "peak_memory_mb", "run_result", "seed_result", "versions"]
 
@@ -106,9 +110,11 @@ def versions() -> dict[str, str]:
 
 
 def peak_memory_mb(device: str = "cpu") -> float:
-    """The most memory in use so far: of the GPU as torch counts it, or of this process."""
+    """The most memory in use so far: of the GPU as torch counts it, or of this process; 0 where it is not counted."""
     if torch.device(device).type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
+    if resource is None:
+        return 0.0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 

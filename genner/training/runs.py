@@ -1,37 +1,31 @@
 """The folder that a run leaves behind.
 
-    runs/<dataset>/<run name>/  recipe.yaml  result.json  best -> seed-<n>/best
+    runs/<dataset>/<run name>/  run.json  recipe.yaml  result.json  best -> seed-<n>/best
         seed-<n>/               recipe.yaml  result.json  train.log  last/  best/  predictions.<split>.jsonl
+
+``run.json`` is what makes two runs the same; ``recipe.yaml`` is for people and is never read to decide anything.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from genner.errors import ConfigError
 from genner.files import replace_link, write_json, write_text
+from genner.training.identity import RunIdentity, differences, version_changes
+from genner.training.state import has_state
 
-__all__ = ["RunFolder", "fixed_settings"]
+__all__ = ["RunFolder"]
 
-#: Settings that may change between two commands with the same run name: they choose seeds or speed, not scores, or
-#: what becomes of a seed that has collapsed.
-FREE_KEYS = (
-    "seeds",
-    "data.cache",
-    "training.num_workers",
-    "training.on_collapse",
-    "training.restarts",
-    "training.track",
-    "batching.eval_size",
-    "generation.draft_len",
-    "generation.draft_rows",
-)
+logger = logging.getLogger(__name__)
+
+_EPOCHS, _SCHEDULE = "training.epochs", "optim.schedule"
 
 
 @dataclass(frozen=True)
@@ -41,31 +35,51 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def open(cls, path: Path, recipe: str, *, free_keys: Collection[str] = FREE_KEYS) -> RunFolder:
-        """Make the folder with its ``recipe.yaml``, or continue the run in it.
+    def open(cls, path: Path, identity: RunIdentity, recipe: str) -> RunFolder:
+        """Make the folder with its ``run.json``, or continue the run in it; the caller holds its lock.
 
-        A run that never came to the end of an epoch may still change its recipe: it has nothing to continue.
+        A run that never came to the end of an epoch may still change: it has nothing to continue. A run that is asked
+        for more epochs goes on if its seeds have kept their states and its learning rate does not depend on the number
+        of epochs.
 
         Args:
             path: the run's folder.
-            recipe: the resolved recipe as YAML.
-            free_keys: dotted names of settings that may differ from those of the run in the folder.
+            identity: of the run that is asked for.
+            recipe: its resolved recipe as text, written for people.
 
         Raises:
-            ConfigError: the folder holds a run with another recipe, or something that is no run.
+            ConfigError: the folder holds another run, or something that is no run.
         """
-        stored = path / "recipe.yaml"
-        if stored.exists() and _has_begun(path):
-            changes = list(_differences(_settings(stored.read_text(encoding="utf-8")), _settings(recipe), free_keys))
-            if changes:
-                raise ConfigError(
-                    f"{path}: holds a run with another recipe: {'; '.join(changes)}. Expected the same settings to "
-                    "continue it. Choose another --run_name, or remove the folder."
-                )
-        elif not stored.exists() and path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise ConfigError(f"{path}: holds no run (no recipe.yaml). Expected a new name. Choose another --run_name.")
-        write_text(stored, recipe)
-        return cls(path)
+        run = cls(path)
+        if not run._file.exists():
+            _refuse_others(path)
+            identity.write(run._file)
+        elif not run._has_begun():
+            identity.write(run._file)
+        else:
+            stored = run.identity
+            longer = replace(stored, settings={**stored.settings, _EPOCHS: identity.settings.get(_EPOCHS)})
+            if _is_raised(stored, longer) and not any(differences(longer, identity)):
+                run._lengthen(stored, longer)
+            else:
+                run.check(identity)
+            if changes := version_changes(stored, identity):
+                logger.info("%s: begun with other versions: %s. Scores may differ", path, "; ".join(changes))
+        write_text(path / "recipe.yaml", recipe)
+        return run
+
+    @property
+    def identity(self) -> RunIdentity:
+        """What was trained on and how, from ``run.json``."""
+        return RunIdentity.read(self._file)
+
+    def check(self, identity: RunIdentity) -> None:
+        """Raise a ConfigError that names all that differs, if this is another run."""
+        if changes := list(differences(self.identity, identity)):
+            raise ConfigError(
+                f"{self.path}: holds another run: {'; '.join(changes)}. Expected the same run to continue it. Choose "
+                "another --run_name, or remove the folder."
+            )
 
     def seed(self, seed: int) -> Path:
         """The folder of one seed."""
@@ -93,10 +107,13 @@ class RunFolder:
             write_text(folder / "best" / "recipe.yaml", recipe)
         write_json(folder / "result.json", result)
 
+    def drop_state(self, seed: int) -> None:
+        """Remove the state of a seed that is finished."""
+        shutil.rmtree(self.seed(seed) / "last", ignore_errors=True)
+
     def results(self) -> list[dict[str, Any]]:
         """The results of all finished seeds, by seed; of earlier commands, too."""
-        found = [json.loads(path.read_text(encoding="utf-8")) for path in self.path.glob("seed-*/result.json")]
-        return sorted(found, key=lambda result: result["seed"])
+        return sorted(self._results().values(), key=lambda result: result["seed"])
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write the run's ``result.json`` and let ``best`` point at the seed with the best dev score.
@@ -109,38 +126,47 @@ class RunFolder:
             best = max(candidates, key=lambda seed: (seed["status"] == "ok", _selecting_score(seed), -seed["seed"]))
             replace_link(self.path / "best", self.seed(best["seed"]) / "best")
 
+    @property
+    def _file(self) -> Path:
+        return self.path / "run.json"
 
-def fixed_settings(recipe: str) -> str:
-    """The settings of a recipe (YAML) that may not change within a run, as one comparable text."""
-    settings = _settings(recipe)
-    return json.dumps({name: settings[name] for name in sorted(settings.keys() - set(FREE_KEYS))}, default=str)
+    def _results(self) -> dict[Path, dict[str, Any]]:
+        return {path: json.loads(path.read_text(encoding="utf-8")) for path in self.path.glob("seed-*/result.json")}
+
+    def _has_begun(self) -> bool:
+        is_tried = any(self.path.glob("seed-*/last/*"))
+        return is_tried or any(result["status"] != "failed" for result in self._results().values())
+
+    def _lengthen(self, stored: RunIdentity, longer: RunIdentity) -> None:
+        """Make this the run of more epochs, or refuse to. Its seeds are unfinished then, so their results go."""
+        finished = [path for path, result in self._results().items() if result["status"] == "ok"]
+        old, new = stored.settings[_EPOCHS], longer.settings[_EPOCHS]
+        schedule = stored.settings.get(_SCHEDULE)
+        if schedule != "constant" or not all(has_state(path.parent / "last") for path in finished):
+            raise ConfigError(
+                f"{self.path}: holds a run of {old} epochs, {new} are asked for. Expected optim.schedule=constant, "
+                "which does not depend on the number of epochs, and states kept by training.keep_state=true to go on. "
+                f"Choose another --run_name to train {new} epochs from the beginning."
+            )
+        # In this order: a process killed between the two leaves states without results, which either command takes up.
+        for path in finished:
+            path.unlink()
+        longer.write(self._file)
+        logger.info("%s: goes on from %d to %d epochs", self.path, old, new)
+
+
+def _is_raised(stored: RunIdentity, longer: RunIdentity) -> bool:
+    old, new = (identity.settings.get(_EPOCHS) for identity in (stored, longer))
+    return isinstance(old, int) and isinstance(new, int) and new > old
+
+
+def _refuse_others(path: Path) -> None:
+    """Raise a ConfigError if ``path`` is there and holds something; hidden files are no content."""
+    if not path.exists() or (path.is_dir() and all(item.name.startswith(".") for item in path.iterdir())):
+        return
+    what = "a run of an earlier version" if (path / "recipe.yaml").is_file() else "no run"
+    raise ConfigError(f"{path}: holds {what} (no run.json). Expected a new name. Choose another --run_name.")
 
 
 def _selecting_score(seed: Mapping[str, Any]) -> float:
     return (seed["dev"] or seed["test"]).get("f", 0.0)
-
-
-def _has_begun(path: Path) -> bool:
-    return any(path.glob("seed-*/last/*")) or any(path.glob("seed-*/result.json"))
-
-
-def _settings(text: str) -> dict[str, Any]:
-    """Settings by dotted name."""
-    content = yaml.safe_load(text)
-    if not isinstance(content, Mapping):
-        return {"recipe": content}
-    return dict(_leaves(content, ""))
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any], free_keys: Collection[str]) -> Iterator[str]:
-    for name in sorted(there.keys() | here.keys()):
-        if name not in free_keys and there.get(name) != here.get(name):
-            yield f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"

@@ -17,7 +17,15 @@ from torch import nn
 from genner.errors import ConfigError
 from genner.files import replace_file
 
-__all__ = ["RunState", "load_state", "random_states", "restore_random_states", "save_state", "seed_everything"]
+__all__ = [
+    "RunState",
+    "has_state",
+    "load_state",
+    "random_states",
+    "restore_random_states",
+    "save_state",
+    "seed_everything",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +43,7 @@ class RunState:
 
     Attributes:
         epoch: epochs done.
-        total_steps: optimizer steps of the whole run, which the learning rate depends on.
+        total_steps: optimizer steps of the run as it was begun, which the learning rate depends on.
         train_seconds: spent in training steps, evaluations not counted, over all continuations.
         status: ``ok``, or ``collapsed``, which ends a run.
         reason: why it collapsed.
@@ -100,8 +108,19 @@ def save_state(folder: Path, task: nn.Module, optimizer: torch.optim.Optimizer, 
         torch.save(content, file)
 
 
+def has_state(folder: Path) -> bool:
+    """Whether the state of the last whole epoch is there."""
+    return (folder / _FILE).is_file()
+
+
 def load_state(
-    folder: Path, task: nn.Module, optimizer: torch.optim.Optimizer, *, total_steps: int, attempt: int = 0
+    folder: Path,
+    task: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    total_steps: int,
+    attempt: int = 0,
+    may_lengthen: bool = False,
 ) -> RunState | None:
     """Restore task, optimizer and random states from ``folder``; a damaged file is said and the one before taken.
 
@@ -110,6 +129,7 @@ def load_state(
         task, optimizer: restored in place.
         total_steps: of the run; a state of another number is refused.
         attempt: the state of an earlier attempt is left alone.
+        may_lengthen: take the state of a run of fewer steps, too.
 
     Returns:
         Where the run stood, or None if nothing of this attempt was saved there.
@@ -126,7 +146,7 @@ def load_state(
         state = RunState(**content["run"])
         if state.attempt < attempt:
             return None
-        if state.total_steps != total_steps:
+        if state.total_steps != total_steps and not (may_lengthen and state.total_steps < total_steps):
             raise ConfigError(
                 f"{path}: saved in a run of {state.total_steps} steps, this one has {total_steps} "
                 f"(other data, batches or epochs). {_ADVICE}"

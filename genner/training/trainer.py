@@ -1,10 +1,9 @@
 """Training a task with the fastNLP Trainer: epochs, evaluation, best and last state, continuation.
 
-A *task* is a ``torch.nn.Module`` with ``train_step(batch) -> {"loss": scalar}`` and
-``evaluate(batches)``, which yields a ``Prediction`` per sentence. It knows its formulation; nothing here does.
-``train_step`` may add ``"weight"``, the number of symbols its mean loss is over: accumulated batches then count by it,
-and 8 batches of 1 give the gradient of 1 batch of 8. Mixed precision is entered here (``FitConfig.bf16``: both steps
-run under ``torch.autocast``), not in the task.
+A *task* is a ``torch.nn.Module`` with ``loss(batch) -> LossSum`` and ``predict(batches)``, which yields a
+``Prediction`` per sentence. It knows its formulation; nothing here does. The loss is a sum with its number of symbols:
+it is divided here, once per optimizer step, so that 8 batches of 1 give the gradient of 1 batch of 8. Mixed precision
+is entered here (``FitConfig.bf16``: both run under ``torch.autocast``), not in the task.
 """
 
 from __future__ import annotations
@@ -13,22 +12,22 @@ import logging
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import genner.patches  # noqa: F401  before fastNLP
-from genner.errors import ConfigError
 from genner.files import clear_leftovers, recover_folder
 from genner.training.callbacks import ClipGradients, EpochMeter, LearningRate, ShowProgress
 from genner.training.collapse import CollapseWatch
 from genner.training.compiled import CompiledStep
+from genner.training.driver import SingleDriver
 from genner.training.evaluation import to_device
-from genner.training.job import FitConfig, FitJob, FitResult, check
+from genner.training.job import FitConfig, FitJob, FitResult, LossSum, check
 from genner.training.selection import EpochEnd
 from genner.training.state import RunState, load_state, seed_everything
+from genner.training.world import World, open_world
 
 # isort: split
 from fastNLP import Callback, Trainer
@@ -52,20 +51,19 @@ def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> F
         callbacks: further fastNLP callbacks; ``on_evaluate_end`` gets ``{"epoch", "best", "scores": {split: {...}}}``.
 
     Raises:
-        ConfigError: a split or device is missing, or the state belongs to another run.
+        ConfigError: a split is missing, or the state belongs to another run.
+        MissingBackendError: the device is not here.
     """
     check(job, config)
-    device = _device(config.device)
+    world = open_world(config.device)
     seed_everything(config.seed)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)  # of the seed before
-    trainer = EntityTrainer(job, config, callbacks, device=device)
+    trainer = EntityTrainer(job, config, callbacks, world=world)
     state = _state(job, trainer, config.attempt)
     if state.epoch >= config.epochs or state.status != "ok":
         logger.info("trained before: %d epochs, status %s", state.epoch, state.status)
     else:
-        logger.info("training on %s: %d epochs, %d steps", device, config.epochs, trainer.total_steps)
-        trainer.cur_epoch_idx = state.epoch
+        logger.info("training on %s: %d epochs, %d steps", world.device, config.epochs, trainer.total_steps)
+        trainer.cur_epoch_idx, trainer.schedule_steps = state.epoch, state.total_steps
         trainer.epoch_end = EpochEnd(job, config, state, meter=trainer.meter, watch=trainer.watch)
         _run(trainer)
         if trainer.watch.reason:
@@ -77,7 +75,7 @@ def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> F
         epochs=state.epoch,
         steps=state.epoch * trainer.steps_per_epoch,
         train_seconds=state.train_seconds,
-        device=str(device),
+        device=str(world.device),
         scores=state.best.get("scores", {}),
         history=state.history,
         reason=state.reason,
@@ -85,16 +83,17 @@ def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> F
 
 
 class EntityTrainer(Trainer):
-    """The fastNLP Trainer with four changes.
+    """The fastNLP Trainer with five changes.
 
     * :attr:`epoch_end` takes the place of the built-in evaluation, so that what it saves lies on an epoch boundary.
     * Accumulation ends with the epoch (fastNLP carries a rest over, which a resume at the boundary would lose) and
-      weighs the batches by their number of symbols.
+      divides the sum of the losses by that of their weights.
     * Batch samplers learn of the epoch (fastNLP tells samplers only).
     * Only whole fields are moved to the device (fastNLP looks into every list of a batch, element by element).
+    * The driver is ours, and places the task.
     """
 
-    def __init__(self, job: FitJob, config: FitConfig, callbacks: Sequence[Callback], *, device: torch.device) -> None:
+    def __init__(self, job: FitJob, config: FitConfig, callbacks: Sequence[Callback], *, world: World) -> None:
         self.meter, self.watch = EpochMeter(), CollapseWatch()
         self.accumulate = config.accumulate
         self.epoch_end: Callable[[EntityTrainer], None] | None = None
@@ -105,19 +104,18 @@ class EntityTrainer(Trainer):
             model=job.task,
             train_dataloader=job.loaders["train"],
             optimizers=job.optimizer,
-            driver="torch",
-            device=device,
+            driver=SingleDriver(job.task, world, job.placement, bf16=config.bf16),
+            device=None,
             n_epochs=config.epochs,
             callbacks=[self.meter, self.watch, ShowProgress(self.meter), rate, *clip, *callbacks],
-            model_wo_auto_param_call=True,  # the steps take the batch, not its fields
+            train_fn="loss",
             progress_bar=None,
-            torch_kwargs={"set_grad_to_none": True},
         )
         self.num_batches_per_epoch = len(self.dataloader)
-        if config.bf16:
-            self.driver.auto_cast = partial(torch.autocast, device.type, dtype=torch.bfloat16)
+        #: Steps that the learning rate is made for; a run that was lengthened keeps the warm-up it had.
+        self.schedule_steps = self.total_steps
         if config.compile:  # this is what the loop calls: it would go past a compiled module
-            self._train_step = CompiledStep(self._train_step, device)
+            self._train_step = CompiledStep(self._train_step, world.device)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -146,14 +144,13 @@ class EntityTrainer(Trainer):
     def move_data_to_device(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         return to_device(batch, self.driver.data_device)
 
-    def backward(self, outputs: Mapping[str, Any]) -> None:
+    def backward(self, outputs: LossSum) -> None:
         self.on_before_backward(outputs)
-        loss = outputs["loss"]
         if self.accumulate > 1:
-            weight = outputs.get("weight", 1.0)
-            loss = loss * weight
-            self._weight = self._weight + weight
-        self.driver.backward(loss)
+            self._weight = self._weight + outputs.weight
+            self.driver.backward(outputs.total)
+        else:  # one division instead of one for every gradient
+            self.driver.backward(outputs.mean)
         self.on_after_backward()
 
     def step(self) -> None:
@@ -176,7 +173,7 @@ class EntityTrainer(Trainer):
         return batches % self.accumulate == 0 or batches == self.num_batches_per_epoch
 
     def _divide_gradients(self) -> None:
-        """The sum of weighted losses becomes their mean only now that the sum of the weights is known."""
+        """The sum of the losses becomes their mean only now that the sum of their weights is known."""
         for optimizer in self.driver.optimizers:
             for group in optimizer.param_groups:
                 gradients = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
@@ -192,8 +189,14 @@ def _state(job: FitJob, trainer: EntityTrainer, attempt: int) -> RunState:
         recover_folder(job.folder / "best")
         for folder in (job.folder, job.folder / "last"):
             clear_leftovers(folder)
-        where = {"total_steps": trainer.total_steps, "attempt": attempt}
-        state = load_state(job.folder / "last", job.task, job.optimizer, **where)
+        state = load_state(
+            job.folder / "last",
+            job.task,
+            job.optimizer,
+            total_steps=trainer.total_steps,
+            attempt=attempt,
+            may_lengthen=job.schedule.kind == "constant",
+        )
         if state is None:
             _forget(job.folder)
     if state is None:
@@ -221,15 +224,3 @@ def _run(trainer: EntityTrainer) -> None:
 def _base_rates(optimizer: torch.optim.Optimizer) -> list[float]:
     """Rates before the schedule; remembered in the groups, since the schedule overwrites ``lr``."""
     return [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"device: unknown device {name!r}. Expected auto, cpu, cuda or cuda:<number>.") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device: no {name!r} here, {torch.cuda.device_count()} GPUs visible. Expected cpu or auto.")
-    return device

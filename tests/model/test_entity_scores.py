@@ -47,7 +47,7 @@ class TinyTask:
 
     def predict(self, num_beams: int = N_BEAMS, **options: Any) -> dict[int, Prediction]:
         task = pointer_task(self.model, self.data.codec, max_len=LIMIT, num_beams=num_beams, **options)
-        return {found.example_idx: found for found in task.evaluate([self.batch])}
+        return {found.example_idx: found for found in task.predict([self.batch])}
 
     def logprobs(self, number: int) -> Mapping[tuple[int, ...], float]:
         """Every legal sequence of a sentence with its log-probability, each through the model by itself."""

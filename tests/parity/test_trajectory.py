@@ -21,10 +21,11 @@ from genner.data.loaders import LoaderOptions
 from genner.data.pipe import PipeConfig, PointerPipe
 from genner.model.pointer import PointerConfig, PointerModel
 from genner.model.sources import load_backbone
-from genner.training.job import FitConfig, FitJob
+from genner.training.job import FitConfig, FitJob, LossSum
 from genner.training.optim import Schedule, build_optimizer
 from genner.training.samplers import LoaderConfig, build_loader
 from genner.training.trainer import EntityTrainer
+from genner.training.world import World
 
 # pytest's import mode gives test folders no package to import a neighbour from.
 _SPEC = importlib.util.spec_from_file_location("reference_weights", Path(__file__).with_name("reference_weights.py"))
@@ -43,15 +44,15 @@ def read_json(path: Path) -> dict:
 
 
 class Task(nn.Module):
-    """The model as the Trainer wants it; batches 8x1 need the number of symbols that a loss is the mean of."""
+    """The model as the Trainer wants it."""
 
     def __init__(self, model: PointerModel) -> None:
         super().__init__()
         self.model = model
 
-    def train_step(self, batch):
-        fields = {name: batch[name] for name in ("src_tokens", "src_seq_len", "tgt_tokens", "tgt_seq_len")}
-        return {"loss": self.model(**fields)["loss"], "weight": (batch["tgt_seq_len"] - 1).sum()}
+    def loss(self, batch):
+        found = self.model(**{name: batch[name] for name in ("src_tokens", "src_seq_len", "tgt_tokens", "tgt_seq_len")})
+        return LossSum(found["total"], found["weight"])
 
 
 class Recorder(Callback):
@@ -62,7 +63,7 @@ class Recorder(Callback):
         self.losses, self.rates = [], []
 
     def on_before_backward(self, trainer, outputs):
-        self.losses.append(outputs["loss"].item())
+        self.losses.append(outputs.mean.item())
 
     def on_after_optimizers_step(self, trainer, optimizers):
         self.rates.append(optimizers.param_groups[0]["lr"])
@@ -110,7 +111,7 @@ def train(parity_dir, instances, schedule, *, batch_size=8, accumulate=1, epochs
     )
     recorder = Recorder()
     config = FitConfig(epochs=epochs, accumulate=accumulate, clip_value=5.0)
-    trainer = EntityTrainer(job, config, [recorder], device=torch.device("cpu"))
+    trainer = EntityTrainer(job, config, [recorder], world=World(torch.device("cpu")))
     trainer.run(catch_KeyboardInterrupt=False)
     return task.model, recorder
 

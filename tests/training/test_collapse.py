@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from genner.training.collapse import alarms, collapse_reason, health
-from genner.training.job import FitConfig
+from genner.training.job import FitConfig, LossSum
 from tests.training.test_trainer import biased, run
 from tests.training.toy import ToyTask
 
@@ -87,17 +87,17 @@ class Poisoned(ToyTask):
         super().__init__()
         self.what, self.at = what, at
 
-    def train_step(self, batch):
+    def loss(self, batch):
         if self.steps == self.at and self.what == "weights":
             with torch.no_grad():
                 nn.init.constant_(self.head.weight, 0.0)
                 self.head.bias.copy_(torch.tensor([100.0, 0.0, 0.0]))
-        outputs = super().train_step(batch)
+        found = super().loss(batch)
         if self.steps > self.at and self.what != "weights":
             # The square root of nothing: a finite loss with a gradient that is no number.
             extra = (self.head.bias * 0).sum().abs().sqrt() if self.what == "gradient" else float(self.what)
-            outputs["loss"] = outputs["loss"] + extra
-        return outputs
+            found = LossSum(found.total + extra, found.weight)
+        return found
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from torch._inductor import config as inductor_config
 
 from genner.errors import MissingBackendError
 from genner.training.compiled import CompiledStep
-from genner.training.job import FitConfig
+from genner.training.job import FitConfig, LossSum
 from genner.training.state import seed_everything
 from genner.training.trainer import fit
 from tests.training.pointer import PointerTraining
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 @pytest.mark.slow
 def test_batches_of_all_lengths_share_one_graph_that_computes_what_eager_mode_does():
     pointer, choose = PointerTraining(), random.Random(2)
-    step = CompiledStep(pointer.task.train_step, CPU)
+    step = CompiledStep(pointer.task.loss, CPU)
     sizes = [8, *(choose.randint(6, 20) for _ in range(12))]
     batches = [pointer.data.batch(choose.sample(range(80), size)) for size in sizes]
     assert len({batch["src_tokens"].shape for batch in batches}) > 8
@@ -36,7 +36,7 @@ def test_batches_of_all_lengths_share_one_graph_that_computes_what_eager_mode_do
     batches += [pointer.data.batch(places) for places in lone]
     for number, batch in enumerate([*batches, *batches]):
         loss, gradients = pointer.gradients(step, batch)
-        expected_loss, expected = pointer.gradients(pointer.task.train_step, batch)
+        expected_loss, expected = pointer.gradients(pointer.task.loss, batch)
         assert loss == pytest.approx(expected_loss, rel=1e-5)  # dropout included: the draws are the same
         torch.testing.assert_close(gradients, expected, rtol=1e-4, atol=1e-5)
         if number < len(sizes):
@@ -72,7 +72,7 @@ def test_the_trainer_compiles_the_step_and_nothing_else(bf16):
 
 def test_a_machine_without_a_compiler_is_told_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    step = CompiledStep(lambda batch: {"loss": (batch["x"].sin() + 1).sum()}, CPU)
+    step = CompiledStep(lambda batch: LossSum((batch["x"].sin() + 1).sum(), 3), CPU)
     message = (
         r"training.compile: the step cannot be compiled here: InvalidCxxCompiler.* Expected a C\+\+ compiler and "
         r"Python's headers \(CPU\) or triton \(GPU\). Install them .*, or set training.compile=false"
@@ -91,10 +91,10 @@ class _Interrupt(Callback):
 class _Plain(ToyTask):
     """Without the counter, which would be a constant of the graph."""
 
-    def train_step(self, batch):
-        logits = self.head(self.dropout(self.embedding(batch["words"])))
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), ignore_index=-1)
-        return {"loss": loss, "weight": (batch["labels"] >= 0).sum()}
+    def loss(self, batch):
+        logits, labels = self.head(self.dropout(self.embedding(batch["words"]))), batch["labels"].flatten()
+        total = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels, ignore_index=-1, reduction="sum")
+        return LossSum(total, (labels >= 0).sum())
 
 
 @pytest.mark.slow

@@ -27,12 +27,12 @@ def test_it_is_in_eval_mode_without_gradients_and_leaves_the_mode_as_it_was(was_
     seen = []
 
     class Peek(ToyTask):
-        def evaluate(self, batches):
+        def predict(self, batches):
             for batch in batches:
                 seen.append((self.training, torch.is_grad_enabled(), torch.is_inference_mode_enabled()))
                 if len(seen) == 3:
                     raise KeyboardInterrupt
-                yield from super().evaluate([batch])
+                yield from super().predict([batch])
 
     task = Peek().train(was_training)
     predict(task, toy_loader(EXAMPLES[:8], size=4), 8)
@@ -46,7 +46,7 @@ def test_it_is_in_eval_mode_without_gradients_and_leaves_the_mode_as_it_was(was_
 class Parts(ToyTask):
     """Finds a fruit at the first word of every row, the last row first."""
 
-    def evaluate(self, batches):
+    def predict(self, batches):
         rows = [row for batch in batches for row in zip(batch["idx"], batch["word_offset"], strict=True)]
         for idx, offset in reversed(rows):
             yield Prediction(idx, [Entity.from_flat("fruit", [0, 1])], [0.0], word_offset=offset)

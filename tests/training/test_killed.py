@@ -28,7 +28,7 @@ SEED = 20261123
 
 # A fork of a process that has torch and fastNLP in memory already: a process a test costs no ten seconds of imports.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.training.toy", "training.trainer", "training.fitlog_run"])
+CONTEXT.set_forkserver_preload(["tests.training.toy", "genner.training.trainer", "genner.training.fitlog_run"])
 
 
 def train(folder: Path, stop: tuple[str, int] | None = None, room: int | None = None) -> None:
@@ -59,7 +59,7 @@ class EveryStep(Callback):
         self.path, self.loss = path, 0.0
 
     def on_before_backward(self, trainer, outputs) -> None:
-        self.loss = outputs["loss"].item()
+        self.loss = outputs.mean.item()
 
     def on_after_optimizers_step(self, trainer, optimizers) -> None:
         rate = trainer.driver.optimizers[0].param_groups[0]["lr"]

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
 
 import pytest
 
 from genner.errors import ConfigError
 from genner.files import write_text
 from genner.training.job import FitResult
-from genner.training.results import RunInfo, peak_memory_mb, run_result, seed_result, versions
+from genner.training.results import RunInfo, failed_result, peak_memory_mb, run_result, seed_result, versions
 from genner.training.runs import RunFolder
+from tests.training.identities import IDENTITY, with_data, with_settings
 
-RECIPE = "dataset: toy\noptim:\n  lr: 1.0e-05\n  schedule: linear\nseeds:\n- 1\nreported: {}\n"
+RECIPE = "dataset: toy\n"
 INFO = RunInfo("toy", "pointer", "scratch:tiny", {"f1": [80.0]}, {"train": {"sentences": 3}}, "python train.py")
 
 
@@ -60,8 +65,18 @@ def test_versions_name_what_moves_numbers():
     assert {"python", "torch", "transformers", "numpy"} <= versions().keys()
 
 
+def test_a_system_that_does_not_count_memory_is_no_error():
+    """Windows has no ``resource``."""
+    program = (
+        "import sys; sys.modules['resource'] = None\n"
+        "from genner.training.results import peak_memory_mb; print(peak_memory_mb())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "0.0\n"
+
+
 def test_the_best_seed_is_linked_and_every_file_written(tmp_path):
-    run = RunFolder.open(tmp_path / "toy" / "first", RECIPE)
+    run = RunFolder.open(tmp_path / "toy" / "first", IDENTITY, RECIPE)
     seeds = []
     for seed, dev in ((1, 80.0), (2, 85.0), (3, 83.0)):
         write_text(run.seed(seed) / "best" / "labels.json", "[]")
@@ -76,7 +91,7 @@ def test_the_best_seed_is_linked_and_every_file_written(tmp_path):
 
 
 def test_without_dev_scores_test_decides(tmp_path):
-    run = RunFolder.open(tmp_path / "first", RECIPE)
+    run = RunFolder.open(tmp_path / "first", IDENTITY, RECIPE)
     seeds = []
     for seed, test in ((1, 70.0), (2, 71.0)):
         write_text(run.seed(seed) / "best" / "labels.json", "[]")
@@ -85,36 +100,142 @@ def test_without_dev_scores_test_decides(tmp_path):
     assert os.readlink(run.path / "best") == "seed-2/best"
 
 
-def test_the_same_recipe_is_continued_also_with_more_seeds(tmp_path):
-    RunFolder.open(tmp_path / "first", RECIPE)
-    more = RECIPE.replace("- 1\n", "- 1\n- 2\n")
-    assert RunFolder.open(tmp_path / "first", more).path == tmp_path / "first"
-    assert (tmp_path / "first" / "recipe.yaml").read_text() == more
+def begun(path, *, identity=IDENTITY, finished=(), states=()):
+    """A run whose seeds are ``finished``, or have come to the end of an epoch."""
+    run = RunFolder.open(path, identity, RECIPE)
+    for seed in states:
+        write_text(run.seed(seed) / "last" / "state.pt", "the state after an epoch")
+    for seed in finished:
+        run.finish_seed(seed, seed_result(seed, fitted()), RECIPE)
+    return run
 
 
-def test_a_run_that_never_began_may_change_its_recipe(tmp_path):
-    RunFolder.open(tmp_path / "first", RECIPE)
-    other = RECIPE.replace("1.0e-05", "2.0e-05")
-    RunFolder.open(tmp_path / "first", other)
-    assert (tmp_path / "first" / "recipe.yaml").read_text() == other
+def test_the_same_run_is_continued_and_its_recipe_text_is_the_latest(tmp_path):
+    run = begun(tmp_path / "first", finished=[1])
+    before = (run.path / "run.json").read_bytes()
+    assert RunFolder.open(run.path, IDENTITY, "another text") == run
+    assert (run.path / "run.json").read_bytes() == before
+    assert (run.path / "recipe.yaml").read_text() == "another text"
+    assert run.identity == IDENTITY
 
 
-def test_another_recipe_under_the_same_name_is_refused_with_the_settings_that_differ(tmp_path):
-    run = RunFolder.open(tmp_path / "first", RECIPE)
-    write_text(run.seed(1) / "last" / "state.pt", "the state after an epoch")
-    other = RECIPE.replace("1.0e-05", "2.0e-05").replace("schedule: linear", "schedule: constant")
+def test_other_versions_are_noted_and_those_of_the_beginning_kept(tmp_path, caplog):
+    caplog.set_level("INFO", logger="genner.training")
+    run = begun(tmp_path / "first", finished=[1])
+    RunFolder.open(run.path, replace(IDENTITY, versions={"torch": "2.11.0"}), RECIPE)
+    assert "first: begun with other versions: torch 2.13.0 there and 2.11.0 here" in caplog.text
+    assert run.identity.versions == {"torch": "2.13.0"}
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_run_that_never_came_to_the_end_of_an_epoch_may_change(tmp_path, failed):
+    run = begun(tmp_path / "first")
+    if failed:
+        run.finish_seed(1, failed_result(1, "out of memory"), RECIPE)
+    RunFolder.open(run.path, with_settings(**{"optim.lr": 2e-05}), "other")
+    assert run.identity == with_settings(**{"optim.lr": 2e-05})
+    assert (run.path / "recipe.yaml").read_text() == "other"
+
+
+@pytest.mark.parametrize("stage", [{"finished": [1]}, {"states": [1]}])
+def test_another_run_under_the_same_name_is_refused_with_all_that_differs(tmp_path, stage):
+    run = begun(tmp_path / "first", **stage)
+    before = (run.path / "run.json").read_bytes()
+    other = replace(
+        with_data("train", sentences=9, entities=5, sha256="c"),
+        settings=with_settings(**{"optim.lr": 2e-05, "optim.schedule": "constant"}).settings,
+        labels=("LOC", "ORG"),
+    )
     with pytest.raises(
         ConfigError,
-        match=r"holds a run with another recipe: optim.lr is 1e-05 there and 2e-05 here; optim.schedule is 'linear' "
-        r"there and 'constant' here. .* Choose another --run_name",
+        match=r"first: holds another run: optim.lr is 1e-05 there and 2e-05 here; optim.schedule is \"linear\" there "
+        r"and \"constant\" here; data: train differs \(sentences: 14,041 there, 9 here; entities: 23,499 there, "
+        r"5 here\); labels only there: PER; labels only here: ORG. Expected .* --run_name, or remove the folder",
     ):
-        RunFolder.open(tmp_path / "first", other)
-    assert (tmp_path / "first" / "recipe.yaml").read_text() == RECIPE
+        RunFolder.open(run.path, other, "other")
+    assert (run.path / "run.json").read_bytes() == before
+    assert (run.path / "recipe.yaml").read_text() == RECIPE
+
+
+def test_the_advice_works(tmp_path):
+    other = with_data("dev", sha256="c")
+    run = begun(tmp_path / "first", finished=[1])
+    with pytest.raises(ConfigError, match=r"dev differs \(same counts, other content\)"):
+        RunFolder.open(run.path, other, RECIPE)
+    RunFolder.open(tmp_path / "second", other, RECIPE)
+    shutil.rmtree(run.path)
+    RunFolder.open(run.path, other, RECIPE)
+
+
+def test_a_process_of_a_seed_notices_that_the_data_was_exchanged_meanwhile(tmp_path):
+    run = begun(tmp_path / "first")
+    RunFolder(run.path).check(IDENTITY)
+    with pytest.raises(ConfigError, match=r"holds another run: data: dev differs"):
+        RunFolder(run.path).check(with_data("dev", entities=1, sha256="c"))
 
 
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
     write_text(tmp_path / "mine" / "thesis.tex", "precious")
-    with pytest.raises(ConfigError, match=r"mine: holds no run \(no recipe.yaml\)"):
-        RunFolder.open(tmp_path / "mine", RECIPE)
+    with pytest.raises(ConfigError, match=r"mine: holds no run \(no run.json\). Expected a new name"):
+        RunFolder.open(tmp_path / "mine", IDENTITY, RECIPE)
+    with pytest.raises(ConfigError, match=r"thesis.tex: holds no run"):
+        RunFolder.open(tmp_path / "mine" / "thesis.tex", IDENTITY, RECIPE)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
     (tmp_path / "empty").mkdir()
-    RunFolder.open(tmp_path / "empty", RECIPE)
+    write_text(tmp_path / "empty" / ".run.json.17.tmp", "of a process that was killed while it wrote the first file")
+    RunFolder.open(tmp_path / "empty", IDENTITY, RECIPE)
+
+
+def test_a_run_of_an_earlier_version_is_refused(tmp_path):
+    write_text(tmp_path / "old" / "recipe.yaml", RECIPE)
+    with pytest.raises(ConfigError, match=r"old: holds a run of an earlier version .* Choose another --run_name"):
+        RunFolder.open(tmp_path / "old", IDENTITY, RECIPE)
+
+
+CONSTANT = {"optim.schedule": "constant"}
+LONGER = with_settings(**CONSTANT, **{"training.epochs": 5})
+
+
+def test_a_run_with_kept_states_and_a_constant_rate_gets_more_epochs(tmp_path):
+    run = begun(tmp_path / "first", identity=with_settings(**CONSTANT), finished=[1, 2], states=[1, 2, 3])
+    collapsed = seed_result(4, fitted("collapsed"))
+    run.finish_seed(4, collapsed, RECIPE)
+    RunFolder.open(run.path, LONGER, RECIPE)
+    assert run.identity == LONGER
+    assert run.results() == [collapsed], "no score of fewer epochs is left"
+    assert (run.seed(1) / "last" / "state.pt").exists()
+    RunFolder.open(run.path, LONGER, RECIPE)
+    with pytest.raises(ConfigError, match=r"training.epochs is 5 there and 2 here"):
+        RunFolder.open(run.path, with_settings(**CONSTANT), RECIPE)
+
+
+def test_killed_before_it_is_called_longer_a_run_is_lengthened_by_the_same_command(tmp_path, monkeypatch):
+    run = begun(tmp_path / "first", identity=with_settings(**CONSTANT), finished=[1, 2], states=[1, 2])
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        RunFolder.open(run.path, LONGER, RECIPE)
+    assert run.identity == with_settings(**CONSTANT) and run.results() == []
+    RunFolder.open(run.path, with_settings(**CONSTANT), RECIPE)
+    RunFolder.open(run.path, LONGER, RECIPE)
+    assert run.identity == LONGER
+
+
+@pytest.mark.parametrize(("schedule", "states"), [("linear", [1, 2]), ("constant", [1]), ("constant", [])])
+def test_other_runs_get_no_more_epochs_and_are_told_what_to_do(tmp_path, schedule, states):
+    identity = with_settings(**{"optim.schedule": schedule})
+    run = begun(tmp_path / "first", identity=identity, finished=[1, 2], states=states)
+    longer = replace(identity, settings={**identity.settings, "training.epochs": 5})
+    with pytest.raises(
+        ConfigError,
+        match=r"first: holds a run of 2 epochs, 5 are asked for. Expected optim.schedule=constant, .* "
+        r"training.keep_state=true to go on. Choose another --run_name to train 5 epochs from the beginning",
+    ):
+        RunFolder.open(run.path, longer, RECIPE)
+    assert run.identity == identity and len(run.results()) == 2
+
+
+def test_more_epochs_of_another_run_are_refused_for_all_that_differs(tmp_path):
+    run = begun(tmp_path / "first", identity=with_settings(**CONSTANT), finished=[1], states=[1])
+    other = replace(LONGER, settings={**LONGER.settings, "optim.lr": 2e-05})
+    with pytest.raises(ConfigError, match=r"optim.lr is 1e-05 there .*; training.epochs is 2 there and 5 here"):
+        RunFolder.open(run.path, other, RECIPE)

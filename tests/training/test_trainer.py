@@ -12,7 +12,7 @@ import torch
 from fastNLP import Callback
 
 from genner.errors import ConfigError
-from genner.training.job import FitConfig
+from genner.training.job import FitConfig, LossSum
 from genner.training.optim import Schedule, build_optimizer
 from genner.training.state import seed_everything
 from genner.training.trainer import fit
@@ -125,6 +125,19 @@ def test_the_state_of_another_run_is_refused(tmp_path):
         run(tmp_path, epochs=3)
 
 
+def test_a_run_with_a_constant_rate_goes_on_for_more_epochs(tmp_path):
+    """Its warm-up is that of the run as it was begun, also if it is interrupted on the way."""
+    schedule = Schedule("constant", 0.5)
+    whole = run(tmp_path / "whole", epochs=4, schedule=Schedule("constant", 6))  # half of the 12 steps of two epochs
+    run(tmp_path / "parts", epochs=2, schedule=schedule)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "parts", epochs=4, schedule=schedule, watch=Watch(3))
+    result, losses, task, watch = run(tmp_path / "parts", epochs=4, schedule=schedule)
+    assert losses == whole[1][18:] and watch.rates == whole[3].rates[18:]
+    assert torch.equal(weights(task), weights(whole[2]))
+    assert (result.epochs, result.steps, result.scores) == (4, 24, whole[0].scores)
+
+
 def test_a_state_that_is_not_plain_is_refused_and_not_executed(tmp_path):
     class Trap:
         def __reduce__(self):
@@ -151,8 +164,8 @@ def test_eight_batches_of_one_learn_what_one_batch_of_eight_does(weighed):
         seed_everything(99)
         task = ToyTask(dropout=0.0)
         if not weighed:
-            step = task.train_step
-            task.train_step = lambda batch, step=step: {"loss": step(batch)["loss"]}
+            loss = task.loss
+            task.loss = lambda batch, loss=loss: LossSum(loss(batch).mean, 1)
         job = toy_job(task, batch_size=batch_size, shuffle=False, n=44)
         recorded = []
         watch = _Weights(task, recorded)
@@ -257,14 +270,14 @@ def test_bf16_is_entered_by_the_trainer_and_the_weights_stay_float32():
     kinds = set()
 
     class Peek(ToyTask):
-        def train_step(self, batch):
+        def loss(self, batch):
             kinds.add(self.head(self.embedding(batch["words"])).dtype)
-            return super().train_step(batch)
+            return super().loss(batch)
 
-        def evaluate(self, batches):
+        def predict(self, batches):
             for batch in batches:
                 kinds.add(self.head(self.embedding(batch["words"])).dtype)
-                yield from super().evaluate([batch])
+                yield from super().predict([batch])
 
     result, _, task, _ = run(make=Peek, bf16=True)
     assert kinds == {torch.bfloat16}
@@ -276,14 +289,14 @@ def test_the_loop_costs_little():
     """Seconds per step of a task that does nothing: what the Trainer adds to every step."""
 
     class Idle(ToyTask):
-        def train_step(self, batch):
-            return {"loss": self.head.bias.sum()}
+        def loss(self, batch):
+            return LossSum(self.head.bias.sum(), 1)
 
     seed_everything(99)
     job = toy_job(Idle(), batch_size=1, n=600)
     begun_at = time.process_time()  # not disturbed by what else the machine does
     for batch in job.loaders["train"]:
-        job.task.train_step(batch)["loss"].backward()
+        job.task.loss(batch).mean.backward()
         torch.nn.utils.clip_grad_value_(job.task.parameters(), 5.0)
         job.optimizer.step()
         job.optimizer.zero_grad()

@@ -10,7 +10,7 @@ from torch import nn
 
 from genner.data.schema import Entity, Example, Segment
 from genner.evaluation.span_f1 import SpanF1
-from genner.training.job import FitJob
+from genner.training.job import FitJob, LossSum
 from genner.training.optim import Schedule, build_optimizer
 from genner.training.predictions import Prediction
 from genner.training.samplers import LoaderConfig, build_loader
@@ -31,15 +31,16 @@ class ToyTask(nn.Module):
         self.head = nn.Linear(8, len(LABELS))
         self.fail_at, self.steps = fail_at, 0
 
-    def train_step(self, batch):
+    def loss(self, batch):
         if self.steps == self.fail_at:
             raise KeyboardInterrupt
         self.steps += 1
         logits = self.head(self.dropout(self.embedding(batch["words"])))
-        loss = nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten(), ignore_index=-1)
-        return {"loss": loss, "weight": (batch["labels"] >= 0).sum()}
+        labels = batch["labels"].flatten()
+        total = nn.functional.cross_entropy(logits.flatten(0, 1), labels, ignore_index=-1, reduction="sum")
+        return LossSum(total, (labels >= 0).sum())
 
-    def evaluate(self, batches):
+    def predict(self, batches):
         for batch in batches:
             best, labels = self.head(self.embedding(batch["words"])).log_softmax(-1).max(-1)
             for example_idx, length, row, scores in zip(
@@ -57,14 +58,14 @@ class Losses:
     values: list[float]
 
     def record(self, task: ToyTask) -> ToyTask:
-        step = task.train_step
+        loss = task.loss
 
         def recorded(batch):
-            outputs = step(batch)
-            self.values.append(outputs["loss"].item())
-            return outputs
+            found = loss(batch)
+            self.values.append(found.mean.item())
+            return found
 
-        task.train_step = recorded
+        task.loss = recorded
         return task
 
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 import genner.patches  # noqa: F401  before fastNLP
 from genner.config import Recipe
@@ -35,6 +35,7 @@ from genner.model.generation import AnyPiece, GenerationConfig, Hypothesis, Poin
 from genner.model.lighter import lighten
 from genner.model.pointer import PointerConfig, PointerModel
 from genner.model.sources import load_backbone, load_tokenizer
+from genner.training.job import LossSum
 from genner.training.predictions import Prediction
 
 if TYPE_CHECKING:
@@ -208,17 +209,17 @@ class PointerTask(nn.Module):
         """The published parameter groups, see :meth:`PointerModel.parameter_groups`."""
         return self.model.parameter_groups(weight_decay)
 
-    def train_step(self, batch: Batch) -> dict[str, Tensor]:
-        """Mean cross entropy of the batch and the number of symbols that it is a mean of."""
+    def loss(self, batch: Batch) -> LossSum:
+        """Cross entropy of all symbols of the batch, and how many there are."""
         fields = ("src_tokens", "src_seq_len", "tgt_tokens", "tgt_seq_len", "first")
-        loss = self.model(*(batch[name] for name in fields))["loss"]
-        return {"loss": loss, "weight": (batch["tgt_seq_len"] - 1).sum()}
+        found = self.model(*(batch[name] for name in fields))
+        return LossSum(found["total"], found["weight"])
 
     def generate(self, batches: Iterable[Batch]) -> Iterator[tuple[int, list[Hypothesis]]]:
         """Search the symbols of every sentence of many batches; see :func:`genner.model.generation.search_all`."""
         return search_all(self.model, map(self._started, batches), self.generation)
 
-    def evaluate(self, batches: Iterable[Batch]) -> Iterator[Prediction]:
+    def predict(self, batches: Iterable[Batch]) -> Iterator[Prediction]:
         """Entities of every sentence, each with its score, as sentences are done."""
         waiting: dict[int, tuple] = {}
         for number, hypotheses in self.generate(_remembered(batches, waiting)):

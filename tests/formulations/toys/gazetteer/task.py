@@ -88,8 +88,8 @@ class GazetteerTask(nn.Module):
                 yield Prediction(idx, *self._read(tags[:n], probs[:n]))
 
     def read(self, passages: Sequence[Sequence[str]], options: ReadOptions) -> Iterator[Prediction]:
-        rows = ({"idx": idx, "words": _buckets(words, self.table.num_embeddings)} for idx, words in enumerate(passages))
-        yield from self.predict(_collate([row]) for row in rows)
+        for idx, words in enumerate(passages):
+            yield from self.predict([_collate([{"idx": idx, "words": _buckets(words, self.table.num_embeddings)}])])
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, object]]:
         return [{"params": list(self.parameters()), "weight_decay": weight_decay}]
@@ -117,11 +117,10 @@ def _buckets(words: Sequence[str], n_buckets: int) -> list[int]:
 
 
 def _collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    n = [len(row["words"]) for row in rows]
-    batch = {"idx": [row["idx"] for row in rows], "n": n, "words": _padded(rows, "words", 0)}
+    about = {"idx": [row["idx"] for row in rows], "n": [len(row["words"]) for row in rows]}
+    batch = about | {"words": _padded(rows, "words", 0)}
     return batch | ({"tags": _padded(rows, "tags", IGNORED)} if "tags" in rows[0] else {})
 
 
 def _padded(rows: Sequence[dict[str, Any]], name: str, value: int) -> Tensor:
-    columns = [torch.tensor(row[name], dtype=torch.long) for row in rows]
-    return nn.utils.rnn.pad_sequence(columns, batch_first=True, padding_value=value)
+    return nn.utils.rnn.pad_sequence([torch.tensor(row[name]) for row in rows], batch_first=True, padding_value=value)

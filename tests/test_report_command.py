@@ -181,8 +181,8 @@ def test_scores_without_dev_or_that_are_no_probabilities(run: Path) -> None:
     data = write_run_report(run, load_result(run))
     notes = [note for note in data["notes"] if "scores" in note]
     assert notes == [
-        "Seed 2: its scores are not from 0 to 1, so nothing is said about them.",
         "Seed 1: no scores in predictions.dev.jsonl, so those on test are not calibrated.",
+        "Seed 2: its scores are not between 0 and 1, so they are not judged.",
     ]
     assert [row["seed"] for row in data["calibration"]["seeds"]] == [1]
     assert data["calibration"]["errors"]["calibrated"] is None

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from genner.app.launch import run_all
+from genner.app.sweep import is_finished, sweep_rows, write_sweep
 from genner.app.sweep_file import read_sweep
 from genner.app.sweep_plan import Plan, plan_sweep
-from genner.app.sweep_table import is_finished, sweep_rows, write_sweep
 from genner.cli import PROGRAM
 from genner.commands import sweep, train
 from genner.errors import ConfigError, DataFormatError, MissingBackendError
@@ -300,7 +300,7 @@ def test_the_table_shows_what_is_there_best_by_dev(tmp_path: Path) -> None:
     assert cells[0][:6] == [r"optim.lr", "codec.unit", r"model.encoder_mlp", r"generation.num_beams", "status", "run"]
     assert cells[2][:6] == ["0.001", "span", "true", "1", "ok", second.run]
     assert cells[5][6:9] == ["2 of 2", "41.00 ± 1.41", "31.50 ± 2.12"]
-    assert cells[2][6:9] == ["1 of 2 (1 collapsed)", "60.00", "20.00"]
+    assert cells[2][6:9] == ["1 of 2 (1 collapsed)", "60.00 (1 seed)", "20.00 (1 seed)"]
     assert cells[7][6:] == ["0 of 2", "-", "-", "-", "-", "-", "-"]
     assert f"* {sixth.run}: exit code 2: error: no such folder \\| x" in text
     assert f"* {fourth.run}: seed 2: killed" in text

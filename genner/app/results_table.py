@@ -8,7 +8,8 @@ from typing import Any
 
 from genner.app.run_tables import plain_value, published_scores
 from genner.errors import DataFormatError
-from genner.evaluation.tables import LATEX_HEAD, Table, latex_table, markdown_table, mean_and_std
+from genner.evaluation.spread import mean_text, score_text
+from genner.evaluation.tables import LATEX_HEAD, Table, latex_table, markdown_table
 from genner.files import write_json, write_text
 
 __all__ = ["find_runs", "results_rows", "results_table", "write_results"]
@@ -123,23 +124,15 @@ def _tells_apart(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
 
 
 def _lines(row: Mapping[str, Any], names: Sequence[str]) -> Iterator[list[str]]:
-    published = [_number(row["published"][name]) for name in _MEASURES]
+    published = [score_text(row["published"][name]) for name in _MEASURES]
     delta = "-" if row["delta_f"] is None else f"{row['delta_f']:+.2f}"
     n_tries = row["n_collapsed_tries"]
     tries = f" (+{n_tries} {'try' if n_tries == 1 else 'tries'})" if n_tries else ""
     counts = [str(row["n_ok"]), f"{row['n_collapsed']}{tries}"]
-    yield [*names, "ok", *counts, *_scores(row["scores"]), *published, delta]
+    yield [*names, "ok", *counts, *map(mean_text, row["scores"].values()), *published, delta]
     if row["n_collapsed"]:
-        yield [*[""] * len(names), "ok and collapsed", *counts, *_scores(row["scores_with_collapsed"]), *["-"] * 4]
-
-
-def _scores(scores: Mapping[str, Any]) -> list[str]:
-    spreads = [scores[name] for name in _MEASURES]
-    return [mean_and_std(spread["mean"], spread["std"]) if spread else "-" for spread in spreads]
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+        scores = map(mean_text, row["scores_with_collapsed"].values())
+        yield [*[""] * len(names), "ok and collapsed", *counts, *scores, *["-"] * 4]
 
 
 def _note(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""What a report on a run says, as plain values: scores over seeds, and what the files of predictions add to them.
+"""What the report of a run says, as plain values: scores over seeds, and what the files of predictions add to them.
 
 Files of predictions are read sentence by sentence; of a seed only counts are kept, and the scores of its entities.
 """
@@ -6,20 +6,20 @@ Files of predictions are read sentence by sentence; of a seed only counts are ke
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from genner.app.prediction_files import load_recipe_settings, predictions_path, read_predictions
-from genner.app.run_scores import RunScores
+from genner.app.score_quality import score_quality
+from genner.data.schema import Entity
 from genner.evaluation.breakdown import AXES, Breakdown, f1_percent
 from genner.evaluation.errors_table import KINDS, ErrorExample, ErrorTable
-from genner.evaluation.significance import spread_of
+from genner.evaluation.spread import MEASURES, spread_of, spread_over_seeds
 
-__all__ = ["MEASURES", "run_data"]
+__all__ = ["run_data"]
 
-#: Of the scores of a split, those that are summed up over seeds.
-MEASURES = ("pre", "rec", "f", "strict_pre", "strict_rec", "strict_f", "em")
 #: The three kinds of malformed output, by the metric's reasons; a reason of none of them is a kind of its own.
 MALFORMED = {
     "not at word borders": ("unaligned",),
@@ -36,7 +36,7 @@ def run_data(run_folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         run_folder: holds ``recipe.yaml`` and ``seed-<n>/predictions.<split>.jsonl``; what is missing is noted.
-        result: the ``result.json`` of the run, also of an older version.
+        result: the ``result.json`` of the run.
 
     Raises:
         DataFormatError: a file of predictions or the recipe cannot be read.
@@ -65,8 +65,8 @@ def run_data(run_folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
         "n_ok": len(ok),
         "n_collapsed": sum(seed["status"] == "collapsed" for seed in seeds),
         "n_collapsed_tries": sum(row["collapsed_tries"] for row in map(_seed_row, seeds)),
-        "scores": _scores(ok),
-        "scores_with_collapsed": _scores([seed for seed in seeds if seed["status"] in ("ok", "collapsed")]),
+        "scores": spread_over_seeds(seeds),
+        "scores_with_collapsed": spread_over_seeds(seeds, ("ok", "collapsed")),
         "reported": dict(result.get("reported") or recipe.get("reported") or {}),
         "per_label": _groups([seed[split].get("per_label") or {} for seed in shown]),
         "subsets": _groups([_subsets(seed[split]) for seed in shown]),
@@ -74,22 +74,6 @@ def run_data(run_folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
         **details,
         "notes": notes,
     }
-
-
-def _scores(seeds: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """By split and measure its spread over the seeds that have it; a split that none has is empty."""
-    spreads: dict[str, dict[str, dict[str, Any]]] = {}
-    for split in ("dev", "test"):
-        rows = [seed[split] for seed in seeds if seed.get(split)]
-        found = [measure for measure in MEASURES if any(measure in row for row in rows)]
-        spreads[split] = {name: _rounded([float(row[name]) for row in rows if name in row]) for name in found}
-    return spreads
-
-
-def _rounded(values: Sequence[float]) -> dict[str, Any]:
-    """The spread of at least one value, four decimals."""
-    spread = asdict(spread_of(values))
-    return {name: round(value, 4) if isinstance(value, float) else value for name, value in spread.items()}
 
 
 def _seed_row(seed: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,7 +112,7 @@ def _groups(seeds: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[dict[str, 
                 "group": name,
                 "support": max(int(group.get("support", 0)) for group in found),
                 "predicted": _mean([group.get("predicted", 0) for group in found]),
-                **{measure: _rounded([float(group.get(measure, 0.0)) for group in found]) for measure in measures},
+                **{measure: spread_of([group.get(measure, 0.0) for group in found]) for measure in measures},
             }
         )
     return rows
@@ -162,7 +146,7 @@ def _malformed(seeds: Sequence[Mapping[str, Any]], split: str, recipe: Mapping[s
     found: dict[str, Any] = {}
     for mode in _MODES:
         counts = [(seed.get("malformed") or {}).get(mode) for seed in seeds]
-        if mode == usual:  # older runs: what the metric counted
+        if mode == usual:  # where it was not measured apart: what the metric counted
             counts = [count or seed[split] for count, seed in zip(counts, seeds, strict=True)]
         measured = [count for count in counts if count and "rejected" in count]
         found[mode] = _malformed_rates(measured) if measured else None
@@ -176,11 +160,11 @@ def _malformed_rates(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     written = [seed.get("predicted", 0) + sum(seed["rejected"].values()) for seed in seeds]
     rates: dict[str, Any] = {"n_seeds": len(seeds), "written": sum(written), "reasons": {}}
     scores = [float(seed["f"]) for seed in seeds if "f" in seed]
-    rates["f"] = _rounded(scores) if scores else None
+    rates["f"] = spread_of(scores) if scores else None
     for kind, reasons in {**kinds, "all": tuple(known | others)}.items():
         counts = [sum(seed["rejected"].get(reason, 0) for reason in reasons) for seed in seeds]
         shares = [100 * count / n if n else 0.0 for count, n in zip(counts, written, strict=True)]
-        rates["reasons"][kind] = {"count": sum(counts), "rate": _rounded(shares)}
+        rates["reasons"][kind] = {"count": sum(counts), "rate": spread_of(shares)}
     return rates
 
 
@@ -190,33 +174,34 @@ def _from_predictions(
     """Breakdowns and kinds of errors over the seeds whose predictions are there."""
     best = max(seeds, key=lambda seed: (seed.get("dev") or seed[split]).get("f", 0.0), default=None)
     breakdowns, errors, examples_seed = [], [], None
-    scores = RunScores(run_folder, split, notes)
+    judged: dict[int, np.ndarray] = {}
     for seed in seeds:
         path = predictions_path(run_folder, seed["seed"], split)
         if not path.is_file():
             notes.append(f"Seed {seed['seed']} has no {path.name}: not in the breakdowns.")
             continue
-        breakdown, table = Breakdown(), ErrorTable(_N_EXAMPLES if seed is best else 0)
+        breakdown, table, scores = Breakdown(), ErrorTable(_N_EXAMPLES if seed is best else 0), []
         for number, sentence in enumerate(read_predictions(path), 1):
             gold, predicted = set(sentence.gold), set(sentence.predicted)
             breakdown.update(gold, predicted, n_words=len(sentence.words))
             table.update(sentence.words, gold, predicted, sentence=number)
-            scores.add(seed["seed"], sentence)
+            scores += sentence.judged_scores()
         f = f1_percent(breakdown.tp, breakdown.fp, breakdown.fn)
         if abs(f - seed[split].get("f", f)) > _TOLERANCE:
             notes.append(
                 f"Seed {seed['seed']}: the file of predictions gives F1 {f:.2f}, result.json {seed[split]['f']:.2f}: "
-                "malformed groups are not in the file, or the file is of another run."
+                "malformed groups are not in the file, or the file belongs to another run."
             )
         breakdowns.append(breakdown.compute())
         errors.append(table)
+        judged[seed["seed"]] = np.array(scores).reshape(-1, 2)
         if seed is best:
             examples_seed = seed["seed"]
     return {
         "n_in_breakdowns": len(breakdowns),
         "breakdown": {axis: _axis([breakdown[axis] for breakdown in breakdowns]) for axis in AXES},
         "errors": _error_rows([table.counts for table in errors]),
-        "calibration": scores.compute(),
+        "calibration": score_quality(run_folder, split, judged, notes),
         "examples_seed": examples_seed,
         "examples": {
             kind: [_example(example) for table in errors for example in table.examples[kind]] for kind in KINDS
@@ -237,7 +222,7 @@ def _axis(seeds: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
         rows = [*rows, *({key: 0 for key in rows[0]} for _ in range(len(seeds) - len(rows)))]
         counts = {key: _mean([row[key] for row in rows]) for key in ("found", "predicted", "correct") if key in rows[0]}
         counts["gold"] = max(row["gold"] for row in rows)  # the same in every seed that has the group
-        scores = {key: _rounded([row[key] for row in rows]) for key in ("pre", "rec", "f") if key in rows[0]}
+        scores = {key: spread_of([row[key] for row in rows]) for key in ("pre", "rec", "f") if key in rows[0]}
         merged.append({"group": group, **counts, **scores})
     return merged
 
@@ -258,16 +243,15 @@ def _error_rows(seeds: Sequence[Mapping[str, int]]) -> list[dict[str, Any]]:
     for kind, definition in KINDS.items():
         counts = [float(counts.get(kind, 0)) for counts in seeds]
         share = round(100 * sum(counts) / total, 2) if total else 0.0
-        rows.append({"kind": kind, "definition": definition, "count": _rounded(counts), "share": share})
+        rows.append({"kind": kind, "definition": definition, "count": spread_of(counts), "share": share})
     return rows
 
 
 def _example(example: ErrorExample) -> dict[str, Any]:
     """A mistake as the files of predictions write entities."""
-    return {
-        "sentence": example.sentence,
-        "raw_words": list(example.words),
-        "gold": example.gold and {"type": example.gold.label, "spans": [list(s) for s in example.gold.segments]},
-        "pred": example.predicted
-        and {"type": example.predicted.label, "spans": [list(s) for s in example.predicted.segments]},
-    }
+    about = {"sentence": example.sentence, "raw_words": list(example.words)}
+    return about | {"gold": _record(example.gold), "pred": _record(example.predicted)}
+
+
+def _record(entity: Entity | None) -> dict[str, Any] | None:
+    return entity and {"type": entity.label, "spans": [list(segment) for segment in entity.segments]}

@@ -10,7 +10,7 @@ from genner.app.run_data import run_data
 from genner.app.run_tables import run_tables
 from genner.data.schema import Entity, Segment
 from genner.evaluation.curves import learning_curves, position_curve, reliability_diagram
-from genner.evaluation.tables import LATEX_HEAD, latex_table, latex_text, markdown_table, markdown_text
+from genner.evaluation.tables import LATEX_HEAD, fenced, latex_table, latex_text, markdown_table, markdown_text
 from genner.evaluation.terminal import ERROR_LEGEND, Style, render_sentence, visible
 from genner.files import replace_file, write_json, write_text
 
@@ -77,7 +77,7 @@ def _versions(data: Mapping[str, Any]) -> str:
 def _markdown(data: Mapping[str, Any]) -> str:
     blocks = [f"# {markdown_text(_title(data))}", f"Run `{visible(data['run']['name'])}`."]
     if data["run"]["command"]:
-        blocks.append(_fenced(visible(data["run"]["command"])))
+        blocks.append(fenced(visible(data["run"]["command"])))
     if data["notes"]:
         blocks.append("\n".join(f"- {markdown_text(note)}" for note in data["notes"]))
     blocks += [markdown_table(table) for table in run_tables(data)]
@@ -91,17 +91,8 @@ def _markdown(data: Mapping[str, Any]) -> str:
 def _markdown_examples(examples: Mapping[str, Any]) -> Iterator[str]:
     for kind, rows in examples.items():
         if rows:
-            drawn = [f"sentence {row['sentence']}\n{_drawn(row)}" for row in rows]
-            yield f"**{markdown_text(kind)}**\n\n{_fenced(chr(10) * 2, drawn)}"
-
-
-def _fenced(separator: str, texts: list[str] | None = None) -> str:
-    """A block of code; its fence is longer than any run of backticks in it."""
-    text = separator if texts is None else separator.join(texts)
-    fence = "```"
-    while fence in text:
-        fence += "`"
-    return f"{fence}\n{text}\n{fence}"
+            drawn = "\n\n".join(f"sentence {row['sentence']}\n{_drawn(row)}" for row in rows)
+            yield f"**{markdown_text(kind)}**\n\n{fenced(drawn)}"
 
 
 def _drawn(row: Mapping[str, Any]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from genner.app.run_data import MEASURES
-from genner.evaluation.tables import Table, mean_and_std
+from genner.evaluation.spread import MEASURES, mean_text, score_text
+from genner.evaluation.tables import Table
 
 __all__ = ["plain_value", "published_scores", "published_table", "run_tables"]
 
@@ -76,9 +76,9 @@ def published_table(data: Mapping[str, Any]) -> Table:
             others.append(f"{key}: {plain_value(value)}")
             continue
         mine = ours.get(key)
-        scores = [_spread(mine.get(name)) if mine else "-" for name in ("pre", "rec", "f")]
+        scores = [mean_text(mine and mine.get(name)) for name in ("pre", "rec", "f")]
         delta = f"{mine['f']['mean'] - published[2]:+.2f}" if mine else "-"
-        rows.append([key.replace("_", " "), *scores, *(_number(score) for score in published), delta])
+        rows.append([key.replace("_", " "), *scores, *(score_text(score) for score in published), delta])
     note = f"Also reported: {'; '.join(others)}." if others else ""
     header = ["target", "P", "R", "F1", "published P", "published R", "published F1", "Δ F1"]
     return Table("Beside the published scores", header, rows, note=note)
@@ -89,7 +89,7 @@ def _seed_table(data: Mapping[str, Any]) -> Table:
     header = ["seed", "status", "best epoch", *scores, "minutes", "collapsed tries"]
     rows = []
     for seed in data["seeds"]:
-        scores = [_number(seed[key]) for key in ("dev_f", "test_f", "test_strict_f", "test_em")]
+        scores = [score_text(seed[key]) for key in ("dev_f", "test_f", "test_strict_f", "test_em")]
         minutes = "-" if seed["train_seconds"] is None else f"{seed['train_seconds'] / 60:.1f}"
         epoch = "-" if seed["best_epoch"] is None else str(seed["best_epoch"])
         rows.append([str(seed["seed"]), seed["status"], epoch, *scores, minutes, str(seed["collapsed_tries"])])
@@ -115,7 +115,7 @@ def _score_table(data: Mapping[str, Any], key: str, title: str) -> Table:
 
 def _spread_cells(spread: Mapping[str, Any]) -> list[str]:
     interval = "-" if spread["low"] is None else f"{spread['low']:.2f} to {spread['high']:.2f}"
-    return [_number(spread["mean"]), _number(spread["std"]), _number(spread["min"]), _number(spread["max"]), interval]
+    return [*(score_text(spread[name]) for name in ("mean", "std", "min", "max")), interval]
 
 
 def _group_table(groups: Sequence[Mapping[str, Any]], title: str, what: str, note: str) -> Table:
@@ -123,7 +123,7 @@ def _group_table(groups: Sequence[Mapping[str, Any]], title: str, what: str, not
     rows = []
     for row in groups:
         is_empty = not row["support"] and not row["predicted"]
-        scores = ["-" if is_empty or name not in row else _spread(row[name]) for name in measures]
+        scores = ["-" if is_empty or name not in row else mean_text(row[name]) for name in measures]
         rows.append([row["group"], *scores, f"{row['support']:,}", _amount(row["predicted"])])
     return Table(title, [what, *(_NAMES[name] for name in measures), "gold", "predicted"], rows, note=note)
 
@@ -134,7 +134,7 @@ def _calibration_table(data: Mapping[str, Any]) -> Table:
     for state, errors in found["errors"].items():
         if errors:
             share = _share_right(found["bins"][state])
-            rows.append([state, *(_fine(errors[name]) for name in ("ece", "brier")), *share])
+            rows.append([state, *(mean_text(errors[name], ".4f") for name in ("ece", "brier")), *share])
     fitted = [
         f"seed {row['seed']}: temperature {row['temperature']:.3f}, shift {row['shift']:+.3f}, "
         f"doubt {row['doubt']:g} ({row['n_fitted']:,} entities)"
@@ -167,10 +167,10 @@ def _malformed_table(data: Mapping[str, Any]) -> Table:
         cells = []
         for mode in modes:
             found = mode["reasons"].get(kind) if mode else None
-            cells += [_spread(found["rate"]), f"{found['count']:,}"] if found else ["-", "-"]
+            cells += [mean_text(found["rate"]), f"{found['count']:,}"] if found else ["-", "-"]
         rows.append([kind, *cells])
     if any(mode and mode["f"] for mode in modes):
-        rows.append(["F1", *(cell for mode in modes for cell in (_spread(mode and mode["f"]), ""))])
+        rows.append(["F1", *(cell for mode in modes for cell in (mean_text(mode and mode["f"]), ""))])
     without, held = map(_measured, modes)
     note = (
         "Percent of the groups written (entities that can be read, and malformed ones), and their number. "
@@ -186,22 +186,22 @@ def _measured(mode: Mapping[str, Any] | None) -> str:
 
 def _axis_table(axis: str, rows: Sequence[Mapping[str, Any]], split: str) -> Table:
     if axis == "position":
-        cells = [[row["group"], _spread(row["rec"]), _amount(row["found"]), f"{row['gold']:,}"] for row in rows]
+        cells = [[row["group"], mean_text(row["rec"]), _amount(row["found"]), f"{row['gold']:,}"] for row in rows]
         header = ["place in the output", "R", "found", "gold"]
         return Table(f"Recall by place in the output, {split}", header, cells, note=_AXIS_NOTES[axis])
     cells = []
     for row in rows:
         # Without gold entities there is no recall, without predictions no precision: a dash rather than a 0.
         is_known = {"pre": row["predicted"], "rec": row["gold"], "f": row["gold"]}
-        scores = [_spread(row[name]) if known else "-" for name, known in is_known.items()]
+        scores = [mean_text(row[name]) if known else "-" for name, known in is_known.items()]
         cells.append([row["group"], *scores, f"{row['gold']:,}", _amount(row["predicted"])])
     return Table(f"F1 by {axis}, {split}", [axis, "P", "R", "F1", "gold", "predicted"], cells, note=_AXIS_NOTES[axis])
 
 
 def _error_table(data: Mapping[str, Any]) -> Table:
-    rows = [
-        [row["kind"], row["definition"], _error_count(row["count"]), f"{row['share']:.1f}"] for row in data["errors"]
-    ]
+    rows = []
+    for row in data["errors"]:
+        rows.append([row["kind"], row["definition"], mean_text(row["count"], ",.1f"), f"{row['share']:.1f}"])
     note = (
         "Mean number per seed. Each wrong prediction and each gold entity not found is counted in one kind; the first "
         "five kinds pair the two. All kinds but spurious add up to the false negatives, all but missed to the false "
@@ -210,23 +210,6 @@ def _error_table(data: Mapping[str, Any]) -> Table:
     return Table(
         f"Kinds of errors, {data['split']}", ["kind", "what it is", "errors", "%"], rows, n_left=2, note=note, wrapped=1
     )
-
-
-def _error_count(count: Mapping[str, Any]) -> str:
-    return _amount(count["mean"]) if count["std"] is None else f"{count['mean']:,.1f} ± {count['std']:,.1f}"
-
-
-def _spread(spread: Mapping[str, Any] | None) -> str:
-    return mean_and_std(spread["mean"], spread["std"]) if spread else "-"
-
-
-def _fine(spread: Mapping[str, Any]) -> str:
-    """A spread of shares, with the decimals that they need."""
-    return f"{spread['mean']:.4f}" + ("" if spread["std"] is None else f" ± {spread['std']:.4f}")
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
 
 
 def _amount(value: float) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from genner.data.schema import Entity, sort_entities
+from genner.evaluation.span_f1 import word_mask
 
 __all__ = ["AXES", "Breakdown", "f1_percent"]
 
@@ -127,7 +128,7 @@ def _group_name(axis: str, start: int) -> str:
 
 def _measures(entities: Sequence[Entity]) -> list[tuple[int, int]]:
     """Of each entity its number of words, and its nesting depth among the entities given."""
-    masks = [_word_mask(entity) for entity in entities]
+    masks = [word_mask(entity) for entity in entities]
     lengths = [mask.bit_count() for mask in masks]
     union = 0
     for mask in masks:
@@ -138,11 +139,3 @@ def _measures(entities: Sequence[Entity]) -> list[tuple[int, int]]:
     for mask in sorted(set(masks), key=int.bit_count, reverse=True):  # whatever lies around it comes first
         depths[mask] = max((depth + 1 for other, depth in depths.items() if other & mask == mask), default=0)
     return [(length, depths[mask]) for length, mask in zip(lengths, masks, strict=True)]
-
-
-def _word_mask(entity: Entity) -> int:
-    """The words of an entity as an integer, one bit a word."""
-    mask = 0
-    for start, end in entity.segments:
-        mask |= (1 << max(end, start)) - (1 << start)  # a gold entity may be malformed in compat mode
-    return mask

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from genner.evaluation.tables import lined_up
 from genner.evaluation.terminal import columns_of, visible
 
 __all__ = ["score_table", "split_table"]
@@ -104,20 +105,11 @@ def _malformed(scores: Mapping[str, Any]) -> list[str]:
 
 
 def _grid(header: Sequence[str], rows: Sequence[Sequence[str] | None]) -> list[str]:
-    """Lines of a table: the first column to the left, the others to the right; ``None`` is a rule."""
-    cells = [header, *(row for row in rows if row is not None)]
-    widths = [max(columns_of(row[column]) for row in cells) for column in range(len(header))]
-    widths[0] = max(widths[0], _LONGEST_NAME)
-    rule = "─" * (sum(widths) + 2 * (len(widths) - 1))
-    lines = [_line(header, widths), rule]
-    for row in rows:
-        lines.append("" if row is None else _line(row, widths))
-    return lines
-
-
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    pad = [" " * (width - columns_of(cell)) for cell, width in zip(row, widths, strict=True)]
-    return "  ".join([row[0] + pad[0], *(space + cell for space, cell in zip(pad[1:], row[1:], strict=True))]).rstrip()
+    """Lines of a table: the first column to the left, the others to the right; ``None`` is an empty line."""
+    cells = lined_up([[f"{header[0]:<{_LONGEST_NAME}}", *header[1:]], *filter(None, rows)])
+    first, *others = ["  ".join(row) for row in cells]
+    lines = iter(others)
+    return [first, "─" * columns_of(first), *("" if row is None else next(lines) for row in rows)]
 
 
 def _listing(name: str, items: Iterable[str], width: int) -> list[str]:

@@ -7,35 +7,16 @@ matrices.
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit  # Student's t; scipy.stats has it too, but takes seconds to import
 
 from genner.data.schema import Entity
 
-__all__ = ["Comparison", "Spread", "compare_counts", "sentence_counts", "spread_of"]
+__all__ = ["Comparison", "compare_counts", "sentence_counts"]
 
 _CELLS_AT_ONCE = 2_000_000  # draws x sentences held at a time: 16 MB
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A score over seeds: mean, sample standard deviation, extremes, and the 95 % t interval of the mean.
-
-    One seed has neither deviation nor interval: they are None.
-    """
-
-    n: int
-    mean: float
-    std: float | None
-    min: float
-    max: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True)
@@ -65,20 +46,6 @@ class Comparison:
     pair_deltas: tuple[float, ...]
     n_sentences: int
     n_resamples: int
-
-
-def spread_of(values: Sequence[float], *, level: float = 0.95) -> Spread:
-    """Mean, spread and t interval of at least one value.
-
-    >>> spread_of([80.0, 82.0]).std is not None, spread_of([80.0]).low
-    (True, None)
-    """
-    n, mean = len(values), statistics.fmean(values)
-    if n == 1:
-        return Spread(1, mean, None, mean, mean, None, None)
-    std = statistics.stdev(values)
-    half = float(stdtrit(n - 1, (1 + level) / 2)) * std / math.sqrt(n)
-    return Spread(n, mean, std, min(values), max(values), mean - half, mean + half)
 
 
 def sentence_counts(gold: Collection[Entity], predicted: Collection[Entity]) -> tuple[int, int, int]:

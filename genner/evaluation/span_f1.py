@@ -109,15 +109,9 @@ class SpanF1:
     _reference_rejects: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget everything that was counted."""
         names = SUBSETS if self.seen_surfaces is None else (*SUBSETS, UNSEEN)
         zeros = [0] * len(_TALLY)
         self._tallies = {_MICRO: {"": [*zeros]}, "label": {}, "subset": {name: [*zeros] for name in names}}
-        self._rejects = Counter()
-        self._reference_rejects = 0
 
     def update(
         self,
@@ -155,20 +149,15 @@ class SpanF1:
         self._reference_rejects += len({key for reason, key in rejected if reason not in FORGIVEN})
 
     def state(self) -> dict[str, Any]:
-        """The counts as plain integers in dicts: what a process sends to the others (JSON can hold it)."""
-        tallies = {
-            kind: {name: dict(zip(_TALLY, tally, strict=True)) for name, tally in group.items()}
-            for kind, group in self._tallies.items()
-        }
-        return {**tallies, "rejected": dict(self._rejects), "reference_rejects": self._reference_rejects}
+        """The counts as plain values that JSON can hold, to go on from later; see :meth:`merge`."""
+        return {"tallies": self._tallies, "rejected": self._rejects, "reference_rejects": self._reference_rejects}
 
     def merge(self, state: Mapping[str, Any]) -> None:
-        """Add the :meth:`state` of another process."""
-        for kind in (_MICRO, "label", "subset"):
-            for name, tally in state[kind].items():
-                mine = self._tallies[kind].setdefault(name, [0] * len(_TALLY))
-                for column, count in tally.items():
-                    mine[_TALLY.index(column)] += count
+        """Add the counts of a :meth:`state`."""
+        for kind, group in state["tallies"].items():
+            for name, tally in group.items():
+                mine = self._tallies[kind].get(name, [0] * len(_TALLY))
+                self._tallies[kind][name] = [a + b for a, b in zip(mine, tally, strict=True)]
         self._rejects.update(state["rejected"])
         self._reference_rejects += state["reference_rejects"]
 
@@ -229,7 +218,7 @@ def entity_surfaces(examples: Iterable[Example]) -> frozenset[str]:
 
 def _structure(entities: Collection[Entity]) -> list[tuple[Entity, list[str]]]:
     """Each entity with the structural subsets it belongs to; word sets are integers, one bit a word."""
-    masks = {entity: _word_mask(entity) for entity in entities}
+    masks = {entity: word_mask(entity) for entity in entities}
     rows = []
     for entity, mask in masks.items():
         others = [other for key, other in masks.items() if other & mask and key is not entity]
@@ -242,8 +231,8 @@ def _structure(entities: Collection[Entity]) -> list[tuple[Entity, list[str]]]:
     return rows
 
 
-def _word_mask(entity: Entity) -> int:
-    """The entity's word set as an integer."""
+def word_mask(entity: Entity) -> int:
+    """The words of an entity as an integer, one bit per word."""
     mask = 0
     for start, end in entity.segments:
         mask |= (1 << max(end, start)) - (1 << start)  # a gold entity may be malformed in compat mode

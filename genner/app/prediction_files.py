@@ -12,7 +12,9 @@ import yaml
 from genner.data.schema import Entity, Segment
 from genner.errors import DataFormatError
 
-__all__ = ["JudgedSentence", "load_recipe_settings", "load_result", "predictions_path", "read_predictions"]
+__all__ = [
+    "JudgedSentence", "entity_of", "load_recipe_settings", "load_result", "predictions_path", "read_predictions",
+]  # fmt: skip
 
 
 class JudgedSentence(NamedTuple):
@@ -50,7 +52,7 @@ def read_predictions(path: Path) -> Iterator[JudgedSentence]:
                 record = json.loads(line)
                 words, gold, predicted = record["raw_words"], record["gold"], record["pred"]
                 scores = [float(item["score"]) for item in predicted]
-                yield JudgedSentence(words, list(map(_entity, gold)), list(map(_entity, predicted)), scores)
+                yield JudgedSentence(words, list(map(entity_of, gold)), list(map(entity_of, predicted)), scores)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DataFormatError(
             f"{path}:{number}: no judged sentence ({type(error).__name__}: {error}). Expected an object with "
@@ -101,5 +103,6 @@ def load_recipe_settings(run_folder: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def _entity(item: Mapping[str, Any]) -> Entity:
+def entity_of(item: Mapping[str, Any]) -> Entity:
+    """The entity of a record with ``type`` and ``spans``."""
     return Entity(item["type"], tuple([Segment(start, end) for start, end in item["spans"]]))

@@ -16,6 +16,7 @@ __all__ = ["find_runs", "results_rows", "results_table", "write_results"]
 
 _TARGETS = ("span", "bpe", "word", "span_bpe")
 _MEASURES = ("pre", "rec", "f")
+_SCORES = ("scores", "scores_with_collapsed")
 _KEPT = ("name", "dataset", "formulation", "target", "backbone", "command")
 
 
@@ -64,8 +65,7 @@ def results_rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "n_ok": data["n_ok"],
                 "n_collapsed": data["n_collapsed"],
                 "n_collapsed_tries": data["n_collapsed_tries"],
-                "scores": _three(data["scores"][split]),
-                "scores_with_collapsed": _three(data["scores_with_collapsed"][split]),
+                **{key: {name: data[key][split].get(name) for name in _MEASURES} for key in _SCORES},
                 "published": published,
                 "delta_f": round(ours["mean"] - published["f"], 2) if has_delta else None,
                 "reported": data["reported"],
@@ -106,10 +106,6 @@ def _folders(folder: Path, pattern: str) -> list[Path]:
 def _is_run(folder: Path) -> bool:
     is_seed = folder.name.startswith("seed-") and (folder.parent / "recipe.yaml").is_file()
     return not is_seed and folder.name != "best" and (folder / "recipe.yaml").is_file()
-
-
-def _three(spreads: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: spreads.get(name) for name in _MEASURES}
 
 
 def _target_rank(target: str) -> int:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from genner.app.prediction_files import entity_of
 from genner.app.run_data import run_data
 from genner.app.run_tables import run_tables
-from genner.data.schema import Entity, Segment
+from genner.data.schema import Entity
 from genner.evaluation.curves import learning_curves, position_curve, reliability_diagram
 from genner.evaluation.tables import LATEX_HEAD, fenced, latex_table, latex_text, markdown_table, markdown_text
 from genner.evaluation.terminal import ERROR_LEGEND, Style, render_sentence, visible
@@ -109,14 +110,8 @@ def _window(row: Mapping[str, Any]) -> tuple[list[str], Entity | None, Entity | 
     words = row["raw_words"][first:last]
     before, after = ["…"] * (first > 0), ["…"] * (last < len(row["raw_words"]))
     shift = len(before) - first
-    gold, predicted = (_entity(row[side], shift) for side in ("gold", "pred"))
+    gold, predicted = (row[side] and entity_of(row[side]).shifted(shift) for side in ("gold", "pred"))
     return [*before, *words, *after], gold, predicted
-
-
-def _entity(item: Mapping[str, Any] | None, shift: int) -> Entity | None:
-    if item is None:
-        return None
-    return Entity(item["type"], tuple(Segment(start + shift, end + shift) for start, end in item["spans"]))
 
 
 def _latex(data: Mapping[str, Any]) -> str:

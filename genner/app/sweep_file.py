@@ -97,7 +97,8 @@ class _Reader:
     def drafts(self, content: Mapping[str, Any]) -> Iterator[Draft]:
         self._check_sections(content)
         base = self._settings(content.get("base") or {}, "base")
-        axes = {key: self._axis(key, values) for key, values in self._grid(content.get("grid") or {}).items()}
+        grid = self._settings(content.get("grid") or {}, "grid", wrap_seeds=False)
+        axes = {key: self._axis(key, values) for key, values in grid.items()}
         entries = content.get("list") or []
         if not isinstance(entries, list):
             self._problem("list", f"holds {type(entries).__name__}", "Expected a list of mappings of settings")
@@ -123,9 +124,6 @@ class _Reader:
                     f"{self.where}: unknown key {section!r}. Expected one of {', '.join(_SECTIONS)}{hint}. "
                     "Settings of all experiments belong under 'base'."
                 )
-
-    def _grid(self, grid: Any) -> dict[str, Any]:
-        return self._settings(grid, "grid", wrap_seeds=False)
 
     def _axis(self, key: str, values: Any) -> list[Any]:
         if key == "seeds":

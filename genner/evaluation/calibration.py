@@ -97,21 +97,21 @@ def fit(scores: Sequence[float] | np.ndarray, is_right: Sequence[bool] | np.ndar
 
 
 def reliability_bins(
-    scores: Sequence[float] | np.ndarray, is_right: Sequence[bool] | np.ndarray, n_bins: int | None = None
+    scores: Sequence[float] | np.ndarray, is_right: Sequence[bool] | np.ndarray
 ) -> list[ReliabilityBin]:
-    """Predictions in bins of equal mass, ascending: each holds as many as any other, up to ties.
+    """Predictions in bins of equal mass, in ascending order; equal scores share a bin.
 
-    Scores of a good model crowd near 1; bins of equal width would put nearly all of them into one.
+    Scores of a good model crowd near 1; bins of equal width would put nearly all of them into one. There are 15 bins,
+    or fewer where a bin would hold fewer than 20 predictions.
 
     Args:
         scores: from 0 to 1.
         is_right: whether the entity is a gold one.
-        n_bins: at most; by default 15, and fewer where a bin would hold less than 20. Equal scores share a bin.
     """
     scores, targets = np.asarray(scores, dtype=float), np.asarray(is_right, dtype=float)
     _check_pairs(scores, targets)
     n = len(scores)
-    n_bins = n_bins or min(_MOST_BINS, max(n // _FEWEST_IN_BIN, 1))
+    n_bins = min(_MOST_BINS, max(n // _FEWEST_IN_BIN, 1))
     order = np.argsort(scores, kind="stable")
     scores, targets = scores[order], targets[order]
     ends = [round(n * number / n_bins) for number in range(1, n_bins + 1)]
@@ -126,15 +126,13 @@ def reliability_bins(
     return bins
 
 
-def calibration_error(
-    scores: Sequence[float] | np.ndarray, is_right: Sequence[bool] | np.ndarray, n_bins: int | None = None
-) -> float:
+def calibration_error(scores: Sequence[float] | np.ndarray, is_right: Sequence[bool] | np.ndarray) -> float:
     """The expected calibration error (Guo et al. 2017, eq. 5) in the bins of :func:`reliability_bins`.
 
     The mean over all predictions of the distance between score and share of right ones in a bin; 0 without any. Bins
     hold chance: a perfect score of few predictions has an error above 0, too.
     """
-    bins = reliability_bins(scores, is_right, n_bins)
+    bins = reliability_bins(scores, is_right)
     total = sum(one.n for one in bins)
     return sum(one.n * abs(one.mean_score - one.share_right) for one in bins) / total if total else 0.0
 

@@ -54,7 +54,6 @@ def split_table(
     lengths: Mapping[str, int] | None = None,
     oracle_f: float | None = None,
     changes: Iterable[str] = (),
-    width: int = _WIDTH,
 ) -> str:
     """What one split holds, what was repaired or dropped and why, and the best score that its targets allow.
 
@@ -64,7 +63,6 @@ def split_table(
         lengths: the longest of what the model sees, such as ``{"source pieces": 48, "target symbols": 30}``.
         oracle_f: F1 in percent of the decoded targets against gold.
         changes: one text per kind of repair or loss.
-        width: columns at most.
     """
     n_entities, n_sentences = statistics["entities"], statistics["sentences"]
     rows = [("sentences", n_sentences, _share("without entities", statistics.get("without_entities"), n_sentences))]
@@ -78,15 +76,15 @@ def split_table(
         if key in statistics:
             rows.append(("  " + name, statistics[key], _percent(statistics[key], n_entities)))
     rows += [(f"longest, {name}", value, "") for name, value in (lengths or {}).items()]
-    lines = [visible(split), "─" * width]
+    lines = [visible(split), "─" * _WIDTH]
     lines += [f"{name:<{_LONGEST_NAME}}{value:>12,}   {note}".rstrip() for name, value, note in rows]
     if oracle_f is not None:
         lines.append(f"{'oracle F1':<{_LONGEST_NAME}}{oracle_f:>12.2f}   {_judge_oracle(oracle_f)}".rstrip())
     unseen = statistics.get("unseen_labels") or {}
     labels = [(f"{visible(label)} {count:,}", label in unseen) for label, count in statistics["labels"].items()]
     text = ", ".join(label + " (not in train)" * is_unseen for label, is_unseen in labels)
-    lines += _listing("labels", [text or "none"], width)
-    lines += _listing("repaired or dropped", [visible(change) for change in changes] or ["nothing"], width)
+    lines += _listing("labels", [text or "none"])
+    lines += _listing("repaired or dropped", [visible(change) for change in changes] or ["nothing"])
     return "\n".join(lines)
 
 
@@ -112,13 +110,13 @@ def _grid(header: Sequence[str], rows: Sequence[Sequence[str] | None]) -> list[s
     return [first, "─" * columns_of(first), *("" if row is None else next(lines) for row in rows)]
 
 
-def _listing(name: str, items: Iterable[str], width: int) -> list[str]:
+def _listing(name: str, items: Iterable[str]) -> list[str]:
     """A name and wrapped texts beside it."""
     lines = []
     for number, item in enumerate(items):
         lead = f"{name if number == 0 else '':<{_LONGEST_NAME}}"
         lines += textwrap.wrap(
-            item, width, initial_indent=lead, subsequent_indent=" " * (_LONGEST_NAME + 2), break_on_hyphens=False
+            item, _WIDTH, initial_indent=lead, subsequent_indent=" " * (_LONGEST_NAME + 2), break_on_hyphens=False
         )
     return lines
 

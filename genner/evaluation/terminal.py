@@ -45,13 +45,10 @@ class Style:
     labels: tuple[str, ...] = ()
 
     @classmethod
-    def of(
-        cls, stream: TextIO, labels: Sequence[str] = (), *, environment: Mapping[str, str] | None = None
-    ) -> Style:
+    def of(cls, stream: TextIO, labels: Sequence[str] = ()) -> Style:
         """What suits a stream: colours on a terminal only, and never if ``NO_COLOR`` is set (https://no-color.org)."""
-        environment = os.environ if environment is None else environment
         is_terminal = stream.isatty()
-        plain = bool(environment.get("NO_COLOR")) or environment.get("TERM") == "dumb"
+        plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         width = shutil.get_terminal_size((_FALLBACK_WIDTH, 24)).columns if is_terminal else _FALLBACK_WIDTH
         try:
             "".join(_BARS[True]).encode(stream.encoding or "ascii")

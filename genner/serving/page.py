@@ -16,9 +16,8 @@ from genner.prediction.results import TextInput, TextResult
 from genner.serving import page_layout as layout
 from genner.serving.examples import examples_for
 from genner.serving.limits import RefusedError
-from genner.serving.page_files import MediaFile, decode_upload, file_of
 from genner.serving.page_layout import Answer, Asking, gr
-from genner.serving.page_parts import json_view, message, narrowed, summary, table
+from genner.serving.page_parts import MediaFile, decode_upload, file_of, json_view, message, narrowed, summary, table
 from genner.serving.service import Service
 
 __all__ = ["add_page"]

@@ -1,19 +1,57 @@
-"""What the page shows besides the picture: HTML in which everything that users or models wrote is escaped."""
+"""What the page shows besides the picture, as HTML in which all text of users or models is escaped; its files."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from html import escape
+from typing import TypedDict
 
+from genner.errors import DataFormatError
+from genner.prediction.pictures import render
 from genner.prediction.results import TextEntity, TextResult
 
-__all__ = ["json_view", "message", "narrowed", "summary", "table"]
+__all__ = ["decode_upload", "file_of", "json_view", "message", "narrowed", "summary", "table"]
 
 _TABLE_ROWS = 500
 _JSON_CHARS = 100_000
+
+
+class MediaFile(TypedDict):
+    """A file for the browser to save."""
+
+    name: str
+    type: str
+    content: str
+
+
+def file_of(kind: str, result: TextResult, labels: Sequence[str]) -> MediaFile:
+    """The result as a file: ``jsonl`` or ``html``."""
+    if kind == "html":
+        content, media = render(result, labels=labels, page=True), "text/html"
+    else:
+        content, media = json.dumps(result.record(), ensure_ascii=False) + "\n", "application/jsonl"
+    return {"name": f"entities.{kind}", "type": f"{media};charset=utf-8", "content": content}
+
+
+def decode_upload(content: bytes) -> str:
+    """The text of a file.
+
+    Raises:
+        DataFormatError: it is no text in UTF-8.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataFormatError(
+            f"The file is not UTF-8: {error.reason} at byte {error.start:,}. Expected a text file in UTF-8. Save it as "
+            "UTF-8, or paste the text."
+        ) from None
+    if "\0" in text:
+        raise DataFormatError("The file holds NUL characters. Expected a text file; this looks like UTF-16 or binary.")
+    return text
 
 
 def narrowed(result: TextResult, min_score: float, types: Collection[str]) -> TextResult:
@@ -40,11 +78,11 @@ def summary(result: TextResult, shown: TextResult, seconds: float) -> str:
     return message(". ".join(told) + ".", "plain")
 
 
-def table(result: TextResult, score_digits: int = 2) -> str:
+def table(result: TextResult) -> str:
     """The entities as rows."""
     if not result.entities:
         return message("There is nothing to be listed.", "plain")
-    rows = "\n".join(_row(entity, score_digits) for entity in result.entities[:_TABLE_ROWS])
+    rows = "\n".join(_row(entity) for entity in result.entities[:_TABLE_ROWS])
     rest = len(result) - _TABLE_ROWS
     more = message(f"… and {rest:,} more: download them to see all.", "plain") if rest > 0 else ""
     heads = "".join(f'<th scope="col">{head}</th>' for head in ("Type", "Entity", "Score", "Characters"))
@@ -69,8 +107,8 @@ def _entities(n: int) -> str:
     return f"{n:,} {'entity' if n == 1 else 'entities'}"
 
 
-def _row(entity: TextEntity, score_digits: int) -> str:
+def _row(entity: TextEntity) -> str:
     surface = ' <span class="page-gap">…</span> '.join(f"<bdi>{escape(part.text)}</bdi>" for part in entity.segments)
     places = ", ".join(f"{part.start}–{part.end}" for part in entity.segments)
-    cells = (escape(entity.type), surface, f"{entity.score:.{score_digits}f}", places)
+    cells = (escape(entity.type), surface, f"{entity.score:.2f}", places)
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

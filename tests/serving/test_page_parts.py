@@ -15,8 +15,7 @@ from genner.prediction.results import TextResult, place_entity, words_joined
 from genner.serving.examples import examples_for, read_examples
 from genner.serving.limits import Limits
 from genner.serving.page import _Page
-from genner.serving.page_files import decode_upload, file_of
-from genner.serving.page_parts import json_view, message, narrowed, summary, table
+from genner.serving.page_parts import decode_upload, file_of, json_view, message, narrowed, summary, table
 from genner.serving.service import Service
 from tests.serving.conftest import GatedReader
 

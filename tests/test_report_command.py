@@ -112,11 +112,11 @@ def test_the_report_of_a_run(run: Path) -> None:
     names = {"report.md", "report.tex", "report.json", "curves.png", "positions.png", "reliability.png"}
     assert names <= {path.name for path in run.iterdir()}
     assert json.loads((run / "report.json").read_text("utf-8")) == data
-    assert (data["n_ok"], data["n_collapsed"], data["n_collapsed_tries"]) == (2, 1, 1)
+    assert (data["n_ok"], data["n_collapsed"], data["n_collapsed_attempts"]) == (2, 1, 1)
     scores = [seed["test"]["f"] for seed in result["seeds"]]
     assert data["scores"]["test"]["f"]["mean"] == pytest.approx(sum(scores[:2]) / 2, abs=1e-4)
     assert data["scores_with_collapsed"]["test"]["f"]["mean"] == pytest.approx(sum(scores) / 3, abs=1e-4)
-    assert data["notes"] == ["Not ok, and so not in the means: seed 3 (collapsed)."]
+    assert data["notes"] == ["Not ok, so not in the means: seed 3 (collapsed)."]
     errors = {row["kind"]: row["count"]["mean"] for row in data["errors"]}
     counts = [seed["test"]["counts"] for seed in result["seeds"][:2]]
     assert sum(errors.values()) - errors["spurious"] == sum(count["fn"] for count in counts) / 2
@@ -126,7 +126,7 @@ def test_the_report_of_a_run(run: Path) -> None:
     assert subsets["seen"]["support"] + subsets["unseen"]["support"] == result["seeds"][0]["test"]["support"]
     shares = {kind: row["rate"]["mean"] for kind, row in data["malformed"]["unconstrained"]["reasons"].items()}
     assert shares == {
-        "not at word borders": 3.0, "words out of order": 1.0, "incomplete: no words, or no label": 1.0, "odd": 0.0,
+        "not at word boundaries": 3.0, "words out of order": 1.0, "incomplete: no words, or no label": 1.0, "odd": 0.0,
         "all": 5.0,
     }  # fmt: skip
     assert data["malformed"]["constrained"]["reasons"]["all"]["count"] == 0
@@ -136,7 +136,7 @@ def test_what_the_report_shows(run: Path) -> None:
     write_run_report(run, load_result(run))
     markdown = (run / "report.md").read_text("utf-8")
     assert table_rows(markdown, "Seeds")["3"][0] == "collapsed"
-    published = table_rows(markdown, "Beside the published scores")
+    published = table_rows(markdown, "Comparison with published scores")
     assert published["word"][3:6] == ["92.61", "93.87", "93.24"] and published["span"][0] == "-"
     assert "Also reported: single_runs_f1: 93.18, 93.36." in markdown
     assert r"FRUIT\_%" in markdown and "![Loss and F1 per epoch](curves.png)" in markdown
@@ -168,10 +168,10 @@ def test_scores_are_judged_before_and_after_calibration(run: Path) -> None:
     assert errors["raw"]["ece"]["mean"] == pytest.approx(np.mean([row["raw"]["ece"] for row in data["seeds"]]))
     assert sum(one["n"] for one in data["bins"]["raw"]) == sum(row["n"] for row in data["seeds"])
     markdown = (run / "report.md").read_text("utf-8")
-    table = table_rows(markdown, "Scores of the entities, test")
+    table = table_rows(markdown, "Entity scores, test")
     assert float(table["raw"][0].split()[0]) == pytest.approx(errors["raw"]["ece"]["mean"], abs=1e-4)
     assert set(table) == {"raw", "calibrated"} and "Calibrated on dev, seed 1: temperature" in markdown
-    assert "![Share of right entities by score](reliability.png)" in markdown
+    assert "![Share of correct entities by score](reliability.png)" in markdown
 
 
 def test_scores_without_dev_or_that_are_no_probabilities(run: Path) -> None:
@@ -186,7 +186,7 @@ def test_scores_without_dev_or_that_are_no_probabilities(run: Path) -> None:
     ]
     assert [row["seed"] for row in data["calibration"]["seeds"]] == [1]
     assert data["calibration"]["errors"]["calibrated"] is None
-    assert "Not calibrated: that takes dev, and another split." in (run / "report.md").read_text("utf-8")
+    assert "Not calibrated: this requires scores on dev and on another split." in (run / "report.md").read_text("utf-8")
 
 
 def test_scores_on_dev_are_not_judged_by_what_was_fitted_to_them(run: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_run_of_an_older_version(tmp_path: Path) -> None:
     assert data["scores"]["test"]["f"]["std"] is None
     (folder / "seed-1" / "predictions.test.jsonl").unlink()
     data = write_run_report(folder, result)
-    assert data["notes"][0] == "Seed 1 has no predictions.test.jsonl: not in the breakdowns."
+    assert data["notes"][0] == "Seed 1 has no predictions.test.jsonl and is not in the breakdowns."
     assert data["calibration"] is None and not (folder / "reliability.png").exists()
     assert data["errors"] == [] and "Kinds of errors" not in (folder / "report.md").read_text("utf-8")
 
@@ -222,8 +222,8 @@ def test_runs_without_a_good_seed_or_without_scores(tmp_path: Path) -> None:
     failed = {"seed": 2, "status": "failed", "dev": {}, "test": {}}
     data = write_run_report(folder, make_run(folder, [collapsed, failed]))
     assert data["scores"]["test"] == {} and data["scores_with_collapsed"]["test"]["f"]["n"] == 1
-    assert "No seed is ok: all tables below the scores show the seeds that are not." in data["notes"]
-    assert "Without scores on test: seed 2." in data["notes"]
+    assert "No seed is ok: the tables below the scores are based on the other seeds." in data["notes"]
+    assert "No scores on test: seed 2." in data["notes"]
     assert write_run_report(folder, make_run(folder, []))["n_ok"] == 0
 
 
@@ -257,7 +257,7 @@ def test_the_table_of_all_runs(run: Path, tmp_path: Path, capsys: pytest.Capture
     assert rows[0]["published"] == {"pre": 92.31, "rec": 93.45, "f": 92.88}
     assert rows[1]["delta_f"] == pytest.approx(rows[1]["scores"]["f"]["mean"] - 93.24, abs=0.006)
     markdown = (tmp_path / "reports" / "results.md").read_text("utf-8")
-    assert "ok and collapsed" in markdown and "1 (+1 try)" in markdown and markdown.strip() in printed
+    assert "ok and collapsed" in markdown and "1 (+1 attempt)" in markdown and markdown.strip() in printed
     assert r"\toprule" in (tmp_path / "reports" / "results.tex").read_text("utf-8")
     assert (other / "report.md").is_file()
 
@@ -330,13 +330,13 @@ def test_a_broken_line_is_named(run: Path, line: str) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
     with pytest.raises(
-        DataFormatError, match=r"predictions.test.jsonl:61: no judged sentence .*Expected an object with"
+        DataFormatError, match=r"predictions.test.jsonl:61: not a judged sentence .*Expected an object with"
     ):
         list(read_predictions(path))
 
 
 def test_a_broken_result_is_named(tmp_path: Path) -> None:
-    for content, message in (("{", "no JSON"), ("[]", "no list of seeds"), ('{"seeds": 3}', "no list of seeds")):
+    for content, message in (("{", "not JSON"), ("[]", "no list of seeds"), ('{"seeds": 3}', "no list of seeds")):
         (tmp_path / "result.json").write_text(content, "utf-8")
         with pytest.raises(DataFormatError, match=message):
             load_result(tmp_path)

@@ -131,7 +131,7 @@ def test_equal_experiments_run_once(tmp_path: Path) -> None:
     found = plan(tmp_path, "grid: {optim.lr: [1e-3, 2e-3]}\nlist: [{optim.lr: '0.001'}, {limit: 5, optim.lr: 1e-3}]")
     assert len(found.experiments) == 3
     (note,) = found.notes
-    assert note == f"experiment 3 has the same settings as {found.experiments[0].run}, and runs once"
+    assert note == f"experiment 3 has the same settings as {found.experiments[0].run} and is not run again"
 
 
 def test_recipe_files_and_odd_values_reach_train(tmp_path: Path) -> None:
@@ -168,11 +168,11 @@ name: a b
     assert str(caught.value).splitlines() == [
         f"{path}: unknown key 'bases'. Expected one of name, base, grid, list (did you mean 'base'?). "
         "Settings of all experiments belong under 'base'.",
-        f"{path}: base: run_name cannot be set. Expected no such key: the name follows from the settings.",
+        f"{path}: base: run_name cannot be set. Expected no such key: the name is derived from the settings.",
         f"{path}: base: optim.lr is set twice. Expected one value. Remove 'optim.lr'.",
-        f"{path}: base: '-x' is no key. Expected a dotted key, such as optim.lr.",
-        f"{path}: grid: codec.unit: 'word' is no list of values. Expected a list, such as [1, 2].",
-        f"{path}: grid: model.dropout: [] is no list of values. Expected a list, such as [1, 2].",
+        f"{path}: base: '-x' is not a key. Expected a dotted key, such as optim.lr.",
+        f"{path}: grid: codec.unit: 'word' is not a list of values. Expected a list, such as [1, 2].",
+        f"{path}: grid: model.dropout: [] is not a list of values. Expected a list, such as [1, 2].",
         f"{path}: grid: seeds cannot be an axis, because the seeds of an experiment run in one command. "
         "Expected them in 'base'.",
         f"{path}: list entry 1: holds int. Expected a mapping of settings.",
@@ -207,14 +207,14 @@ list: [{dataset_name: dmeo}, {data.dev_every: 3}]
 
 def test_experiments_that_would_share_a_folder_are_refused(tmp_path: Path) -> None:
     text = "list: [{seeds: 1}, {seeds: 2, batching.eval_size: 8}]"
-    with pytest.raises(ConfigError, match=r"experiments 1 and 2 differ in .*seeds.* alone. Expected a setting"):
+    with pytest.raises(ConfigError, match=r"experiments 1 and 2 differ only in .*seeds.*. Expected a setting"):
         plan(tmp_path, text)
 
 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("s.toml", "", r"s.toml: no sweep file. Expected a file that ends in .yaml"),
+        ("s.toml", "", r"s.toml: not a sweep file. Expected a file name that ends in .yaml"),
         ("s.yaml", "a: [1", r"s.yaml: while parsing a flow sequence .*line 1"),
         ("s.yaml", "base: {limit: 1}\nbase: {}", r"s.yaml: .*found duplicate key base .*line 2"),
         ("s.yaml", "[1, 2]", r"s.yaml: holds list. Expected name, base, grid, list"),

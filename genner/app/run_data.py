@@ -1,6 +1,6 @@
-"""What the report of a run says, as plain values: scores over seeds, and what the files of predictions add to them.
+"""The content of a run's report as plain values: scores over seeds, and details from the files of predictions.
 
-Files of predictions are read sentence by sentence; of a seed only counts are kept, and the scores of its entities.
+Files of predictions are read sentence by sentence; only counts and the scores of entities are kept for each seed.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from genner.evaluation.spread import MEASURES, spread_of, spread_over_seeds
 
 __all__ = ["run_data"]
 
-#: The three kinds of malformed output, by the metric's reasons; a reason of none of them is a kind of its own.
+#: The three kinds of malformed output and the metric's reasons for each; any other reason is a kind of its own.
 MALFORMED = {
-    "not at word borders": ("unaligned",),
+    "not at word boundaries": ("unaligned",),
     "words out of order": ("order",),
     "incomplete: no words, or no label": ("empty", "open", "bos"),
 }
 _MODES = ("unconstrained", "constrained")
 _N_EXAMPLES = 3
-_TOLERANCE = 0.011  # two decimals, and the small terms in the metric's fractions
+_TOLERANCE = 0.011  # for two decimals and the small terms in the metric's fractions
 
 
 def run_data(run_folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything a report shows, ready for JSON.
+    """Everything that a report shows, ready for JSON.
 
     Args:
         run_folder: holds ``recipe.yaml`` and ``seed-<n>/predictions.<split>.jsonl``; what is missing is noted.
@@ -46,7 +46,7 @@ def run_data(run_folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
     split = "test" if any(seed.get("test") for seed in seeds) or not seeds else "dev"
     ok = [seed for seed in seeds if seed["status"] == "ok"]
     scored = [seed for seed in seeds if seed.get(split)]
-    shown = [seed for seed in ok if seed.get(split)] or scored  # what the tables below the scores rest on
+    shown = [seed for seed in ok if seed.get(split)] or scored  # the tables below the scores are based on these
     notes = list(_seed_notes(seeds, ok, shown, split))
     details = _from_predictions(run_folder, shown, split, notes)
     target = (recipe.get("codec") or {}).get("unit") if result.get("formulation", "pointer") == "pointer" else None
@@ -64,7 +64,7 @@ def run_data(run_folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
         "seeds": [_seed_row(seed) for seed in seeds],
         "n_ok": len(ok),
         "n_collapsed": sum(seed["status"] == "collapsed" for seed in seeds),
-        "n_collapsed_tries": sum(row["collapsed_tries"] for row in map(_seed_row, seeds)),
+        "n_collapsed_attempts": sum(row["collapsed_attempts"] for row in map(_seed_row, seeds)),
         "scores": spread_over_seeds(seeds),
         "scores_with_collapsed": spread_over_seeds(seeds, ("ok", "collapsed")),
         "reported": dict(result.get("reported") or recipe.get("reported") or {}),
@@ -77,31 +77,31 @@ def run_data(run_folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _seed_row(seed: Mapping[str, Any]) -> dict[str, Any]:
-    tries = [attempt for attempt in seed.get("attempts") or [] if attempt.get("status") == "collapsed"]
+    collapsed = [attempt for attempt in seed.get("attempts") or [] if attempt.get("status") == "collapsed"]
     scores = {f"{split}_{name}": (seed.get(split) or {}).get(name) for split in ("dev", "test") for name in MEASURES}
     kept = ("seed", "status", "best_epoch", "epochs", "train_seconds", "peak_memory_mb")
     return {
         **{name: seed.get(name) for name in kept},
         **scores,
-        "collapsed_tries": len(tries),
-        "reasons": [str(attempt.get("reason", "not told")) for attempt in tries],
+        "collapsed_attempts": len(collapsed),
+        "reasons": [str(attempt.get("reason", "no reason given")) for attempt in collapsed],
     }
 
 
 def _seed_notes(seeds: Sequence[Mapping], ok: Sequence[Mapping], shown: Sequence[Mapping], split: str) -> Iterable[str]:
-    """What is not in the means, and why."""
+    """What the means leave out, and why."""
     others = [f"seed {seed['seed']} ({seed['status']})" for seed in seeds if seed["status"] != "ok"]
     if others:
-        yield f"Not ok, and so not in the means: {', '.join(others)}."
+        yield f"Not ok, so not in the means: {', '.join(others)}."
     without = [str(seed["seed"]) for seed in seeds if not seed.get(split)]
     if without:
-        yield f"Without scores on {split}: seed {', '.join(without)}."
+        yield f"No scores on {split}: seed {', '.join(without)}."
     if shown and not ok:
-        yield "No seed is ok: all tables below the scores show the seeds that are not."
+        yield "No seed is ok: the tables below the scores are based on the other seeds."
 
 
 def _groups(seeds: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """Labels or subsets over seeds; a group that a seed has neither in gold nor in its predictions scores 0 there."""
+    """Labels or subsets over seeds; a group without gold entities and predictions in a seed scores 0 there."""
     names = dict.fromkeys(name for groups in seeds for name in groups)
     rows = []
     for name in names:
@@ -119,21 +119,21 @@ def _groups(seeds: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[dict[str, 
 
 
 def _subsets(scores: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The subsets of a split and, if it knows the unseen surfaces, the seen ones: all entities but the unseen."""
+    """The subsets of a split and, if it has the subset ``unseen``, its complement ``seen``."""
     subsets = dict(scores.get("subsets") or {})
     unseen, counts = subsets.get("unseen"), scores.get("counts")
     if unseen and counts and {"support", "predicted"} <= scores.keys():
-        # A right prediction is in the subset just when its gold entity is, so one number of right ones serves both.
+        # A correct prediction is in the subset if and only if its gold entity is, so one count serves both sides.
         # It is exact as long as half a hundredth of a percent of the smaller side is less than half an entity.
         by_recall = unseen["support"] <= unseen["predicted"]
         share, whole = (unseen["rec"], unseen["support"]) if by_recall else (unseen["pre"], unseen["predicted"])
-        n_right = counts["tp"] - round(share * whole / 100)
+        n_correct = counts["tp"] - round(share * whole / 100)
         n_gold = scores["support"] - unseen["support"]
         n_predicted = scores["predicted"] - unseen["predicted"]
         subsets["seen"] = {
-            "f": round(f1_percent(n_right, n_predicted - n_right, n_gold - n_right), 2),
-            "pre": round(100 * n_right / n_predicted, 2) if n_predicted else 0.0,
-            "rec": round(100 * n_right / n_gold, 2) if n_gold else 0.0,
+            "f": round(f1_percent(n_correct, n_predicted - n_correct, n_gold - n_correct), 2),
+            "pre": round(100 * n_correct / n_predicted, 2) if n_predicted else 0.0,
+            "rec": round(100 * n_correct / n_gold, 2) if n_gold else 0.0,
             "support": n_gold,
             "predicted": n_predicted,
         }
@@ -146,7 +146,7 @@ def _malformed(seeds: Sequence[Mapping[str, Any]], split: str, recipe: Mapping[s
     found: dict[str, Any] = {}
     for mode in _MODES:
         counts = [(seed.get("malformed") or {}).get(mode) for seed in seeds]
-        if mode == usual:  # where it was not measured apart: what the metric counted
+        if mode == usual:  # if it was not measured separately: what the metric counted
             counts = [count or seed[split] for count, seed in zip(counts, seeds, strict=True)]
         measured = [count for count in counts if count and "rejected" in count]
         found[mode] = _malformed_rates(measured) if measured else None
@@ -171,14 +171,14 @@ def _malformed_rates(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _from_predictions(
     run_folder: Path, seeds: Sequence[Mapping[str, Any]], split: str, notes: list[str]
 ) -> dict[str, Any]:
-    """Breakdowns and kinds of errors over the seeds whose predictions are there."""
+    """Breakdowns and kinds of errors over the seeds that have predictions."""
     best = max(seeds, key=lambda seed: (seed.get("dev") or seed[split]).get("f", 0.0), default=None)
     breakdowns, errors, examples_seed = [], [], None
     judged: dict[int, np.ndarray] = {}
     for seed in seeds:
         path = predictions_path(run_folder, seed["seed"], split)
         if not path.is_file():
-            notes.append(f"Seed {seed['seed']} has no {path.name}: not in the breakdowns.")
+            notes.append(f"Seed {seed['seed']} has no {path.name} and is not in the breakdowns.")
             continue
         breakdown, table, scores = Breakdown(), ErrorTable(_N_EXAMPLES if seed is best else 0), []
         for number, sentence in enumerate(read_predictions(path), 1):
@@ -218,7 +218,7 @@ def _axis(seeds: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
     merged = []
     for group in sorted(by_group, key=_first_number):
         rows = by_group[group]
-        # A group without gold entities exists only where it was predicted: elsewhere it scores 0, and has 0 of them.
+        # A group without gold entities exists only where it was predicted: in other seeds it counts and scores 0.
         rows = [*rows, *({key: 0 for key in rows[0]} for _ in range(len(seeds) - len(rows)))]
         counts = {key: _mean([row[key] for row in rows]) for key in ("found", "predicted", "correct") if key in rows[0]}
         counts["gold"] = max(row["gold"] for row in rows)  # the same in every seed that has the group
@@ -248,7 +248,7 @@ def _error_rows(seeds: Sequence[Mapping[str, int]]) -> list[dict[str, Any]]:
 
 
 def _example(example: ErrorExample) -> dict[str, Any]:
-    """A mistake as the files of predictions write entities."""
+    """An error, with its entities as in files of predictions."""
     about = {"sentence": example.sentence, "raw_words": list(example.words)}
     return about | {"gold": _record(example.gold), "pred": _record(example.predicted)}
 

@@ -1,4 +1,4 @@
-"""``report.md``, ``report.tex``, ``report.json`` and the pictures of a run."""
+"""Writes ``report.md``, ``report.tex``, ``report.json`` and the plots of a run."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from genner.files import replace_file, write_json, write_text
 
 __all__ = ["write_run_report"]
 
-_CONTEXT = 6  # words shown on either side of an error
+_CONTEXT = 6  # words shown on each side of an error
 _WIDTH = 110
-_PICTURES = {  # what they show, and how wide they are in LaTeX
+_PICTURES = {  # caption, and width in LaTeX
     "curves.png": ("Loss and F1 per epoch", r"0.9\linewidth"),
-    "positions.png": ("Recall by place in the output", r"0.55\linewidth"),
-    "reliability.png": ("Share of right entities by score", r"0.5\linewidth"),
+    "positions.png": ("Recall by position in the output", r"0.55\linewidth"),
+    "reliability.png": ("Share of correct entities by score", r"0.5\linewidth"),
 }
 
 
 def write_run_report(run_folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the report on a run into its folder: Markdown, LaTeX, JSON and PNG, each replaced atomically.
+    """Write the report of a run into its folder: Markdown, LaTeX, JSON and PNG, each replaced atomically.
 
     Args:
         run_folder: ``runs/<dataset>/<run name>``, with the predictions of its seeds.
         result: its ``result.json``.
 
     Returns:
-        What ``report.json`` holds; ``notes`` says what is not in the numbers.
+        The content of ``report.json``; ``notes`` says what the numbers leave out.
 
     Raises:
         DataFormatError: a file of predictions or the recipe cannot be read.
@@ -46,7 +46,7 @@ def write_run_report(run_folder: Path, result: Mapping[str, Any]) -> dict[str, A
         "reliability.png": reliability_diagram((data["calibration"] or {}).get("bins", {})),
     }
     if drawn["curves.png"] is None:
-        data["notes"].append("No learning curve: the run is of a version that kept no history of its epochs.")
+        data["notes"].append("No learning curve: no seed has a history of its epochs.")
     for name, picture in drawn.items():
         _replace_picture(run_folder / name, picture)
     data["pictures"] = [name for name, picture in drawn.items() if picture is not None]
@@ -57,7 +57,7 @@ def write_run_report(run_folder: Path, result: Mapping[str, Any]) -> dict[str, A
 
 
 def _replace_picture(path: Path, picture: bytes | None) -> None:
-    """Write a picture; without one, an earlier picture of the run goes, as it would show something else."""
+    """Write a plot; without one, remove the plot of an earlier report, which would be out of date."""
     if picture is None:
         path.unlink(missing_ok=True)
         return
@@ -97,7 +97,7 @@ def _markdown_examples(examples: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _drawn(row: Mapping[str, Any]) -> str:
-    """The error with bars below the words."""
+    """The error, with bars below the words."""
     words, gold, predicted = _window(row)
     return render_sentence(words, [predicted] if predicted else [], Style(width=_WIDTH), gold=[gold] if gold else [])
 
@@ -115,7 +115,7 @@ def _window(row: Mapping[str, Any]) -> tuple[list[str], Entity | None, Entity | 
 
 
 def _latex(data: Mapping[str, Any]) -> str:
-    """A document of its own, so that it can be checked and its tables copied."""
+    """A complete document, so that it compiles and its tables can be copied."""
     head = [
         r"\documentclass[10pt]{article}",
         r"\usepackage{iftex}",

@@ -1,4 +1,4 @@
-"""How far the scores of a run's entities are from probabilities, before and after calibration, as plain values."""
+"""How well the scores of a run's entities are calibrated, before and after calibration, as plain values."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def score_quality(
         run_folder: with the predictions of dev, on which the calibration of each seed is fitted.
         split: whose scores are judged. Those of dev itself are not calibrated: they would be judged on the data that
             the calibration was fitted to.
-        judged: by seed, rows of a score and whether the entity is right.
-        notes: gets what is left out.
+        judged: by seed, rows of a score and whether the entity is correct.
+        notes: what is left out is added here.
 
     Returns:
         None if there are no scores.

@@ -1,4 +1,4 @@
-"""What a run prints at its end: scores, a few sentences with their entities marked, and where everything lies."""
+"""What a run prints at its end: its scores, and a few sentences with their entities marked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHOWN = (
 
 
 def run_summary(result: Mapping[str, Any]) -> str:
-    """The test table of every seed, and mean and standard deviation where there are several."""
+    """The test scores of every seed, and the mean and standard deviation of several."""
     parts = [
         score_table(seed["test"], f"test, seed {seed['seed']}, best epoch {seed['best_epoch']}")
         for seed in result["seeds"]
@@ -35,7 +35,7 @@ def run_summary(result: Mapping[str, Any]) -> str:
 
 
 def sample_sentences(predictions: Path, style: Style) -> str:
-    """A few sentences of a ``predictions.<split>.jsonl`` with their entities marked, of every structure if possible."""
+    """A few sentences of a file of predictions with their entities marked, showing every structure if possible."""
     drawn = [render_sentence(row.words, row.predicted, style, gold=row.gold) for row in _pick(predictions)]
     return "\n\n".join(drawn)
 
@@ -67,7 +67,7 @@ def _listed(spreads: Mapping[str, Spread]) -> str:
 
 
 def _reported(reported: Mapping[str, Any]) -> list[str]:
-    """Published scores, as they stand in the recipe."""
+    """Published scores, as given in the recipe."""
     if not reported:
         return []
     return ["reported: " + "; ".join(f"{name} {values}" for name, values in reported.items())]

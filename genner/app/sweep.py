@@ -23,28 +23,28 @@ _STATES = ("ok", "collapsed", "failed", "waiting")
 
 
 def sweep_folder(runs_dir: Path, name: str) -> Path:
-    """Where the table of a sweep lies, and what its experiments printed."""
+    """The folder of the table of a sweep and the output of its experiments."""
     return runs_dir / "sweeps" / name
 
 
 def run_sweep(
     plan: Plan, runs_dir: Path, program: Sequence[str], n_parallel: int
 ) -> Iterator[tuple[Experiment, Outcome | None]]:
-    """Run every experiment that is not finished, and write the table anew after each.
+    """Run every experiment that is not finished, and update the table after each.
 
-    An experiment that fails does not keep the others from running; a repeated sweep tries it again.
+    A failed experiment does not stop the others; repeating the sweep runs it again.
 
     Args:
         plan: of the sweep.
         runs_dir: folder of the runs.
-        program: what runs train.py, before its arguments.
-        n_parallel: experiments at once.
+        program: command that runs train.py, without its arguments.
+        n_parallel: number of experiments to run at once.
 
     Yields:
-        each experiment with its outcome as it ends; None for those that were finished before.
+        each experiment with its outcome when it ends; None for those that were already finished.
 
     Raises:
-        ConfigError: another process runs this sweep.
+        ConfigError: another process is running this sweep.
         DataFormatError: the result of a run cannot be read.
     """
     folder = sweep_folder(runs_dir, plan.name)
@@ -73,16 +73,16 @@ def run_sweep(
 
 
 def is_finished(experiment: Experiment) -> bool:
-    """Whether its run has a result that holds every one of its seeds, and none that would be trained again."""
+    """Whether its run has results of all its seeds, none of which would be trained again."""
     return _status(experiment, _seeds(experiment))[0] in ("ok", "collapsed")
 
 
 def sweep_rows(plan: Plan, failures: Mapping[str, str]) -> list[dict[str, Any]]:
-    """One row per experiment: by dataset, those with the best dev F1 first, those without one last.
+    """One row per experiment, by dataset, the best dev F1 first and those without scores last.
 
     Args:
         plan: of the sweep.
-        failures: why runs have failed, by name, as far as this command knows.
+        failures: reasons of failed runs, by name, as far as this command knows.
 
     Raises:
         DataFormatError: the result of a run cannot be read.
@@ -105,7 +105,7 @@ def write_sweep(plan: Plan, rows: Sequence[Mapping[str, Any]], folder: Path) -> 
 
 
 def _markdown(plan: Plan, rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table, and below it what has failed and why."""
+    """The table and, below it, what failed and why."""
     has_datasets = len({row["dataset"] for row in rows}) > 1 and "dataset_name" not in plan.columns
     header = [*plan.columns, *["dataset"] * has_datasets, "status", "run", "seeds ok", "dev F1", "test F1"]
     header += ["test P", "test R", "test strict F1", "minutes"]
@@ -120,19 +120,19 @@ def _markdown(plan: Plan, rows: Sequence[Mapping[str, Any]]) -> str:
     failed = [row for row in rows if row["reason"]]
     if failed:
         lines = [f"* {markdown_text(row['run'])}: {markdown_text(row['reason'])}" for row in failed]
-        parts += ["What each of these printed is in `output/<run>.txt`.", "\n".join(lines)]
+        parts += ["The output of each of these is in `output/<run>.txt`.", "\n".join(lines)]
     return "\n\n".join(parts)
 
 
 def _seeds(experiment: Experiment) -> list[dict[str, Any]]:
-    """The results of its seeds; a run may hold more, of an earlier version of the sweep file."""
+    """The results of its seeds; a run may have more, from an earlier version of the sweep file."""
     if not (experiment.folder / "result.json").is_file():
         return []
     return [seed for seed in load_result(experiment.folder)["seeds"] if seed["seed"] in experiment.recipe.seeds]
 
 
 def _status(experiment: Experiment, seeds: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    """``ok``, ``collapsed`` (all seeds), ``failed`` or ``waiting``, and the reason of a failure."""
+    """``ok``, ``collapsed`` (all seeds), ``failed`` or ``waiting``, and the reason for a failure."""
     for seed in seeds:
         if seed["status"] == "failed":
             return "failed", f"seed {seed['seed']}: {seed.get('reason', 'no reason given')}"
@@ -187,5 +187,5 @@ def _note(rows: Sequence[Mapping[str, Any]]) -> str:
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     return (
         f"{len(rows)} experiments: {told}. Best dev F1 first. Micro scores in percent, mean ± sample standard "
-        "deviation over the seeds that are ok. Columns on the left: the settings in which the experiments differ."
+        "deviation over the seeds that are ok. Columns on the left are the settings in which the experiments differ."
     )

@@ -1,4 +1,4 @@
-"""Plain-text tables: the scores of a split, and what a split holds before training. No colours, no wider than told."""
+"""Plain-text tables: the scores of a split, and what a split contains before training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REASONS = {
     "empty": "label without words",
     "order": "words out of order",
     "open": "no label at the end",
-    "unaligned": "not at word borders",
+    "unaligned": "not at word boundaries",
     "bos": "no valid label",
 }
 _WIDTH = 88
@@ -31,11 +31,11 @@ def score_table(scores: Mapping[str, Any], title: str = "") -> str:
 
     Args:
         scores: what :meth:`genner.evaluation.span_f1.F1Report.to_dict` gives.
-        title: what stands over the first column, such as the split.
+        title: header of the first column, such as the split.
 
     Returns:
-        Lines for all entities, every label and every subset: precision, recall and F1 (reference counting), F1 in
-        strict counting, exactly right sentences, gold and predicted entities. A last line says what was malformed.
+        Lines for all entities, every label and every subset: precision, recall and F1 (reference counting), strict F1,
+        sentences without errors, gold and predicted entities. A last line counts what was malformed.
     """
     rows = [_score_row("all entities", scores), None]
     rows += [_score_row("  " + visible(label), row) for label, row in scores["per_label"].items()]
@@ -55,12 +55,12 @@ def split_table(
     oracle_f: float | None = None,
     changes: Iterable[str] = (),
 ) -> str:
-    """What one split holds, what was repaired or dropped and why, and the best score that its targets allow.
+    """What one split contains, what was repaired or dropped and why, and the best score its targets allow.
 
     Args:
         split: its name.
-        statistics: what ``SplitStatistics.to_dict`` gives; only ``sentences words entities labels`` must be there.
-        lengths: the longest of what the model sees, such as ``{"source pieces": 48, "target symbols": 30}``.
+        statistics: what ``SplitStatistics.to_dict`` gives; only ``sentences words entities labels`` are required.
+        lengths: maximum lengths that the model sees, such as ``{"source pieces": 48, "target symbols": 30}``.
         oracle_f: F1 in percent of the decoded targets against gold.
         changes: one text per kind of repair or loss.
     """
@@ -69,7 +69,7 @@ def split_table(
     if statistics.get("documents") is not None:
         rows.append(("documents", statistics["documents"], ""))
     if statistics.get("repeated"):
-        rows.append(("repeated", statistics["repeated"], "sentences that an earlier split has as well"))
+        rows.append(("repeated", statistics["repeated"], "sentences that are also in an earlier split"))
     rows.append(("words", statistics["words"], _longest("longest sentence", statistics.get("longest_sentence"))))
     rows.append(("entities", n_entities, _longest("most segments", statistics.get("most_segments"))))
     for name, key in _SHARES.items():
@@ -89,14 +89,14 @@ def split_table(
 
 
 def _score_row(name: str, scores: Mapping[str, Any]) -> list[str]:
-    """Cells of one line; a group that neither gold nor predictions have shows no scores."""
+    """Cells of one line; a group without gold entities and predictions shows no scores."""
     if not scores["support"] and not scores["predicted"]:
         return [name, *["-"] * len(_SCORES), "0", "0"]
     return [name, *(f"{scores[key]:.2f}" for _, key in _SCORES), *(f"{scores[key]:,}" for _, key in _COUNTS)]
 
 
 def _malformed(scores: Mapping[str, Any]) -> list[str]:
-    """What only the strict counting sees, in words."""
+    """What only the strict counting penalises."""
     parts = [f"{scores['counts']['duplicates']:,} repeated"] if scores["counts"]["duplicates"] else []
     parts += [f"{count:,} {_REASONS.get(reason, reason)}" for reason, count in scores["rejected"].items()]
     return textwrap.wrap(f"malformed predictions: {', '.join(parts)}", _WIDTH, subsequent_indent="  ") if parts else []
@@ -111,7 +111,7 @@ def _grid(header: Sequence[str], rows: Sequence[Sequence[str] | None]) -> list[s
 
 
 def _listing(name: str, items: Iterable[str]) -> list[str]:
-    """A name and wrapped texts beside it."""
+    """A name with wrapped texts beside it."""
     lines = []
     for number, item in enumerate(items):
         lead = f"{name if number == 0 else '':<{_LONGEST_NAME}}"
@@ -134,4 +134,4 @@ def _longest(name: str, value: int | None) -> str:
 
 
 def _judge_oracle(oracle_f: float) -> str:
-    return "" if oracle_f == 100 else "the targets cannot hold every gold entity"
+    return "" if oracle_f == 100 else "the targets cannot express every gold entity"

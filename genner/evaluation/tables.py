@@ -1,4 +1,4 @@
-"""One table, written as Markdown or as LaTeX (booktabs). Cells are plain text; both writers escape them."""
+"""A table that can be written as Markdown or as LaTeX (booktabs). Cells are plain text; both writers escape them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from genner.evaluation.terminal import columns_of, visible
 
 __all__ = ["LATEX_HEAD", "Table", "fenced", "latex_table", "latex_text", "markdown_table", "markdown_text"]
 
-#: What a LaTeX file with our tables needs at its top, besides the packages booktabs and iftex. pdfTeX knows no letters
-#: beyond the Latin ones: it prints their code, where LuaTeX and XeTeX print the letter.
+#: What a LaTeX file with our tables needs in its preamble, besides the packages booktabs and iftex. pdfTeX knows only
+#: Latin letters and prints the codes of others; LuaTeX and XeTeX print the letters.
 LATEX_HEAD = r"\providecommand{\nonlatin}[2]{\ifPDFTeX\texttt{U+#2}\else #1\fi}"
 
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", '"': r"{\char34}", "`": r"\textasciigrave{}", "'": r"\textquotesingle{}",
-    "[": "{[}", "]": "{]}", "*": "{*}",  # after \\ a bracket or a star would be its argument
-    "-": "-{}",  # no ligature of two
+    "[": "{[}", "]": "{]}", "*": "{*}",  # after \\, a bracket or a star would be read as its argument
+    "-": "-{}",  # two would form a ligature
     "±": r"$\pm$", "Δ": r"$\Delta$", "−": r"$-$", "–": "--", "—": "---", "…": r"\ldots{}",
     "’": "'", "‘": "`", "“": "``", "”": "''", "·": r"$\cdot$", "×": r"$\times$", "°": r"$^\circ$",
 }  # fmt: skip
@@ -30,15 +30,15 @@ _MARKDOWN = re.compile(r"[\\|`*<\[\]]|(?<![^\W_])_|_(?![^\W_])")
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts.
+    """A table of text.
 
     Attributes:
         title: heading or caption.
         header: one text per column.
-        rows: as many texts each; None is a rule between rows.
-        n_left: the first columns that are aligned to the left; the others, numbers, to the right.
-        note: one paragraph below.
-        wrapped: a column of long texts, which LaTeX may break into lines.
+        rows: one text per column; None is a rule between rows.
+        n_left: number of leading columns aligned to the left; the others, numbers, are aligned to the right.
+        note: one paragraph below the table.
+        wrapped: number of a column of long texts, which LaTeX may wrap.
     """
 
     title: str
@@ -50,12 +50,12 @@ class Table:
 
 
 def markdown_text(text: str) -> str:
-    """Text that Markdown shows as it is, also in a cell of a table."""
+    """Text escaped for Markdown, including table cells."""
     return _MARKDOWN.sub(r"\\\g<0>", visible(text))
 
 
 def fenced(text: str, language: str = "") -> str:
-    """A Markdown block of code; its fence is longer than any run of backticks in it."""
+    """A Markdown code block; its fence is longer than any run of backticks in it."""
     fence = "```"
     while fence in text:
         fence += "`"
@@ -63,7 +63,7 @@ def fenced(text: str, language: str = "") -> str:
 
 
 def latex_text(text: str) -> str:
-    r"""Text that LaTeX shows as it is, also in a cell of a table; needs :data:`LATEX_HEAD`.
+    r"""Text escaped for LaTeX, including table cells; needs :data:`LATEX_HEAD`.
 
     >>> latex_text("GO_BP & 5 %")
     'GO\\_BP \\& 5 \\%'
@@ -72,7 +72,7 @@ def latex_text(text: str) -> str:
 
 
 def markdown_table(table: Table) -> str:
-    """The table under a second-level heading, its columns lined up for those who read the source."""
+    """The table under a second-level heading, its columns aligned for readers of the source."""
     cells = [list(map(markdown_text, row)) for row in (table.header, *table.rows) if row is not None]
     header, *rows = lined_up(cells, table.n_left)
     dashes = ["-" * columns_of(cell) for cell in header]

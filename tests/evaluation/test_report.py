@@ -63,7 +63,7 @@ def test_split_table() -> None:
     assert rows["sentences"].split() == ["2,400", "300", "without", "entities", "(12.50", "%)"]
     assert rows["discontinuous"].split() == ["736", "14.18", "%"]
     assert rows["longest, source pieces"].strip() == "48"
-    assert rows["oracle F1"].split(maxsplit=1) == ["99.90", "the targets cannot hold every gold entity"]
+    assert rows["oracle F1"].split(maxsplit=1) == ["99.90", "the targets cannot express every gold entity"]
     assert rows["labels"].strip() == "BODY 946, 疾患 4,244"
     assert "train.txt: 3 x I- without B-" in table
     assert r"evil \x1b[2J word" in table and "\x1b" not in table

@@ -14,12 +14,14 @@ import pytest
 from genner.app.prediction_files import load_result, read_predictions
 from genner.app.results_table import find_runs
 from genner.app.run_report import write_run_report
+from genner.app.summary import run_summary
 from genner.commands import report
 from genner.data.schema import Entity, Example
 from genner.errors import DataFormatError
 from genner.evaluation.calibration import fit
 from genner.evaluation.span_f1 import SpanF1, entity_surfaces
 from genner.training.predictions import Prediction, write_predictions
+from genner.training.results import RunInfo, run_result
 
 REPORTED = {"word": [92.61, 93.87, 93.24], "span": [92.31, 93.45, 92.88], "single_runs_f1": [93.18, 93.36]}
 VERSIONS = {"python": "3.11", "numpy": "2"}
@@ -302,6 +304,21 @@ def test_runs_on_other_sentences_are_not_compared(run: Path, change: Any, messag
         make_run(run.with_name(name), [make_seed(run.with_name(name), 1, of_run)])
     assert report.main(["--compare", str(run.with_name("a")), str(run.with_name("b"))]) == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+def test_every_text_has_the_same_mean_of_a_run(run: Path, tmp_path: Path) -> None:
+    """One seed has no deviation; several have the same mean and deviation wherever they are shown."""
+    trained = load_result(run)["seeds"]
+    for n_ok in (1, 2):
+        seeds = trained[:n_ok]
+        result = run_result(RunInfo("fruit", "pointer", "scratch:tiny", {}, {}, "python train.py"), seeds)
+        (run / "result.json").write_text(json.dumps(result), "utf-8")
+        scores = [seed["test"]["f"] for seed in seeds]
+        expected = f"{np.mean(scores):.2f} " + (f"± {np.std(scores, ddof=1):.2f}" if n_ok > 1 else "(1 seed)")
+        assert ("test_f" in result["std"], "test_f" in result["ci95"]) == (n_ok > 1, n_ok > 1)
+        assert f"test F1 {expected}" in run_summary(result)
+        assert report.main([str(run), "--out", str(tmp_path)]) == 0
+        assert f"| {expected} |" in (tmp_path / "results.md").read_text("utf-8")
 
 
 def test_errors_of_use(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -76,7 +76,7 @@ class Values:
             )
             return
         try:
-            typed = _typed(hint, value)
+            typed = _typed(hint, None if hint is str and value == "null" and not is_entry else value)
         except ValidationError:
             self.problems.append(f"{where}: {key}: {value!r} cannot be used. Expected {_expected(hint)}.")
             return
@@ -162,7 +162,8 @@ class _TextLoader(yaml.BaseLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         if repeated := sorted({str(key) for key in keys if keys.count(key) > 1}):
-            raise yaml.YAMLError(f"duplicate key {', '.join(repeated)}")
+            found = f"found duplicate key {', '.join(repeated)}"
+            raise yaml.constructor.ConstructorError(None, None, found, node.start_mark)
         return super().construct_mapping(node, deep)
 
 

@@ -14,12 +14,14 @@ import pytest
 from genner.app.prediction_files import load_result, read_predictions
 from genner.app.results_table import find_runs
 from genner.app.run_report import write_run_report
+from genner.app.summary import run_summary
 from genner.commands import report
 from genner.data.schema import Entity, Example
 from genner.errors import DataFormatError
 from genner.evaluation.calibration import fit
 from genner.evaluation.span_f1 import SpanF1, entity_surfaces
 from genner.training.predictions import Prediction, write_predictions
+from genner.training.results import RunInfo, run_result
 
 REPORTED = {"word": [92.61, 93.87, 93.24], "span": [92.31, 93.45, 92.88], "single_runs_f1": [93.18, 93.36]}
 VERSIONS = {"python": "3.11", "numpy": "2"}
@@ -71,11 +73,12 @@ def make_seed(run: Path, seed: int, rows: list[Example], *, quality: float = 0.6
 def make_run(
     folder: Path, seeds: list[dict[str, Any]], *, unit: str = "word", reported: dict | None = None
 ) -> dict[str, Any]:
-    """Write a run's ``recipe.yaml`` and ``result.json``."""
+    """Write a run's ``run.json`` and ``result.json``."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "recipe.yaml").write_text(f"codec: {{unit: {unit}}}\ngeneration: {{constrained: true}}\n", "utf-8")
+    (folder / "run.json").write_text("{}", "utf-8")
     result = {
-        "dataset": folder.parent.name, "formulation": "pointer", "backbone": "scratch:tiny", "seeds": seeds,
+        "dataset": folder.parent.name, "formulation": "pointer", "target": unit, "backbone": "scratch:tiny",
+        "seeds": seeds,
         "mean": {}, "std": {}, "n_ok": 0, "n_collapsed": 0, "reported": reported or {}, "fingerprint": {},
         "command": "python train.py --dataset_name fruit", "versions": VERSIONS,
     }  # fmt: skip
@@ -93,7 +96,7 @@ def run(tmp_path: Path) -> Path:
     counts = {"f": 70.0, "predicted": 95, "rejected": {"unaligned": 3, "order": 1, "empty": 1, "odd": 0}}
     for seed in seeds[:2]:
         seed["history"] = history
-        seed["malformed"] = {"constrained": {"f": 71.0, "predicted": 90, "rejected": {}}, "unconstrained": counts}
+        seed["malformed"] = {"default": {"f": 71.0, "predicted": 90, "rejected": {}}, "unconstrained": counts}
     seeds[1]["attempts"] = [{"status": "collapsed", "reason": "F1 0.00 on dev", "epoch": 5}]
     make_run(folder, seeds, reported=REPORTED)
     return folder
@@ -112,11 +115,11 @@ def test_the_report_of_a_run(run: Path) -> None:
     names = {"report.md", "report.tex", "report.json", "curves.png", "positions.png", "reliability.png"}
     assert names <= {path.name for path in run.iterdir()}
     assert json.loads((run / "report.json").read_text("utf-8")) == data
-    assert (data["n_ok"], data["n_collapsed"], data["n_collapsed_tries"]) == (2, 1, 1)
+    assert (data["n_ok"], data["n_collapsed"], data["n_collapsed_attempts"]) == (2, 1, 1)
     scores = [seed["test"]["f"] for seed in result["seeds"]]
     assert data["scores"]["test"]["f"]["mean"] == pytest.approx(sum(scores[:2]) / 2, abs=1e-4)
     assert data["scores_with_collapsed"]["test"]["f"]["mean"] == pytest.approx(sum(scores) / 3, abs=1e-4)
-    assert data["notes"] == ["Not ok, and so not in the means: seed 3 (collapsed)."]
+    assert data["notes"] == ["Not ok, so not in the means: seed 3 (collapsed)."]
     errors = {row["kind"]: row["count"]["mean"] for row in data["errors"]}
     counts = [seed["test"]["counts"] for seed in result["seeds"][:2]]
     assert sum(errors.values()) - errors["spurious"] == sum(count["fn"] for count in counts) / 2
@@ -126,17 +129,17 @@ def test_the_report_of_a_run(run: Path) -> None:
     assert subsets["seen"]["support"] + subsets["unseen"]["support"] == result["seeds"][0]["test"]["support"]
     shares = {kind: row["rate"]["mean"] for kind, row in data["malformed"]["unconstrained"]["reasons"].items()}
     assert shares == {
-        "not at word borders": 3.0, "words out of order": 1.0, "incomplete: no words, or no label": 1.0, "odd": 0.0,
+        "not at word boundaries": 3.0, "words out of order": 1.0, "incomplete: no words, or no label": 1.0, "odd": 0.0,
         "all": 5.0,
     }  # fmt: skip
-    assert data["malformed"]["constrained"]["reasons"]["all"]["count"] == 0
+    assert data["malformed"]["default"]["reasons"]["all"]["count"] == 0
 
 
 def test_what_the_report_shows(run: Path) -> None:
     write_run_report(run, load_result(run))
     markdown = (run / "report.md").read_text("utf-8")
     assert table_rows(markdown, "Seeds")["3"][0] == "collapsed"
-    published = table_rows(markdown, "Beside the published scores")
+    published = table_rows(markdown, "Comparison with published scores")
     assert published["word"][3:6] == ["92.61", "93.87", "93.24"] and published["span"][0] == "-"
     assert "Also reported: single_runs_f1: 93.18, 93.36." in markdown
     assert r"FRUIT\_%" in markdown and "![Loss and F1 per epoch](curves.png)" in markdown
@@ -168,10 +171,10 @@ def test_scores_are_judged_before_and_after_calibration(run: Path) -> None:
     assert errors["raw"]["ece"]["mean"] == pytest.approx(np.mean([row["raw"]["ece"] for row in data["seeds"]]))
     assert sum(one["n"] for one in data["bins"]["raw"]) == sum(row["n"] for row in data["seeds"])
     markdown = (run / "report.md").read_text("utf-8")
-    table = table_rows(markdown, "Scores of the entities, test")
+    table = table_rows(markdown, "Entity scores, test")
     assert float(table["raw"][0].split()[0]) == pytest.approx(errors["raw"]["ece"]["mean"], abs=1e-4)
     assert set(table) == {"raw", "calibrated"} and "Calibrated on dev, seed 1: temperature" in markdown
-    assert "![Share of right entities by score](reliability.png)" in markdown
+    assert "![Share of correct entities by score](reliability.png)" in markdown
 
 
 def test_scores_without_dev_or_that_are_no_probabilities(run: Path) -> None:
@@ -181,12 +184,12 @@ def test_scores_without_dev_or_that_are_no_probabilities(run: Path) -> None:
     data = write_run_report(run, load_result(run))
     notes = [note for note in data["notes"] if "scores" in note]
     assert notes == [
-        "Seed 2: its scores are not from 0 to 1, so nothing is said about them.",
         "Seed 1: no scores in predictions.dev.jsonl, so those on test are not calibrated.",
+        "Seed 2: its scores are not between 0 and 1, so they are not judged.",
     ]
     assert [row["seed"] for row in data["calibration"]["seeds"]] == [1]
     assert data["calibration"]["errors"]["calibrated"] is None
-    assert "Not calibrated: that takes dev, and another split." in (run / "report.md").read_text("utf-8")
+    assert "Not calibrated: this requires scores on dev and on another split." in (run / "report.md").read_text("utf-8")
 
 
 def test_scores_on_dev_are_not_judged_by_what_was_fitted_to_them(run: Path) -> None:
@@ -198,7 +201,7 @@ def test_scores_on_dev_are_not_judged_by_what_was_fitted_to_them(run: Path) -> N
     assert not any("calibrated" in note for note in data["notes"])
 
 
-def test_a_run_of_an_older_version(tmp_path: Path) -> None:
+def test_a_run_that_kept_no_history(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "fruit" / "old"
     seed = make_seed(folder, 1, examples())
     del seed["test"]["subsets"]["unseen"]
@@ -207,11 +210,11 @@ def test_a_run_of_an_older_version(tmp_path: Path) -> None:
     data = write_run_report(folder, result)
     assert any("No learning curve" in note for note in data["notes"])
     assert not (folder / "curves.png").exists()
-    assert data["malformed"]["unconstrained"] is None and data["malformed"]["constrained"]["written"] > 0
+    assert list(data["malformed"]) == ["default"] and data["malformed"]["default"]["written"] > 0
     assert data["scores"]["test"]["f"]["std"] is None
     (folder / "seed-1" / "predictions.test.jsonl").unlink()
     data = write_run_report(folder, result)
-    assert data["notes"][0] == "Seed 1 has no predictions.test.jsonl: not in the breakdowns."
+    assert data["notes"][0] == "Seed 1 has no predictions.test.jsonl and is not in the breakdowns."
     assert data["calibration"] is None and not (folder / "reliability.png").exists()
     assert data["errors"] == [] and "Kinds of errors" not in (folder / "report.md").read_text("utf-8")
 
@@ -222,8 +225,8 @@ def test_runs_without_a_good_seed_or_without_scores(tmp_path: Path) -> None:
     failed = {"seed": 2, "status": "failed", "dev": {}, "test": {}}
     data = write_run_report(folder, make_run(folder, [collapsed, failed]))
     assert data["scores"]["test"] == {} and data["scores_with_collapsed"]["test"]["f"]["n"] == 1
-    assert "No seed is ok: all tables below the scores show the seeds that are not." in data["notes"]
-    assert "Without scores on test: seed 2." in data["notes"]
+    assert "No seed is ok: the tables below the scores are based on the other seeds." in data["notes"]
+    assert "No scores on test: seed 2." in data["notes"]
     assert write_run_report(folder, make_run(folder, []))["n_ok"] == 0
 
 
@@ -247,7 +250,7 @@ def test_the_table_of_all_runs(run: Path, tmp_path: Path, capsys: pytest.Capture
     other = run.with_name("span")
     make_run(other, [make_seed(other, 1, examples())], unit="span", reported=REPORTED)
     (run.with_name("begun")).mkdir()
-    (run.with_name("begun") / "recipe.yaml").write_text("dataset: fruit\n", "utf-8")
+    (run.with_name("begun") / "run.json").write_text("{}", "utf-8")
     assert report.main([str(tmp_path / "runs"), "--out", str(tmp_path / "reports")]) == 0
     printed = capsys.readouterr().out
     assert f"{run.with_name('begun').resolve()}: not finished, left out" in printed
@@ -257,7 +260,7 @@ def test_the_table_of_all_runs(run: Path, tmp_path: Path, capsys: pytest.Capture
     assert rows[0]["published"] == {"pre": 92.31, "rec": 93.45, "f": 92.88}
     assert rows[1]["delta_f"] == pytest.approx(rows[1]["scores"]["f"]["mean"] - 93.24, abs=0.006)
     markdown = (tmp_path / "reports" / "results.md").read_text("utf-8")
-    assert "ok and collapsed" in markdown and "1 (+1 try)" in markdown and markdown.strip() in printed
+    assert "ok and collapsed" in markdown and "1 (+1 attempt)" in markdown and markdown.strip() in printed
     assert r"\toprule" in (tmp_path / "reports" / "results.tex").read_text("utf-8")
     assert (other / "report.md").is_file()
 
@@ -304,6 +307,21 @@ def test_runs_on_other_sentences_are_not_compared(run: Path, change: Any, messag
     assert re.search(message, capsys.readouterr().err)
 
 
+def test_every_text_has_the_same_mean_of_a_run(run: Path, tmp_path: Path) -> None:
+    """One seed has no deviation; several have the same mean and deviation wherever they are shown."""
+    trained = load_result(run)["seeds"]
+    for n_ok in (1, 2):
+        seeds = trained[:n_ok]
+        result = run_result(RunInfo("fruit", "pointer", "word", "scratch:tiny", {}, {}, "python train.py"), seeds)
+        (run / "result.json").write_text(json.dumps(result), "utf-8")
+        scores = [seed["test"]["f"] for seed in seeds]
+        expected = f"{np.mean(scores):.2f} " + (f"± {np.std(scores, ddof=1):.2f}" if n_ok > 1 else "(1 seed)")
+        assert ("test_f" in result["std"], "test_f" in result["ci95"]) == (n_ok > 1, n_ok > 1)
+        assert f"test F1 {expected}" in run_summary(result)
+        assert report.main([str(run), "--out", str(tmp_path)]) == 0
+        assert f"| {expected} |" in (tmp_path / "results.md").read_text("utf-8")
+
+
 def test_errors_of_use(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert report.main([str(tmp_path / "nowhere")]) == 2
     assert "nowhere: no such folder. Expected a run folder" in capsys.readouterr().err
@@ -330,13 +348,13 @@ def test_a_broken_line_is_named(run: Path, line: str) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
     with pytest.raises(
-        DataFormatError, match=r"predictions.test.jsonl:61: no judged sentence .*Expected an object with"
+        DataFormatError, match=r"predictions.test.jsonl:61: not a judged sentence .*Expected an object with"
     ):
         list(read_predictions(path))
 
 
 def test_a_broken_result_is_named(tmp_path: Path) -> None:
-    for content, message in (("{", "no JSON"), ("[]", "no list of seeds"), ('{"seeds": 3}', "no list of seeds")):
+    for content, message in (("{", "not JSON"), ("[]", "no list of seeds"), ('{"seeds": 3}', "no list of seeds")):
         (tmp_path / "result.json").write_text(content, "utf-8")
         with pytest.raises(DataFormatError, match=message):
             load_result(tmp_path)

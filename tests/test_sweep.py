@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from genner.app.launch import run_all
+from genner.app.sweep import is_finished, sweep_rows, write_sweep
 from genner.app.sweep_file import read_sweep
 from genner.app.sweep_plan import Plan, plan_sweep
-from genner.app.sweep_table import is_finished, sweep_rows, write_sweep
 from genner.cli import PROGRAM
 from genner.commands import sweep, train
 from genner.errors import ConfigError, DataFormatError, MissingBackendError
@@ -28,7 +28,7 @@ GRID = """
 name: units
 base: {dataset_name: demo, seeds: [1, 2], optim: {warmup_ratio: 0.1}}
 grid: {optim.lr: [1e-3, 5e-4], pointer.unit: [word, span]}
-list: [{model.encoder_mlp: false}, {generation: {num_beams: 4}}]
+list: [{pointer.encoder_mlp: false}, {pointer: {num_beams: 4}}]
 """
 
 
@@ -51,7 +51,7 @@ def plan(folder: Path, text: str, name: str = "s.yaml") -> Plan:
 
 def test_a_grid_gives_all_combinations_and_a_list_its_entries(tmp_path: Path) -> None:
     found = plan(tmp_path, GRID)
-    assert found.columns == ("optim.lr", "codec.unit", "model.encoder_mlp", "generation.num_beams")
+    assert found.columns == ("optim.lr", "pointer.unit", "pointer.encoder_mlp", "pointer.num_beams")
     values = [tuple(experiment.settings.values()) for experiment in found.experiments]
     assert values == [
         (0.001, "word", True, 1), (0.001, "span", True, 1), (0.0005, "word", True, 1), (0.0005, "span", True, 1),
@@ -70,8 +70,8 @@ def test_names_follow_from_the_settings_alone(tmp_path: Path) -> None:
     other = """
 name: units
 base: {optim.warmup_ratio: 0.1, seeds: [1, 2, 3], data.cache: false, pointer.dropout: 0.1}
-list: [{generation.num_beams: 4}, {model: {encoder_mlp: false}}]
-grid: {codec.unit: [bpe, span, word], pointer.word_dropout: [0.2, 0.1], optim.lr: ["5e-4", 0.001, 2e-3]}
+list: [{pointer.num_beams: 4}, {pointer: {encoder_mlp: false}}]
+grid: {pointer.unit: [bpe, span, word], pointer.word_dropout: [0.2, 0.1], optim.lr: ["5e-4", 0.001, 2e-3]}
 """
     after = plan(tmp_path, other)  # new order, new values, a new axis, another seed; what stood there keeps its name
     assert set(runs) < {experiment.run for experiment in after.experiments}
@@ -81,11 +81,11 @@ grid: {codec.unit: [bpe, span, word], pointer.word_dropout: [0.2, 0.1], optim.lr
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("a.yaml", "base: {limit: 5}\ngrid: {optim.lr: [1e-3], codec: {unit: [word, span]}}"),
-        ("a.json", '{"base": {"data": {"limit": 5}}, "grid": {"codec.unit": ["word", "span"], "optim.lr": [0.001]}}'),
+        ("a.yaml", "base: {limit: 5}\ngrid: {optim.lr: [1e-3], pointer: {unit: [word, span]}}"),
+        ("a.json", '{"base": {"data": {"limit": 5}}, "grid": {"pointer.unit": ["word", "span"], "optim.lr": [0.001]}}'),
         (
             "a.jsonnet",
-            "{base: {data: {limit: 5}}, list: [{optim: {lr: 1e-3}, codec: {unit: u}} for u in ['word', 'span']]}",
+            "{base: {data: {limit: 5}}, list: [{optim: {lr: 1e-3}, pointer: {unit: u}} for u in ['word', 'span']]}",
         ),
     ],
 )
@@ -93,8 +93,8 @@ def test_the_three_formats_say_the_same(tmp_path: Path, name: str, text: str) ->
     if name.endswith("jsonnet"):
         pytest.importorskip("_jsonnet")
     found = plan(tmp_path, text, name)
-    assert found.name == "a" and found.columns == ("codec.unit",)
-    assert [(e.recipe.optim.lr, e.recipe.codec.unit.value, e.recipe.data.limit) for e in found.experiments] == [
+    assert found.name == "a" and found.columns == ("pointer.unit",)
+    assert [(e.recipe.optim.lr, e.recipe.settings.unit.value, e.recipe.data.limit) for e in found.experiments] == [
         (0.001, "word", 5),
         (0.001, "span", 5),
     ]
@@ -104,7 +104,8 @@ def test_jsonnet_imports_lie_in_the_folder_of_the_file(tmp_path: Path) -> None:
     pytest.importorskip("_jsonnet")
     folder = tmp_path / "sweeps"
     (folder / "parts").mkdir(parents=True)
-    write(folder / "parts", "{base: import 'base.libsonnet', grid: {'codec.unit': ['word', 'span']}}", "all.libsonnet")
+    whole = "{base: import 'base.libsonnet', grid: {'pointer.unit': ['word', 'span']}}"
+    write(folder / "parts", whole, "all.libsonnet")
     write(folder / "parts", "{limit: 7}", "base.libsonnet")
     write(tmp_path, "{limit: 8}", "outside.libsonnet")
     found = plan(folder, "import 'parts/all.libsonnet'", "s.jsonnet")
@@ -131,7 +132,7 @@ def test_equal_experiments_run_once(tmp_path: Path) -> None:
     found = plan(tmp_path, "grid: {optim.lr: [1e-3, 2e-3]}\nlist: [{optim.lr: '0.001'}, {limit: 5, optim.lr: 1e-3}]")
     assert len(found.experiments) == 3
     (note,) = found.notes
-    assert note == f"experiment 3 has the same settings as {found.experiments[0].run}, and runs once"
+    assert note == f"experiment 3 has the same settings as {found.experiments[0].run} and is not run again"
 
 
 def test_recipe_files_and_odd_values_reach_train(tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_recipe_files_and_odd_values_reach_train(tmp_path: Path) -> None:
 base: {dataset_name: mine, kind: nested, data_root: "a folder: b", seed: 3, labels: {B x: "a # b"}, backbone: null}
 grid: {recipe: [recipes/demo/t5.yaml, null], data.max_pieces: [null, 80]}
 """
-    with pytest.raises(ConfigError, match="backbone: None cannot be used"):
+    with pytest.raises(ConfigError, match=r"backbone: 'null' cannot be used. Expected text"):
         plan(tmp_path, text)
     found = plan(tmp_path, text.replace(", backbone: null", ""))
     assert found.columns == ("recipe", "data.max_pieces")
@@ -158,7 +159,7 @@ def test_all_problems_are_told_together(tmp_path: Path) -> None:
     text = """
 bases: {}
 base: {run_name: x, optim.lr: 1, optim: {lr: 2}, "-x": 3}
-grid: {codec.unit: word, pointer.dropout: [], seeds: [1, 2]}
+grid: {pointer.unit: word, pointer.dropout: [], seeds: [1, 2]}
 list: [3, {data: {limit: 2}, limit: 3}]
 name: a b
 """
@@ -168,14 +169,14 @@ name: a b
     assert str(caught.value).splitlines() == [
         f"{path}: unknown key 'bases'. Expected one of name, base, grid, list (did you mean 'base'?). "
         "Settings of all experiments belong under 'base'.",
-        f"{path}: base: run_name cannot be set. Expected no such key: the name follows from the settings.",
+        f"{path}: base: run_name cannot be set. Expected no such key: the name is derived from the settings.",
         f"{path}: base: optim.lr is set twice. Expected one value. Remove 'optim.lr'.",
-        f"{path}: base: '-x' is no key. Expected a dotted key, such as optim.lr.",
-        f"{path}: grid: pointer.unit: 'word' is no list of values. Expected a list, such as [1, 2].",
-        f"{path}: grid: pointer.dropout: [] is no list of values. Expected a list, such as [1, 2].",
+        f"{path}: base: '-x' is not a key. Expected a dotted key, such as optim.lr.",
+        f"{path}: grid: pointer.unit: 'word' is not a list of values. Expected a list, such as [1, 2].",
+        f"{path}: grid: pointer.dropout: [] is not a list of values. Expected a list, such as [1, 2].",
         f"{path}: grid: seeds cannot be an axis, because the seeds of an experiment run in one command. "
         "Expected them in 'base'.",
-        f"{path}: list entry 1: holds int. Expected a mapping of settings.",
+        f"{path}: list entry 1: holds str. Expected a mapping of settings.",
         f"{path}: list entry 2: data.limit is set twice. Expected one value. Remove 'limit'.",
         f"{path}: name: 'a b' cannot name a folder. Expected letters, digits, '_', '.' and '-'. Set name.",
     ]
@@ -184,7 +185,7 @@ name: a b
 def test_every_experiment_is_checked_before_any_runs(tmp_path: Path) -> None:
     text = """
 base: {optim.learning_rate: 1, pointer.dropout: 2}
-grid: {codec.unit: [word, piece], kind: [flat, round]}
+grid: {pointer.unit: [word, piece], kind: [flat, round]}
 list: [{dataset_name: dmeo}, {data.dev_every: 3}]
 """
     with pytest.raises(ConfigError) as caught:
@@ -207,16 +208,16 @@ list: [{dataset_name: dmeo}, {data.dev_every: 3}]
 
 def test_experiments_that_would_share_a_folder_are_refused(tmp_path: Path) -> None:
     text = "list: [{seeds: 1}, {seeds: 2, batching.eval_size: 8}]"
-    with pytest.raises(ConfigError, match=r"experiments 1 and 2 differ in .*seeds.* alone. Expected a setting"):
+    with pytest.raises(ConfigError, match=r"experiments 1 and 2 differ only in .*seeds.*. Expected a setting"):
         plan(tmp_path, text)
 
 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("s.toml", "", r"s.toml: no sweep file. Expected a file that ends in .yaml"),
+        ("s.toml", "", r"s.toml: not a sweep file. Expected a file name that ends in .yaml"),
         ("s.yaml", "a: [1", r"s.yaml: while parsing a flow sequence .*line 1"),
-        ("s.yaml", "base: {limit: 1}\nbase: {}", r"s.yaml: .*found duplicate key base .*line 2"),
+        ("s.yaml", "base: {limit: 1}\nbase: {}", r"s.yaml: .*found duplicate key base .*line 1"),
         ("s.yaml", "[1, 2]", r"s.yaml: holds list. Expected name, base, grid, list"),
         ("s.yaml", "base: {limit: 1}", r"s.yaml: grid: no experiment. Expected values in 'grid' or entries in 'list'"),
         ("s.json", '{"grid": ', r"s.json: Expecting value: line 1"),
@@ -245,7 +246,7 @@ def test_a_dry_run_prints_the_commands_and_leaves_nothing(workplace: Path, capsy
     python, script, *arguments = shlex.split(lines[1])
     options = train.parse(arguments)
     assert (python, script, options.runs_dir) == ("python", "train.py", Path("out"))
-    assert options.run_name.startswith("units-") and train.recipe_of(options).codec.unit.value == "span"
+    assert options.run_name.startswith("units-") and train.recipe_of(options).settings.unit.value == "span"
     assert os.listdir(workplace) == ["s.yaml"]
 
 
@@ -297,10 +298,10 @@ def test_the_table_shows_what_is_there_best_by_dev(tmp_path: Path) -> None:
     assert content["best"] == {"demo": second.run} and content["n_failed"] == 2 and content["n_waiting"] == 1
     text = (tmp_path / "table" / "sweep.md").read_text()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
-    assert cells[0][:6] == [r"optim.lr", "codec.unit", r"model.encoder_mlp", r"generation.num_beams", "status", "run"]
+    assert cells[0][:6] == [r"optim.lr", "pointer.unit", r"pointer.encoder_mlp", r"pointer.num_beams", "status", "run"]
     assert cells[2][:6] == ["0.001", "span", "true", "1", "ok", second.run]
     assert cells[5][6:9] == ["2 of 2", "41.00 ± 1.41", "31.50 ± 2.12"]
-    assert cells[2][6:9] == ["1 of 2 (1 collapsed)", "60.00", "20.00"]
+    assert cells[2][6:9] == ["1 of 2 (1 collapsed)", "60.00 (1 seed)", "20.00 (1 seed)"]
     assert cells[7][6:] == ["0 of 2", "-", "-", "-", "-", "-", "-"]
     assert f"* {sixth.run}: exit code 2: error: no such folder \\| x" in text
     assert f"* {fourth.run}: seed 2: killed" in text
@@ -312,17 +313,17 @@ def test_the_table_shows_what_is_there_best_by_dev(tmp_path: Path) -> None:
 
 
 def test_datasets_are_ranked_apart(tmp_path: Path) -> None:
-    found = plan(tmp_path, "grid: {model.dropout: [0.1, 0.2], dataset_name: [demo, conll2003]}")
+    found = plan(tmp_path, "grid: {pointer.dropout: [0.1, 0.2], dataset_name: [demo, conll2003]}")
     for experiment, dev in zip(found.experiments, (10.0, 80.0, 20.0, 70.0), strict=True):
         finish(experiment.folder, seed_result(experiment.recipe.seeds[0], dev, dev))
     rows = sweep_rows(found, {})
-    assert [(row["dataset"], row["settings"]["model.dropout"]) for row in rows] == [
+    assert [(row["dataset"], row["settings"]["pointer.dropout"]) for row in rows] == [
         ("demo", 0.2), ("demo", 0.1), ("conll2003", 0.1), ("conll2003", 0.2),
     ]  # fmt: skip
 
 
 def test_collapsed_seeds_that_may_begin_anew_are_not_finished(tmp_path: Path) -> None:
-    text = "base: {on_collapse: stop, seeds: 1}\nlist: [{model.dropout: 0.2}]"
+    text = "base: {on_collapse: stop, seeds: 1}\nlist: [{pointer.dropout: 0.2}]"
     (experiment,) = plan(tmp_path, text).experiments
     finish(experiment.folder, seed_result(1, 1.0, 1.0, "collapsed"))
     assert is_finished(experiment)

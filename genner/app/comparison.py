@@ -1,4 +1,4 @@
-"""Two runs on the same sentences: do they differ by more than luck?"""
+"""Compares two runs on the same sentences: is their difference significant?"""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ _SPLIT = "test"
 
 
 def compare_runs(first: Path, second: Path, *, n_resamples: int = 10_000) -> tuple[Comparison, list[int], list[str]]:
-    """Compare the test predictions of two runs, seed n of the one with seed n of the other.
+    """Compare the test predictions of two runs, seed n of one with seed n of the other.
 
     Args:
         first: a run folder.
-        second: another one.
-        n_resamples: draws of either test.
+        second: another run folder.
+        n_resamples: number of samples of each test.
 
     Returns:
         The comparison, the seeds that were paired, and notes on the seeds that were left out.
 
     Raises:
-        DataFormatError: the runs have no seed in common that is ok in both, or not the same sentences and gold.
+        DataFormatError: no seed is ok in both runs, or their sentences or gold entities differ.
     """
     states = [_states(folder) for folder in (first, second)]
     seeds = sorted(seed for seed, state in states[0].items() if state == states[1].get(seed) == "ok")
     if not seeds:
         raise DataFormatError(
             f"{first} ({_described(states[0])}) and {second} ({_described(states[1])}): no seed in common that is ok "
-            f"and has its {_SPLIT} predictions. Expected one at least. Train both with the same --seeds."
+            f"and has {_SPLIT} predictions. Expected at least one. Train both with the same --seeds."
         )
     notes = []
     for folder, state in zip((first, second), states, strict=True):
@@ -49,8 +49,8 @@ def compare_runs(first: Path, second: Path, *, n_resamples: int = 10_000) -> tup
     for seed, digest in zip(seeds, digests, strict=True):
         if digest != digests[0]:
             raise DataFormatError(
-                f"{first}: seed {seed} was judged on other sentences than seed {seeds[0]}. Expected one {_SPLIT} "
-                "split. Train the seeds of a run on the same files."
+                f"{first}: seed {seed} was tested on different sentences than seed {seeds[0]}. Expected the same "
+                f"{_SPLIT} split. Train the seeds of a run on the same files."
             )
     both = np.stack(counts, axis=1)  # (2 runs, pairs, sentences, 3)
     return compare_counts(both[0], both[1], n_resamples=n_resamples), seeds, notes
@@ -65,17 +65,17 @@ def comparison_text(first: Path, second: Path, comparison: Comparison, seeds: li
         f"{comparison.n_sentences:,} sentences, {len(seeds)} seed pair{'s' * (len(seeds) != 1)}: {pairs}",
         "",
         f"delta F1 (B - A)        {comparison.delta:+.2f}",
-        f"95 % interval           {comparison.low:+.2f} to {comparison.high:+.2f}   (paired bootstrap over sentences)",
+        f"95 % confidence interval {comparison.low:+.2f} to {comparison.high:+.2f}   (paired bootstrap over sentences)",
         f"p, paired bootstrap     {_p(comparison.p_bootstrap, comparison.n_resamples)}",
         f"p, randomisation        {_p(comparison.p_permutation, comparison.n_resamples)}",
-        f"two-sided, {comparison.n_resamples:,} draws each; seeds are kept as trained, sentences are drawn",
+        f"two-sided, {comparison.n_resamples:,} samples each; sentences are resampled, seeds are not",
         *notes,
     ]
     return "\n".join(lines)
 
 
 def _states(folder: Path) -> dict[int, str]:
-    """By seed: ``ok``, another status, or that its predictions are not there."""
+    """The status of each seed, or ``no predictions`` if its file is missing."""
     states = {}
     for seed in load_result(folder)["seeds"]:
         has_file = predictions_path(folder, seed["seed"], _SPLIT).is_file()
@@ -102,13 +102,13 @@ def _paired_counts(first: Path, second: Path, seed: int) -> tuple[np.ndarray, by
 
 
 def _pairs(first: Path, second: Path) -> Iterator[tuple[JudgedSentence, JudgedSentence]]:
-    """The sentences of two files side by side, words and gold entities the same."""
+    """The sentences of two files side by side; their words and gold entities must be equal."""
     for number, (left, right) in enumerate(zip_longest(read_predictions(first), read_predictions(second)), 1):
         if left is None or right is None:
             ended, longer = (first, second) if left is None else (second, first)
             raise DataFormatError(
                 f"{ended}: ends after {number - 1} sentences, {longer} does not. Expected the same sentences in both. "
-                "Compare runs on the same split (the same corpus, --limit and long-sentence rules)."
+                "Compare runs on the same split (the same corpus, --limit and handling of long sentences)."
             )
         for what, a, b in (("words", left.words, right.words), ("gold", set(left.gold), set(right.gold))):
             if a != b:
@@ -120,7 +120,7 @@ def _pairs(first: Path, second: Path) -> Iterator[tuple[JudgedSentence, JudgedSe
 
 
 def _short(value: Any, other: Any) -> str:
-    """A few of the words, or of the entities that the other does not have."""
+    """A few words, or a few of the entities that only ``value`` has."""
     if isinstance(value, set):
         only = [f"{entity.label} {entity.flat}" for entity in value - other]
         return repr(sorted(only)[:3])

@@ -1,4 +1,4 @@
-"""Seeds or experiments, each in a process of its own: one after another, or some at a time with one overview."""
+"""Runs seeds or experiments in processes of their own: one after another, or several at a time with an overview."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Key = TypeVar("Key", int, str)
 
 _LAST_LINES = 15
 _REDRAW_SECONDS = 0.5
-# For processes that were told to stop: to do so by themselves, and then to write what they must.
+# Time for interrupted processes to stop by themselves, and then to finish writing.
 _SECONDS_TO_STOP, _SECONDS_TO_WRITE = 3.0, 60.0
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a process runs: its environment variables, and the cores it is held to (None: any)."""
+    """Where a process runs: its environment variables, and the cores it is pinned to (None: any)."""
 
     environment: Mapping[str, str]
     cores: frozenset[int] | None = None
@@ -41,14 +41,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a process ended: its exit code, negative for a signal, and what it said last (if it was listened to)."""
+    """How a process ended: its exit code, negative for a signal, and its last message (if its output was read)."""
 
     code: int
     last_line: str = ""
 
     @property
     def reason(self) -> str:
-        """In words, for a process that failed."""
+        """Why the process failed, in words."""
         if self.code < 0:
             name = signal.Signals(-self.code).name
             return f"killed by {name}" + " (out of memory?)" * (name == "SIGKILL")
@@ -63,7 +63,7 @@ class _Child:
 
 
 def places(n_parallel: int) -> list[Place]:
-    """A GPU for each of as many processes, in turns if there are fewer, or an equal part of the processor's cores."""
+    """A GPU for each process, shared if there are too few, or an equal share of the CPU cores."""
     if torch.cuda.is_available():
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         names = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
@@ -82,18 +82,18 @@ def run_all(
     what: str = "seed",
     outputs: Mapping[Key, Path] | None = None,
 ) -> Iterator[tuple[Key, Outcome]]:
-    """Run one command per seed or experiment and give each with its outcome as it ends.
+    """Run one command per seed or experiment and yield each with its outcome when it ends.
 
-    One at a time, a process has the terminal for itself. Several at a time are listened to: in a terminal a table shows
-    what each said last, elsewhere its lines come with its name before them. A caller that stops listening, or Ctrl-C,
-    stops them all.
+    One at a time, a process has the terminal to itself. With several at a time, a terminal shows a table of their last
+    messages; elsewhere, their lines are printed with their name as a prefix. Closing the generator, or Ctrl-C, stops
+    them all.
 
     Args:
-        commands: by number or name, in the order in which they begin.
+        commands: by number or name, in the order in which they start.
         n_parallel: how many run at once.
-        what: what a command is, in messages.
-        outputs: files for all that the processes write, replaced at their start; they are then listened to even if
-            they run one at a time.
+        what: what messages call a command.
+        outputs: files for the output of the processes, replaced when they start; with them, output is read even if
+            processes run one at a time.
     """
     if n_parallel == 1 and outputs is None:
         for key, command in commands.items():
@@ -111,10 +111,10 @@ class _Parallel(Generic[Key]):
         self.waiting = dict(commands)
         self.what = what
         self.outputs = outputs
-        # One alone may have all there is, as if it had been started by hand.
+        # A single process may use the whole machine, as if it had been started by hand.
         self.places = places(n_parallel) if n_parallel > 1 else [Place({})]
         self.children: dict[Key, _Child] = {}
-        self.shown = dict.fromkeys(commands, "waits")
+        self.shown = dict.fromkeys(commands, "waiting")
         self.messages: SimpleQueue[tuple[Key, str | None]] = SimpleQueue()
         self.console = Console(stderr=True)
 
@@ -149,7 +149,7 @@ class _Parallel(Generic[Key]):
             with contextlib.suppress(ProcessLookupError):
                 os.sched_setaffinity(process.pid, place.cores)
         self.children[key] = _Child(process, number)
-        self.shown[key] = "starts"
+        self.shown[key] = "starting"
         Thread(target=self._read, args=(key, process, output), daemon=True).start()
         return process
 
@@ -157,13 +157,13 @@ class _Parallel(Generic[Key]):
         with output or contextlib.nullcontext():
             for line in process.stderr:
                 if output is not None:
-                    with contextlib.suppress(OSError):  # a full disk; the process must still be listened to
+                    with contextlib.suppress(OSError):  # a full disk; the output must still be read
                         output.write(line.encode())
                 self.messages.put((key, line.rstrip()))
         self.messages.put((key, None))
 
     def _listen(self) -> tuple[Key, Outcome] | None:
-        """Take in one message; the key and its outcome if it was the last one."""
+        """Read one message; returns the key and its outcome if the process has ended."""
         try:
             key, line = self.messages.get(timeout=_REDRAW_SECONDS)
         except Empty:
@@ -198,23 +198,23 @@ class _Parallel(Generic[Key]):
             table.add_row(str(key), self.shown[key])
         if not fits:
             n_ended = len(self.shown) - len(self.waiting) - len(self.children)
-            table.add_row("", f"{n_ended} ended, {len(self.waiting)} wait")
+            table.add_row("", f"{n_ended} ended, {len(self.waiting)} waiting")
         return table
 
 
 def _open(path: Path) -> BinaryIO:
-    """Unbuffered, so that what the process writes and what is written for it come in the right order."""
+    """Unbuffered, so that its standard output and error stay in order."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.open("wb", buffering=0)
 
 
 @contextlib.contextmanager
 def _stopping(processes: list[Any]) -> Iterator[None]:
-    """Whatever ends the block ends the processes, too: they are asked first, and given time to write what they must."""
+    """When the block ends, the processes are ended too: they are asked first and given time to finish writing."""
     try:
         yield
     finally:
-        # Ctrl-C in a terminal reaches them without our doing; a second signal would disturb them.
+        # Ctrl-C in a terminal reaches them directly; a second signal would interrupt their clean-up.
         _wait(processes, _SECONDS_TO_STOP)
         for process in processes:
             if process.poll() is None:

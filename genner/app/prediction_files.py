@@ -1,4 +1,4 @@
-"""Reading back what a run left: its result and recipe, and ``predictions.<split>.jsonl`` sentence by sentence."""
+"""Reads the files of a run: its result, its recipe, and ``predictions.<split>.jsonl`` sentence by sentence."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from genner.data.schema import Entity, Segment
 from genner.errors import DataFormatError
 
-__all__ = ["JudgedSentence", "load_recipe_settings", "load_result", "predictions_path", "read_predictions"]
+__all__ = [
+    "JudgedSentence", "entity_of", "load_result", "predictions_path", "read_predictions",
+]  # fmt: skip
 
 
 class JudgedSentence(NamedTuple):
-    """One line of a file of predictions; ``scores`` are those of ``predicted``."""
+    """One line of a file of predictions; ``scores`` belong to ``predicted``."""
 
     words: list[str]
     gold: list[Entity]
@@ -24,7 +24,7 @@ class JudgedSentence(NamedTuple):
     scores: list[float]
 
     def judged_scores(self) -> Iterator[tuple[float, bool]]:
-        """Of every distinct prediction its score, the highest if it is repeated, and whether it is right."""
+        """The score of every distinct prediction, the highest of duplicates, and whether it is correct."""
         gold, best = set(self.gold), {}
         for entity, score in zip(self.predicted, self.scores, strict=True):
             best[entity] = max(score, best.get(entity, score))
@@ -32,15 +32,15 @@ class JudgedSentence(NamedTuple):
 
 
 def predictions_path(run_folder: Path, seed: int, split: str) -> Path:
-    """Where the predictions of a seed lie, whether or not they exist."""
+    """The path of the predictions of a seed, whether or not it exists."""
     return run_folder / f"seed-{seed}" / f"predictions.{split}.jsonl"
 
 
 def read_predictions(path: Path) -> Iterator[JudgedSentence]:
-    """The sentences of a file one by one, so that its size does not matter.
+    """The sentences of a file, one by one, so that its size does not matter.
 
     Raises:
-        DataFormatError: names file and line of what is no sentence with gold and predicted entities.
+        DataFormatError: the file cannot be read, or a line is not a sentence with gold and predicted entities.
     """
     number = 0
     try:
@@ -50,11 +50,11 @@ def read_predictions(path: Path) -> Iterator[JudgedSentence]:
                 record = json.loads(line)
                 words, gold, predicted = record["raw_words"], record["gold"], record["pred"]
                 scores = [float(item["score"]) for item in predicted]
-                yield JudgedSentence(words, list(map(_entity, gold)), list(map(_entity, predicted)), scores)
+                yield JudgedSentence(words, list(map(entity_of, gold)), list(map(entity_of, predicted)), scores)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DataFormatError(
-            f"{path}:{number}: no judged sentence ({type(error).__name__}: {error}). Expected an object with "
-            "raw_words, gold and pred as training writes it. Repeat the run, or remove the file."
+            f"{path}:{number}: not a judged sentence ({type(error).__name__}: {error}). Expected an object with "
+            "raw_words, gold and pred, as training writes it. Repeat the run, or remove the file."
         ) from None
     except OSError as error:
         raise DataFormatError(
@@ -66,7 +66,7 @@ def load_result(run_folder: Path) -> dict[str, Any]:
     """The ``result.json`` of a run.
 
     Raises:
-        DataFormatError: it is not there, is no JSON, or lacks the seeds.
+        DataFormatError: it does not exist, is not JSON, or lacks the seeds.
     """
     path = run_folder / "result.json"
     try:
@@ -77,29 +77,14 @@ def load_result(run_folder: Path) -> dict[str, Any]:
             "repeating its command, or name another folder."
         ) from None
     except ValueError as error:
-        raise DataFormatError(f"{path}: no JSON ({error}). Expected the result of a run. Repeat its command.") from None
+        reason = f"not JSON ({error})"
+        raise DataFormatError(f"{path}: {reason}. Expected the result of a run. Repeat its command.") from None
     if not isinstance(result, Mapping) or not isinstance(result.get("seeds"), list):
         raise DataFormatError(f"{path}: has no list of seeds. Expected the result of a run. Repeat its command.")
     return dict(result)
 
 
-def load_recipe_settings(run_folder: Path) -> dict[str, Any]:
-    """The ``recipe.yaml`` of a run as plain values, of whatever version; empty if there is none.
 
-    Raises:
-        DataFormatError: the file is no YAML mapping.
-    """
-    path = run_folder / "recipe.yaml"
-    if not path.is_file():
-        return {}
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataFormatError(f"{path}: cannot be read ({error}). Expected the recipe of a run.") from None
-    if not isinstance(content, Mapping):
-        raise DataFormatError(f"{path}: holds {type(content).__name__}. Expected the recipe of a run, a mapping.")
-    return dict(content)
-
-
-def _entity(item: Mapping[str, Any]) -> Entity:
+def entity_of(item: Mapping[str, Any]) -> Entity:
+    """The entity of a record with ``type`` and ``spans``."""
     return Entity(item["type"], tuple([Segment(start, end) for start, end in item["spans"]]))

@@ -1,4 +1,4 @@
-"""The table of many runs as papers print it, dataset by target type, beside the published scores."""
+"""The table of many runs as in a paper, by dataset and target type, with the published scores."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from typing import Any
 
 from genner.app.run_tables import plain_value, published_scores
 from genner.errors import DataFormatError
-from genner.evaluation.tables import LATEX_HEAD, Table, latex_table, markdown_table, mean_and_std
+from genner.evaluation.spread import mean_text, score_text
+from genner.evaluation.tables import LATEX_HEAD, Table, latex_table, markdown_table
 from genner.files import write_json, write_text
 
 __all__ = ["find_runs", "results_rows", "results_table", "write_results"]
 
 _TARGETS = ("span", "bpe", "word", "span_bpe")
 _MEASURES = ("pre", "rec", "f")
+_SCORES = ("scores", "scores_with_collapsed")
 _KEPT = ("name", "dataset", "formulation", "target", "backbone", "command")
 
 
 def find_runs(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """The finished runs below the folders, and the runs that are not finished (no ``result.json`` yet).
+    """The finished runs below the folders, and the unfinished ones (no ``result.json`` yet).
 
     Args:
-        folders: each a run, a dataset's folder of runs, or the folder of the datasets.
+        folders: each a run, the runs of a dataset, or the folder of all runs.
 
     Raises:
         DataFormatError: a folder does not exist or holds no run.
@@ -35,7 +37,7 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
         if not runs:
             reason = "holds no run" if folder.is_dir() else "no such folder"
             raise DataFormatError(
-                f"{folder}: {reason}. Expected a run folder (it holds recipe.yaml and result.json), a dataset's "
+                f"{folder}: {reason}. Expected a run folder (it holds run.json and result.json), a dataset's "
                 "folder of runs, or the folder of all runs. Name what train.py printed as 'run folder'."
             )
         for run in runs:
@@ -44,15 +46,15 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def results_rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row per run, by dataset and target type: scores without and with the collapsed seeds, published scores.
+    """One row per run, by dataset and target type: scores without and with collapsed seeds, and published scores.
 
     Args:
-        runs: what :func:`genner.app.run_data.run_data` gave for each.
+        runs: the :func:`genner.app.run_data.run_data` of each.
     """
     rows = []
     for data in runs:
         target, split = data["run"]["target"], data["split"]
-        # The published scores are those of the published backbone; they stand beside ours, whatever ours is.
+        # Published scores belong to the published backbone; they are shown whatever backbone we used.
         published = dict(zip(_MEASURES, published_scores(data["reported"], target), strict=True))
         ours = data["scores"][split].get("f")
         has_delta = ours and published["f"] is not None
@@ -62,9 +64,8 @@ def results_rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "split": split,
                 "n_ok": data["n_ok"],
                 "n_collapsed": data["n_collapsed"],
-                "n_collapsed_tries": data["n_collapsed_tries"],
-                "scores": _three(data["scores"][split]),
-                "scores_with_collapsed": _three(data["scores_with_collapsed"][split]),
+                "n_collapsed_attempts": data["n_collapsed_attempts"],
+                **{key: {name: data[key][split].get(name) for name in _MEASURES} for key in _SCORES},
                 "published": published,
                 "delta_f": round(ours["mean"] - published["f"], 2) if has_delta else None,
                 "reported": data["reported"],
@@ -75,7 +76,7 @@ def results_rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """The rows as a table; a run with collapsed seeds has a second line that counts them in."""
+    """The rows as a table; a run with collapsed seeds has a second line that includes them."""
     optional = [name for name in ("formulation", "backbone", "name") if _tells_apart(rows, name)]
     header = ["dataset", "target", *("run" if name == "name" else name for name in optional)]
     header += ["seeds", "n ok", "n collapsed", "P", "R", "F1", "publ. P", "publ. R", "publ. F1", "Δ F1"]
@@ -88,7 +89,7 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def write_results(rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Write ``results.md``, ``results.tex`` (to be read with ``\\input``) and ``results.json`` into a folder."""
+    """Write ``results.md``, ``results.tex`` (to be included with ``\\input``) and ``results.json`` into a folder."""
     table = results_table(rows)
     needs = r"% Needs \usepackage{booktabs}, \usepackage{iftex} and, with pdfTeX, \usepackage[T1]{fontenc}."
     write_text(folder / "results.md", markdown_table(table) + "\n")
@@ -98,17 +99,13 @@ def write_results(rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
 
 def _folders(folder: Path, pattern: str) -> list[Path]:
     found = folder.glob(pattern) if pattern else [folder]
-    # What ``best`` points at holds a recipe as well, but it is a model.
+    # The target of ``best`` also has a recipe, but it is a model.
     return sorted(path for path in found if path.is_dir() and not path.is_symlink())
 
 
 def _is_run(folder: Path) -> bool:
-    is_seed = folder.name.startswith("seed-") and (folder.parent / "recipe.yaml").is_file()
-    return not is_seed and folder.name != "best" and (folder / "recipe.yaml").is_file()
-
-
-def _three(spreads: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: spreads.get(name) for name in _MEASURES}
+    is_seed = folder.name.startswith("seed-") and (folder.parent / "run.json").is_file()
+    return not is_seed and folder.name != "best" and (folder / "run.json").is_file()
 
 
 def _target_rank(target: str) -> int:
@@ -116,39 +113,31 @@ def _target_rank(target: str) -> int:
 
 
 def _tells_apart(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
-    """Whether a column is needed: backbone or formulation if they differ, the run's name if nothing else does."""
+    """Whether a column is needed: backbone or formulation if they differ, the run's name if nothing else differs."""
     if name != "name":
         return len({row[name] for row in rows}) > 1
     return len({(row["dataset"], row["target"], row["formulation"], row["backbone"]) for row in rows}) < len(rows)
 
 
 def _lines(row: Mapping[str, Any], names: Sequence[str]) -> Iterator[list[str]]:
-    published = [_number(row["published"][name]) for name in _MEASURES]
+    published = [score_text(row["published"][name]) for name in _MEASURES]
     delta = "-" if row["delta_f"] is None else f"{row['delta_f']:+.2f}"
-    n_tries = row["n_collapsed_tries"]
-    tries = f" (+{n_tries} {'try' if n_tries == 1 else 'tries'})" if n_tries else ""
-    counts = [str(row["n_ok"]), f"{row['n_collapsed']}{tries}"]
-    yield [*names, "ok", *counts, *_scores(row["scores"]), *published, delta]
+    n_more = row["n_collapsed_attempts"]
+    more = f" (+{n_more} attempt{'s' * (n_more != 1)})" if n_more else ""
+    counts = [str(row["n_ok"]), f"{row['n_collapsed']}{more}"]
+    yield [*names, "ok", *counts, *map(mean_text, row["scores"].values()), *published, delta]
     if row["n_collapsed"]:
-        yield [*[""] * len(names), "ok and collapsed", *counts, *_scores(row["scores_with_collapsed"]), *["-"] * 4]
-
-
-def _scores(scores: Mapping[str, Any]) -> list[str]:
-    spreads = [scores[name] for name in _MEASURES]
-    return [mean_and_std(spread["mean"], spread["std"]) if spread else "-" for spread in spreads]
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+        scores = map(mean_text, row["scores_with_collapsed"].values())
+        yield [*[""] * len(names), "ok and collapsed", *counts, *scores, *["-"] * 4]
 
 
 def _note(rows: Sequence[Mapping[str, Any]]) -> str:
     parts = ["Micro precision, recall and F1 in percent, mean ± sample standard deviation over seeds."]
     n_collapsed = sum(row["n_collapsed"] for row in rows)
-    lines = "Collapsed seeds count in the second line of a run only."
-    parts.append(lines if n_collapsed else "No seed has collapsed.")
-    if any(row["n_collapsed_tries"] for row in rows):
-        parts.append("Tries: seeds that collapsed and were begun anew.")
+    lines = "Collapsed seeds count only in the second line of a run."
+    parts.append(lines if n_collapsed else "No seed collapsed.")
+    if any(row["n_collapsed_attempts"] for row in rows):
+        parts.append("Attempts: trainings that collapsed and were restarted.")
     if any(row["split"] != "test" for row in rows):
         names = ", ".join(f"{row['dataset']}/{row['name']} ({row['split']})" for row in rows if row["split"] != "test")
         parts.append(f"Not on test: {names}.")
@@ -156,7 +145,7 @@ def _note(rows: Sequence[Mapping[str, Any]]) -> str:
     if len(backbones) == 1:
         parts.append(f"Backbone: {backbones.pop()}.")
     if any(row["published"]["f"] is not None for row in rows):
-        parts.append("Published: as the recipe reports them, for the published backbone.")
+        parts.append("Published scores are for the published backbone, as reported in the recipe.")
     others = {}
     for row in rows:
         rest = {key: value for key, value in row["reported"].items() if key not in _TARGETS}

@@ -1,123 +1,100 @@
-"""What a report on a run says, as plain values: scores over seeds, and what the files of predictions add to them.
+"""The content of a run's report as plain values: scores over seeds, and details from the files of predictions.
 
-Files of predictions are read sentence by sentence; of a seed only counts are kept, and the scores of its entities.
+Files of predictions are read sentence by sentence; only counts and the scores of entities are kept for each seed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from genner.app.prediction_files import load_recipe_settings, predictions_path, read_predictions
-from genner.app.run_scores import RunScores
+import numpy as np
+
+from genner.app.prediction_files import predictions_path, read_predictions
+from genner.app.score_quality import score_quality
+from genner.data.schema import Entity
 from genner.evaluation.breakdown import AXES, Breakdown, f1_percent
 from genner.evaluation.errors_table import KINDS, ErrorExample, ErrorTable
-from genner.evaluation.significance import spread_of
+from genner.evaluation.spread import MEASURES, spread_of, spread_over_seeds
 
-__all__ = ["MEASURES", "run_data"]
+__all__ = ["run_data"]
 
-#: Of the scores of a split, those that are summed up over seeds.
-MEASURES = ("pre", "rec", "f", "strict_pre", "strict_rec", "strict_f", "em")
-#: The three kinds of malformed output, by the metric's reasons; a reason of none of them is a kind of its own.
+#: The three kinds of malformed output and the metric's reasons for each; any other reason is a kind of its own.
 MALFORMED = {
-    "not at word borders": ("unaligned",),
+    "not at word boundaries": ("unaligned",),
     "words out of order": ("order",),
     "incomplete: no words, or no label": ("empty", "open", "bos"),
 }
-_MODES = ("unconstrained", "constrained")
 _N_EXAMPLES = 3
-_TOLERANCE = 0.011  # two decimals, and the small terms in the metric's fractions
+_TOLERANCE = 0.011  # for two decimals and the small terms in the metric's fractions
 
 
 def run_data(run_folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything a report shows, ready for JSON.
+    """Everything that a report shows, ready for JSON.
 
     Args:
-        run_folder: holds ``recipe.yaml`` and ``seed-<n>/predictions.<split>.jsonl``; what is missing is noted.
-        result: the ``result.json`` of the run, also of an older version.
+        run_folder: holds ``seed-<n>/predictions.<split>.jsonl``; what is missing is noted.
+        result: the ``result.json`` of the run.
 
     Raises:
-        DataFormatError: a file of predictions or the recipe cannot be read.
+        DataFormatError: a file of predictions cannot be read.
     """
-    recipe = load_recipe_settings(run_folder)
     seeds = [dict(seed) for seed in result["seeds"]]
     split = "test" if any(seed.get("test") for seed in seeds) or not seeds else "dev"
     ok = [seed for seed in seeds if seed["status"] == "ok"]
     scored = [seed for seed in seeds if seed.get(split)]
-    shown = [seed for seed in ok if seed.get(split)] or scored  # what the tables below the scores rest on
+    shown = [seed for seed in ok if seed.get(split)] or scored  # the tables below the scores are based on these
     notes = list(_seed_notes(seeds, ok, shown, split))
     details = _from_predictions(run_folder, shown, split, notes)
-    target = (recipe.get("codec") or {}).get("unit") if result.get("formulation", "pointer") == "pointer" else None
     return {
         "run": {
             "name": run_folder.resolve().name,
-            "dataset": result.get("dataset") or run_folder.resolve().parent.name,
-            "formulation": result.get("formulation") or recipe.get("formulation", ""),
-            "backbone": result.get("backbone") or recipe.get("backbone", ""),
-            "target": target or "-",
-            "command": result.get("command", ""),
-            "versions": dict(result.get("versions") or {}),
+            "target": result["target"] or "-",
+            **{name: result[name] for name in ("dataset", "formulation", "backbone", "command", "versions")},
         },
         "split": split,
         "seeds": [_seed_row(seed) for seed in seeds],
         "n_ok": len(ok),
         "n_collapsed": sum(seed["status"] == "collapsed" for seed in seeds),
-        "n_collapsed_tries": sum(row["collapsed_tries"] for row in map(_seed_row, seeds)),
-        "scores": _scores(ok),
-        "scores_with_collapsed": _scores([seed for seed in seeds if seed["status"] in ("ok", "collapsed")]),
-        "reported": dict(result.get("reported") or recipe.get("reported") or {}),
+        "n_collapsed_attempts": sum(row["collapsed_attempts"] for row in map(_seed_row, seeds)),
+        "scores": spread_over_seeds(seeds),
+        "scores_with_collapsed": spread_over_seeds(seeds, ("ok", "collapsed")),
+        "reported": dict(result["reported"]),
         "per_label": _groups([seed[split].get("per_label") or {} for seed in shown]),
         "subsets": _groups([_subsets(seed[split]) for seed in shown]),
-        "malformed": _malformed(shown, split, recipe),
+        "malformed": _malformed(shown, split),
         **details,
         "notes": notes,
     }
 
 
-def _scores(seeds: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """By split and measure its spread over the seeds that have it; a split that none has is empty."""
-    spreads: dict[str, dict[str, dict[str, Any]]] = {}
-    for split in ("dev", "test"):
-        rows = [seed[split] for seed in seeds if seed.get(split)]
-        found = [measure for measure in MEASURES if any(measure in row for row in rows)]
-        spreads[split] = {name: _rounded([float(row[name]) for row in rows if name in row]) for name in found}
-    return spreads
-
-
-def _rounded(values: Sequence[float]) -> dict[str, Any]:
-    """The spread of at least one value, four decimals."""
-    spread = asdict(spread_of(values))
-    return {name: round(value, 4) if isinstance(value, float) else value for name, value in spread.items()}
-
-
 def _seed_row(seed: Mapping[str, Any]) -> dict[str, Any]:
-    tries = [attempt for attempt in seed.get("attempts") or [] if attempt.get("status") == "collapsed"]
+    collapsed = [attempt for attempt in seed.get("attempts") or [] if attempt.get("status") == "collapsed"]
     scores = {f"{split}_{name}": (seed.get(split) or {}).get(name) for split in ("dev", "test") for name in MEASURES}
     kept = ("seed", "status", "best_epoch", "epochs", "train_seconds", "peak_memory_mb")
     return {
         **{name: seed.get(name) for name in kept},
         **scores,
-        "collapsed_tries": len(tries),
-        "reasons": [str(attempt.get("reason", "not told")) for attempt in tries],
+        "collapsed_attempts": len(collapsed),
+        "reasons": [str(attempt.get("reason", "no reason given")) for attempt in collapsed],
     }
 
 
 def _seed_notes(seeds: Sequence[Mapping], ok: Sequence[Mapping], shown: Sequence[Mapping], split: str) -> Iterable[str]:
-    """What is not in the means, and why."""
+    """What the means leave out, and why."""
     others = [f"seed {seed['seed']} ({seed['status']})" for seed in seeds if seed["status"] != "ok"]
     if others:
-        yield f"Not ok, and so not in the means: {', '.join(others)}."
+        yield f"Not ok, so not in the means: {', '.join(others)}."
     without = [str(seed["seed"]) for seed in seeds if not seed.get(split)]
     if without:
-        yield f"Without scores on {split}: seed {', '.join(without)}."
+        yield f"No scores on {split}: seed {', '.join(without)}."
     if shown and not ok:
-        yield "No seed is ok: all tables below the scores show the seeds that are not."
+        yield "No seed is ok: the tables below the scores are based on the other seeds."
 
 
 def _groups(seeds: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """Labels or subsets over seeds; a group that a seed has neither in gold nor in its predictions scores 0 there."""
+    """Labels or subsets over seeds; a group without gold entities and predictions in a seed scores 0 there."""
     names = dict.fromkeys(name for groups in seeds for name in groups)
     rows = []
     for name in names:
@@ -128,44 +105,40 @@ def _groups(seeds: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[dict[str, 
                 "group": name,
                 "support": max(int(group.get("support", 0)) for group in found),
                 "predicted": _mean([group.get("predicted", 0) for group in found]),
-                **{measure: _rounded([float(group.get(measure, 0.0)) for group in found]) for measure in measures},
+                **{measure: spread_of([group.get(measure, 0.0) for group in found]) for measure in measures},
             }
         )
     return rows
 
 
 def _subsets(scores: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The subsets of a split and, if it knows the unseen surfaces, the seen ones: all entities but the unseen."""
+    """The subsets of a split and, if it has the subset ``unseen``, its complement ``seen``."""
     subsets = dict(scores.get("subsets") or {})
     unseen, counts = subsets.get("unseen"), scores.get("counts")
     if unseen and counts and {"support", "predicted"} <= scores.keys():
-        # A right prediction is in the subset just when its gold entity is, so one number of right ones serves both.
+        # A correct prediction is in the subset if and only if its gold entity is, so one count serves both sides.
         # It is exact as long as half a hundredth of a percent of the smaller side is less than half an entity.
         by_recall = unseen["support"] <= unseen["predicted"]
         share, whole = (unseen["rec"], unseen["support"]) if by_recall else (unseen["pre"], unseen["predicted"])
-        n_right = counts["tp"] - round(share * whole / 100)
+        n_correct = counts["tp"] - round(share * whole / 100)
         n_gold = scores["support"] - unseen["support"]
         n_predicted = scores["predicted"] - unseen["predicted"]
         subsets["seen"] = {
-            "f": round(f1_percent(n_right, n_predicted - n_right, n_gold - n_right), 2),
-            "pre": round(100 * n_right / n_predicted, 2) if n_predicted else 0.0,
-            "rec": round(100 * n_right / n_gold, 2) if n_gold else 0.0,
+            "f": round(f1_percent(n_correct, n_predicted - n_correct, n_gold - n_correct), 2),
+            "pre": round(100 * n_correct / n_predicted, 2) if n_predicted else 0.0,
+            "rec": round(100 * n_correct / n_gold, 2) if n_gold else 0.0,
             "support": n_gold,
             "predicted": n_predicted,
         }
     return subsets
 
 
-def _malformed(seeds: Sequence[Mapping[str, Any]], split: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Malformed groups in percent of all groups written, without and with the constraint; None if not measured."""
-    usual = "unconstrained" if (recipe.get("generation") or {}).get("constrained") is False else "constrained"
+def _malformed(seeds: Sequence[Mapping[str, Any]], split: str) -> dict[str, Any]:
+    """Malformed groups in percent of all groups written, by the way in which the model was used."""
     found: dict[str, Any] = {}
-    for mode in _MODES:
-        counts = [(seed.get("malformed") or {}).get(mode) for seed in seeds]
-        if mode == usual:  # older runs: what the metric counted
-            counts = [count or seed[split] for count, seed in zip(counts, seeds, strict=True)]
-        measured = [count for count in counts if count and "rejected" in count]
-        found[mode] = _malformed_rates(measured) if measured else None
+    for name in dict.fromkeys(name for seed in seeds for name in ("default", *seed.get("malformed", {}))):
+        counts = [seed.get("malformed", {}).get(name) or (seed[split] if name == "default" else None) for seed in seeds]
+        found[name] = _malformed_rates([count for count in counts if count and "rejected" in count])
     return found
 
 
@@ -176,47 +149,48 @@ def _malformed_rates(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     written = [seed.get("predicted", 0) + sum(seed["rejected"].values()) for seed in seeds]
     rates: dict[str, Any] = {"n_seeds": len(seeds), "written": sum(written), "reasons": {}}
     scores = [float(seed["f"]) for seed in seeds if "f" in seed]
-    rates["f"] = _rounded(scores) if scores else None
+    rates["f"] = spread_of(scores) if scores else None
     for kind, reasons in {**kinds, "all": tuple(known | others)}.items():
         counts = [sum(seed["rejected"].get(reason, 0) for reason in reasons) for seed in seeds]
         shares = [100 * count / n if n else 0.0 for count, n in zip(counts, written, strict=True)]
-        rates["reasons"][kind] = {"count": sum(counts), "rate": _rounded(shares)}
+        rates["reasons"][kind] = {"count": sum(counts), "rate": spread_of(shares)}
     return rates
 
 
 def _from_predictions(
     run_folder: Path, seeds: Sequence[Mapping[str, Any]], split: str, notes: list[str]
 ) -> dict[str, Any]:
-    """Breakdowns and kinds of errors over the seeds whose predictions are there."""
+    """Breakdowns and kinds of errors over the seeds that have predictions."""
     best = max(seeds, key=lambda seed: (seed.get("dev") or seed[split]).get("f", 0.0), default=None)
     breakdowns, errors, examples_seed = [], [], None
-    scores = RunScores(run_folder, split, notes)
+    judged: dict[int, np.ndarray] = {}
     for seed in seeds:
         path = predictions_path(run_folder, seed["seed"], split)
         if not path.is_file():
-            notes.append(f"Seed {seed['seed']} has no {path.name}: not in the breakdowns.")
+            notes.append(f"Seed {seed['seed']} has no {path.name} and is not in the breakdowns.")
             continue
-        breakdown, table = Breakdown(), ErrorTable(_N_EXAMPLES if seed is best else 0)
+        breakdown, table, scores = Breakdown(), ErrorTable(_N_EXAMPLES if seed is best else 0), []
         for number, sentence in enumerate(read_predictions(path), 1):
             gold, predicted = set(sentence.gold), set(sentence.predicted)
             breakdown.update(gold, predicted, n_words=len(sentence.words))
             table.update(sentence.words, gold, predicted, sentence=number)
-            scores.add(seed["seed"], sentence)
+            scores += sentence.judged_scores()
         f = f1_percent(breakdown.tp, breakdown.fp, breakdown.fn)
         if abs(f - seed[split].get("f", f)) > _TOLERANCE:
             notes.append(
                 f"Seed {seed['seed']}: the file of predictions gives F1 {f:.2f}, result.json {seed[split]['f']:.2f}: "
-                "malformed groups are not in the file, or the file is of another run."
+                "malformed groups are not in the file, or the file belongs to another run."
             )
         breakdowns.append(breakdown.compute())
         errors.append(table)
+        judged[seed["seed"]] = np.array(scores).reshape(-1, 2)
         if seed is best:
             examples_seed = seed["seed"]
     return {
         "n_in_breakdowns": len(breakdowns),
         "breakdown": {axis: _axis([breakdown[axis] for breakdown in breakdowns]) for axis in AXES},
         "errors": _error_rows([table.counts for table in errors]),
-        "calibration": scores.compute(),
+        "calibration": score_quality(run_folder, split, judged, notes),
         "examples_seed": examples_seed,
         "examples": {
             kind: [_example(example) for table in errors for example in table.examples[kind]] for kind in KINDS
@@ -233,11 +207,11 @@ def _axis(seeds: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
     merged = []
     for group in sorted(by_group, key=_first_number):
         rows = by_group[group]
-        # A group without gold entities exists only where it was predicted: elsewhere it scores 0, and has 0 of them.
+        # A group without gold entities exists only where it was predicted: in other seeds it counts and scores 0.
         rows = [*rows, *({key: 0 for key in rows[0]} for _ in range(len(seeds) - len(rows)))]
         counts = {key: _mean([row[key] for row in rows]) for key in ("found", "predicted", "correct") if key in rows[0]}
         counts["gold"] = max(row["gold"] for row in rows)  # the same in every seed that has the group
-        scores = {key: _rounded([row[key] for row in rows]) for key in ("pre", "rec", "f") if key in rows[0]}
+        scores = {key: spread_of([row[key] for row in rows]) for key in ("pre", "rec", "f") if key in rows[0]}
         merged.append({"group": group, **counts, **scores})
     return merged
 
@@ -258,16 +232,15 @@ def _error_rows(seeds: Sequence[Mapping[str, int]]) -> list[dict[str, Any]]:
     for kind, definition in KINDS.items():
         counts = [float(counts.get(kind, 0)) for counts in seeds]
         share = round(100 * sum(counts) / total, 2) if total else 0.0
-        rows.append({"kind": kind, "definition": definition, "count": _rounded(counts), "share": share})
+        rows.append({"kind": kind, "definition": definition, "count": spread_of(counts), "share": share})
     return rows
 
 
 def _example(example: ErrorExample) -> dict[str, Any]:
-    """A mistake as the files of predictions write entities."""
-    return {
-        "sentence": example.sentence,
-        "raw_words": list(example.words),
-        "gold": example.gold and {"type": example.gold.label, "spans": [list(s) for s in example.gold.segments]},
-        "pred": example.predicted
-        and {"type": example.predicted.label, "spans": [list(s) for s in example.predicted.segments]},
-    }
+    """An error, with its entities as in files of predictions."""
+    about = {"sentence": example.sentence, "raw_words": list(example.words)}
+    return about | {"gold": _record(example.gold), "pred": _record(example.predicted)}
+
+
+def _record(entity: Entity | None) -> dict[str, Any] | None:
+    return entity and {"type": entity.label, "spans": [list(segment) for segment in entity.segments]}

@@ -1,4 +1,4 @@
-"""``report.md``, ``report.tex``, ``report.json`` and the pictures of a run."""
+"""Writes ``report.md``, ``report.tex``, ``report.json`` and the plots of a run."""
 
 from __future__ import annotations
 
@@ -6,34 +6,35 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from genner.app.prediction_files import entity_of
 from genner.app.run_data import run_data
 from genner.app.run_tables import run_tables
-from genner.data.schema import Entity, Segment
+from genner.data.schema import Entity
 from genner.evaluation.curves import learning_curves, position_curve, reliability_diagram
-from genner.evaluation.tables import LATEX_HEAD, latex_table, latex_text, markdown_table, markdown_text
+from genner.evaluation.tables import LATEX_HEAD, fenced, latex_table, latex_text, markdown_table, markdown_text
 from genner.evaluation.terminal import ERROR_LEGEND, Style, render_sentence, visible
 from genner.files import replace_file, write_json, write_text
 
 __all__ = ["write_run_report"]
 
-_CONTEXT = 6  # words shown on either side of an error
+_CONTEXT = 6  # words shown on each side of an error
 _WIDTH = 110
-_PICTURES = {  # what they show, and how wide they are in LaTeX
+_PICTURES = {  # caption, and width in LaTeX
     "curves.png": ("Loss and F1 per epoch", r"0.9\linewidth"),
-    "positions.png": ("Recall by place in the output", r"0.55\linewidth"),
-    "reliability.png": ("Share of right entities by score", r"0.5\linewidth"),
+    "positions.png": ("Recall by position in the output", r"0.55\linewidth"),
+    "reliability.png": ("Share of correct entities by score", r"0.5\linewidth"),
 }
 
 
 def write_run_report(run_folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Write the report on a run into its folder: Markdown, LaTeX, JSON and PNG, each replaced atomically.
+    """Write the report of a run into its folder: Markdown, LaTeX, JSON and PNG, each replaced atomically.
 
     Args:
         run_folder: ``runs/<dataset>/<run name>``, with the predictions of its seeds.
         result: its ``result.json``.
 
     Returns:
-        What ``report.json`` holds; ``notes`` says what is not in the numbers.
+        The content of ``report.json``; ``notes`` says what the numbers leave out.
 
     Raises:
         DataFormatError: a file of predictions or the recipe cannot be read.
@@ -45,7 +46,7 @@ def write_run_report(run_folder: Path, result: Mapping[str, Any]) -> dict[str, A
         "reliability.png": reliability_diagram((data["calibration"] or {}).get("bins", {})),
     }
     if drawn["curves.png"] is None:
-        data["notes"].append("No learning curve: the run is of a version that kept no history of its epochs.")
+        data["notes"].append("No learning curve: no seed has a history of its epochs.")
     for name, picture in drawn.items():
         _replace_picture(run_folder / name, picture)
     data["pictures"] = [name for name, picture in drawn.items() if picture is not None]
@@ -56,7 +57,7 @@ def write_run_report(run_folder: Path, result: Mapping[str, Any]) -> dict[str, A
 
 
 def _replace_picture(path: Path, picture: bytes | None) -> None:
-    """Write a picture; without one, an earlier picture of the run goes, as it would show something else."""
+    """Write a plot; without one, remove the plot of an earlier report, which would be out of date."""
     if picture is None:
         path.unlink(missing_ok=True)
         return
@@ -77,7 +78,7 @@ def _versions(data: Mapping[str, Any]) -> str:
 def _markdown(data: Mapping[str, Any]) -> str:
     blocks = [f"# {markdown_text(_title(data))}", f"Run `{visible(data['run']['name'])}`."]
     if data["run"]["command"]:
-        blocks.append(_fenced(visible(data["run"]["command"])))
+        blocks.append(fenced(visible(data["run"]["command"])))
     if data["notes"]:
         blocks.append("\n".join(f"- {markdown_text(note)}" for note in data["notes"]))
     blocks += [markdown_table(table) for table in run_tables(data)]
@@ -91,21 +92,12 @@ def _markdown(data: Mapping[str, Any]) -> str:
 def _markdown_examples(examples: Mapping[str, Any]) -> Iterator[str]:
     for kind, rows in examples.items():
         if rows:
-            drawn = [f"sentence {row['sentence']}\n{_drawn(row)}" for row in rows]
-            yield f"**{markdown_text(kind)}**\n\n{_fenced(chr(10) * 2, drawn)}"
-
-
-def _fenced(separator: str, texts: list[str] | None = None) -> str:
-    """A block of code; its fence is longer than any run of backticks in it."""
-    text = separator if texts is None else separator.join(texts)
-    fence = "```"
-    while fence in text:
-        fence += "`"
-    return f"{fence}\n{text}\n{fence}"
+            drawn = "\n\n".join(f"sentence {row['sentence']}\n{_drawn(row)}" for row in rows)
+            yield f"**{markdown_text(kind)}**\n\n{fenced(drawn)}"
 
 
 def _drawn(row: Mapping[str, Any]) -> str:
-    """The error with bars below the words."""
+    """The error, with bars below the words."""
     words, gold, predicted = _window(row)
     return render_sentence(words, [predicted] if predicted else [], Style(width=_WIDTH), gold=[gold] if gold else [])
 
@@ -118,18 +110,12 @@ def _window(row: Mapping[str, Any]) -> tuple[list[str], Entity | None, Entity | 
     words = row["raw_words"][first:last]
     before, after = ["…"] * (first > 0), ["…"] * (last < len(row["raw_words"]))
     shift = len(before) - first
-    gold, predicted = (_entity(row[side], shift) for side in ("gold", "pred"))
+    gold, predicted = (row[side] and entity_of(row[side]).shifted(shift) for side in ("gold", "pred"))
     return [*before, *words, *after], gold, predicted
 
 
-def _entity(item: Mapping[str, Any] | None, shift: int) -> Entity | None:
-    if item is None:
-        return None
-    return Entity(item["type"], tuple(Segment(start + shift, end + shift) for start, end in item["spans"]))
-
-
 def _latex(data: Mapping[str, Any]) -> str:
-    """A document of its own, so that it can be checked and its tables copied."""
+    """A complete document, so that it compiles and its tables can be copied."""
     head = [
         r"\documentclass[10pt]{article}",
         r"\usepackage{iftex}",

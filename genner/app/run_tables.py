@@ -1,12 +1,12 @@
-"""The tables of a report on a run, from what `app.run_data` gathered."""
+"""The tables of a run's report, made from what `genner.app.run_data` collects."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from genner.app.run_data import MEASURES
-from genner.evaluation.tables import Table, mean_and_std
+from genner.evaluation.spread import MEASURES, mean_text, score_text
+from genner.evaluation.tables import Table
 
 __all__ = ["plain_value", "published_scores", "published_table", "run_tables"]
 
@@ -16,26 +16,26 @@ _NAMES = {
 }  # fmt: skip
 _PUBLISHED = ("span", "bpe", "word", "span_bpe", "discontinuous_only")
 _STRUCTURE = (
-    "nested: the words of an entity are a proper part of another's, or hold one; overlapping: shares a word in any "
-    "way; flat: one segment and no shared word; unseen and seen: whether the training split has an entity of the "
-    "same words, upper and lower case alike. An entity may be in several."
+    "nested: lies inside another entity or contains one; overlapping: shares a word in any way; flat: one segment and "
+    "no shared word; seen and unseen: whether the training split has an entity with the same words, ignoring case. An "
+    "entity may be in several subsets."
 )
 _AXIS_NOTES = {
     "position": "Recall of the first, second, ... gold entity of a sentence, in the order of the targets.",
-    "entity length": "Words that the entity covers.",
-    "segments": "Parts of the entity; one part is contiguous.",
-    "nesting depth": "Entities around it, one within the other; 0: it lies in no other.",
-    "sentence length": "Words of the sentence.",
+    "entity length": "Words covered by the entity.",
+    "segments": "Contiguous parts of the entity.",
+    "nesting depth": "Number of nested entities around it; 0 if it lies inside no other.",
+    "sentence length": "Words in the sentence.",
 }
 
 
 def run_tables(data: Mapping[str, Any]) -> Iterator[Table]:
-    """Every table of the report that has something to show, in its order."""
+    """The tables of the report, in order, without those that would be empty."""
     yield _seed_table(data)
     yield _score_table(data, "scores", f"Scores over {_count(data['n_ok'], 'ok seed')}")
     if data["n_collapsed"]:
         total = data["n_ok"] + data["n_collapsed"]
-        title = f"Scores over {_count(total, 'seed')}, the collapsed ones too"
+        title = f"Scores over {_count(total, 'seed')} including collapsed ones"
         yield _score_table(data, "scores_with_collapsed", title)
     if data["reported"]:
         yield published_table(data)
@@ -45,7 +45,7 @@ def run_tables(data: Mapping[str, Any]) -> Iterator[Table]:
         yield _group_table(data["subsets"], f"Subsets, {data['split']}", "subset", _STRUCTURE)
     if data["calibration"]:
         yield _calibration_table(data)
-    if any(data["malformed"].values()):
+    if any(way["written"] for way in data["malformed"].values()):
         yield _malformed_table(data)
     for axis, rows in data["breakdown"].items():
         if len(rows) > 1 or (rows and axis != "segments" and axis != "nesting depth"):
@@ -55,9 +55,9 @@ def run_tables(data: Mapping[str, Any]) -> Iterator[Table]:
 
 
 def published_scores(reported: Mapping[str, Any], key: str) -> tuple[float | None, float | None, float | None]:
-    """Precision, recall and F1 that the recipe's ``reported:`` holds under a key; a lone number is F1.
+    """Precision, recall and F1 under a key of the recipe's ``reported:``; a single number is F1.
 
-    Three Nones if the key is neither a target type nor ``discontinuous_only``: its numbers mean something else.
+    Three Nones if the key is neither a target type nor ``discontinuous_only``, as its numbers mean something else.
     """
     value = reported.get(key) if key in _PUBLISHED else None
     if isinstance(value, (list, tuple)) and len(value) == 3 and all(map(_is_number, value)):
@@ -66,7 +66,7 @@ def published_scores(reported: Mapping[str, Any], key: str) -> tuple[float | Non
 
 
 def published_table(data: Mapping[str, Any]) -> Table:
-    """Ours beside the published scores: of all target types, of discontinuous entities alone, and whatever else."""
+    """Our scores beside the published ones: of all target types, of discontinuous entities alone, and others."""
     ours = {"discontinuous_only": next((row for row in data["subsets"] if row["group"] == "discontinuous"), None)}
     ours[data["run"]["target"]] = data["scores"][data["split"]] or None
     rows, others = [], []
@@ -76,25 +76,25 @@ def published_table(data: Mapping[str, Any]) -> Table:
             others.append(f"{key}: {plain_value(value)}")
             continue
         mine = ours.get(key)
-        scores = [_spread(mine.get(name)) if mine else "-" for name in ("pre", "rec", "f")]
+        scores = [mean_text(mine and mine.get(name)) for name in ("pre", "rec", "f")]
         delta = f"{mine['f']['mean'] - published[2]:+.2f}" if mine else "-"
-        rows.append([key.replace("_", " "), *scores, *(_number(score) for score in published), delta])
+        rows.append([key.replace("_", " "), *scores, *(score_text(score) for score in published), delta])
     note = f"Also reported: {'; '.join(others)}." if others else ""
     header = ["target", "P", "R", "F1", "published P", "published R", "published F1", "Δ F1"]
-    return Table("Beside the published scores", header, rows, note=note)
+    return Table("Comparison with published scores", header, rows, note=note)
 
 
 def _seed_table(data: Mapping[str, Any]) -> Table:
     scores = ["dev F1", "test F1", "test strict F1", "test exact"]
-    header = ["seed", "status", "best epoch", *scores, "minutes", "collapsed tries"]
+    header = ["seed", "status", "best epoch", *scores, "minutes", "collapsed attempts"]
     rows = []
     for seed in data["seeds"]:
-        scores = [_number(seed[key]) for key in ("dev_f", "test_f", "test_strict_f", "test_em")]
+        scores = [score_text(seed[key]) for key in ("dev_f", "test_f", "test_strict_f", "test_em")]
         minutes = "-" if seed["train_seconds"] is None else f"{seed['train_seconds'] / 60:.1f}"
         epoch = "-" if seed["best_epoch"] is None else str(seed["best_epoch"])
-        rows.append([str(seed["seed"]), seed["status"], epoch, *scores, minutes, str(seed["collapsed_tries"])])
+        rows.append([str(seed["seed"]), seed["status"], epoch, *scores, minutes, str(seed["collapsed_attempts"])])
     reasons = [f"seed {seed['seed']}: {reason}" for seed in data["seeds"] for reason in seed["reasons"]]
-    return Table("Seeds", header, rows, n_left=2, note=f"Collapsed tries: {'; '.join(reasons)}." if reasons else "")
+    return Table("Seeds", header, rows, n_left=2, note=f"Collapsed attempts: {'; '.join(reasons)}." if reasons else "")
 
 
 def _score_table(data: Mapping[str, Any], key: str, title: str) -> Table:
@@ -106,16 +106,16 @@ def _score_table(data: Mapping[str, Any], key: str, title: str) -> Table:
             if measure in measures:
                 rows.append([f"{split} {_NAMES[measure]}", *_spread_cells(measures[measure])])
     note = (
-        "P, R and F1 count as the published scores do (repeated predictions once, malformed groups forgiven); strict "
-        "counts every repetition and malformed group as wrong. The interval is Student's t of the mean over seeds."
+        "P, R and F1 are counted like the published scores (duplicates once, malformed groups forgiven); strict counts "
+        "every duplicate and malformed group as wrong. The interval is Student's t for the mean over seeds."
     )
-    header = ["score", "mean", "std", "min", "max", "95 % interval"]
+    header = ["score", "mean", "std", "min", "max", "95 % confidence interval"]
     return Table(title, header, rows, note=note if rows else "No scores.")
 
 
 def _spread_cells(spread: Mapping[str, Any]) -> list[str]:
     interval = "-" if spread["low"] is None else f"{spread['low']:.2f} to {spread['high']:.2f}"
-    return [_number(spread["mean"]), _number(spread["std"]), _number(spread["min"]), _number(spread["max"]), interval]
+    return [*(score_text(spread[name]) for name in ("mean", "std", "min", "max")), interval]
 
 
 def _group_table(groups: Sequence[Mapping[str, Any]], title: str, what: str, note: str) -> Table:
@@ -123,7 +123,7 @@ def _group_table(groups: Sequence[Mapping[str, Any]], title: str, what: str, not
     rows = []
     for row in groups:
         is_empty = not row["support"] and not row["predicted"]
-        scores = ["-" if is_empty or name not in row else _spread(row[name]) for name in measures]
+        scores = ["-" if is_empty or name not in row else mean_text(row[name]) for name in measures]
         rows.append([row["group"], *scores, f"{row['support']:,}", _amount(row["predicted"])])
     return Table(title, [what, *(_NAMES[name] for name in measures), "gold", "predicted"], rows, note=note)
 
@@ -134,103 +134,78 @@ def _calibration_table(data: Mapping[str, Any]) -> Table:
     for state, errors in found["errors"].items():
         if errors:
             share = _share_right(found["bins"][state])
-            rows.append([state, *(_fine(errors[name]) for name in ("ece", "brier")), *share])
+            rows.append([state, *(mean_text(errors[name], ".4f") for name in ("ece", "brier")), *share])
     fitted = [
         f"seed {row['seed']}: temperature {row['temperature']:.3f}, shift {row['shift']:+.3f}, "
         f"doubt {row['doubt']:g} ({row['n_fitted']:,} entities)"
         for row in found["seeds"]
         if row["temperature"] is not None
     ]
-    origin = (
-        f"Calibrated on dev, {'; '.join(fitted)}." if fitted else "Not calibrated: that takes dev, and another split."
-    )
+    missing = "Not calibrated: this requires scores on dev and on another split."
+    origin = f"Calibrated on dev, {'; '.join(fitted)}." if fitted else missing
     note = (
-        "ECE: mean distance between score and share of right entities in bins of equal mass (Guo et al., 2017); Brier: "
-        f"mean squared distance of the score from 0 or 1. Less is better. {origin}"
+        "ECE: mean difference between score and share of correct entities in bins of equal mass (Guo et al., 2017); "
+        f"Brier: mean squared difference between score and 0 or 1. Lower is better. {origin}"
     )
-    header = ["scores", "ECE", "Brier", "mean score", "share right"]
-    return Table(f"Scores of the entities, {data['split']}", header, rows, note=note)
+    header = ["scores", "ECE", "Brier", "mean score", "share correct"]
+    return Table(f"Entity scores, {data['split']}", header, rows, note=note)
 
 
 def _share_right(bins: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Over all bins: what share should be right by the scores, and what share is."""
+    """Over all bins: the mean score, and the share of correct entities."""
     total = sum(row["n"] for row in bins)
     return [f"{sum(row['n'] * row[name] for row in bins) / total:.4f}" for name in ("mean_score", "share_right")]
 
 
 def _malformed_table(data: Mapping[str, Any]) -> Table:
-    modes = [data["malformed"][mode] for mode in ("unconstrained", "constrained")]
-    kinds = dict.fromkeys(kind for mode in modes if mode for kind in mode["reasons"])
+    ways = data["malformed"]
+    kinds = dict.fromkeys(kind for way in ways.values() for kind in way["reasons"])
     kinds["all"] = kinds.pop("all")
     rows = []
     for kind in kinds:
         cells = []
-        for mode in modes:
-            found = mode["reasons"].get(kind) if mode else None
-            cells += [_spread(found["rate"]), f"{found['count']:,}"] if found else ["-", "-"]
+        for way in ways.values():
+            found = way["reasons"].get(kind)
+            cells += [mean_text(found["rate"]), f"{found['count']:,}"] if found else ["-", "-"]
         rows.append([kind, *cells])
-    if any(mode and mode["f"] for mode in modes):
-        rows.append(["F1", *(cell for mode in modes for cell in (_spread(mode and mode["f"]), ""))])
-    without, held = map(_measured, modes)
-    note = (
-        "Percent of the groups written (entities that can be read, and malformed ones), and their number. "
-        f"Without the constraint: {without}; with it: {held}."
-    )
-    header = ["malformed output", "without constraint %", "groups", "with constraint %", "groups"]
-    return Table(f"Malformed outputs, {data['split']}", header, rows, note=note)
-
-
-def _measured(mode: Mapping[str, Any] | None) -> str:
-    return f"{mode['written']:,} groups of {_count(mode['n_seeds'], 'seed')}" if mode else "not measured"
+    if any(way["f"] for way in ways.values()):
+        rows.append(["F1", *(cell for way in ways.values() for cell in (mean_text(way["f"]), ""))])
+    counts = [f"{name}: {way['written']:,} groups, {_count(way['n_seeds'], 'seed')}" for name, way in ways.items()]
+    note = f"Percentage of the groups written (well-formed entities and malformed groups). {'; '.join(counts)}."
+    header = ["malformed output", *(cell for name in ways for cell in (f"{name} %", "groups"))]
+    return Table(f"Malformed output, {data['split']}", header, rows, note=note)
 
 
 def _axis_table(axis: str, rows: Sequence[Mapping[str, Any]], split: str) -> Table:
     if axis == "position":
-        cells = [[row["group"], _spread(row["rec"]), _amount(row["found"]), f"{row['gold']:,}"] for row in rows]
-        header = ["place in the output", "R", "found", "gold"]
-        return Table(f"Recall by place in the output, {split}", header, cells, note=_AXIS_NOTES[axis])
+        cells = [[row["group"], mean_text(row["rec"]), _amount(row["found"]), f"{row['gold']:,}"] for row in rows]
+        header = ["position in the output", "R", "found", "gold"]
+        return Table(f"Recall by position in the output, {split}", header, cells, note=_AXIS_NOTES[axis])
     cells = []
     for row in rows:
-        # Without gold entities there is no recall, without predictions no precision: a dash rather than a 0.
+        # There is no recall without gold entities and no precision without predictions: a dash rather than 0.
         is_known = {"pre": row["predicted"], "rec": row["gold"], "f": row["gold"]}
-        scores = [_spread(row[name]) if known else "-" for name, known in is_known.items()]
+        scores = [mean_text(row[name]) if known else "-" for name, known in is_known.items()]
         cells.append([row["group"], *scores, f"{row['gold']:,}", _amount(row["predicted"])])
     return Table(f"F1 by {axis}, {split}", [axis, "P", "R", "F1", "gold", "predicted"], cells, note=_AXIS_NOTES[axis])
 
 
 def _error_table(data: Mapping[str, Any]) -> Table:
-    rows = [
-        [row["kind"], row["definition"], _error_count(row["count"]), f"{row['share']:.1f}"] for row in data["errors"]
-    ]
+    rows = []
+    for row in data["errors"]:
+        rows.append([row["kind"], row["definition"], mean_text(row["count"], ",.1f"), f"{row['share']:.1f}"])
     note = (
-        "Mean number per seed. Each wrong prediction and each gold entity not found is counted in one kind; the first "
-        "five kinds pair the two. All kinds but spurious add up to the false negatives, all but missed to the false "
+        "Mean number per seed. Each wrong prediction and each missed gold entity has exactly one kind; the first five "
+        "kinds pair the two. All kinds except spurious add up to the false negatives, all except missed to the false "
         "positives."
     )
     return Table(
-        f"Kinds of errors, {data['split']}", ["kind", "what it is", "errors", "%"], rows, n_left=2, note=note, wrapped=1
+        f"Kinds of errors, {data['split']}", ["kind", "definition", "errors", "%"], rows, n_left=2, note=note, wrapped=1
     )
 
 
-def _error_count(count: Mapping[str, Any]) -> str:
-    return _amount(count["mean"]) if count["std"] is None else f"{count['mean']:,.1f} ± {count['std']:,.1f}"
-
-
-def _spread(spread: Mapping[str, Any] | None) -> str:
-    return mean_and_std(spread["mean"], spread["std"]) if spread else "-"
-
-
-def _fine(spread: Mapping[str, Any]) -> str:
-    """A spread of shares, with the decimals that they need."""
-    return f"{spread['mean']:.4f}" + ("" if spread["std"] is None else f" ± {spread['std']:.4f}")
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
-
-
 def _amount(value: float) -> str:
-    """A mean of counts: whole if it is."""
+    """A mean of counts, without decimals if it is whole."""
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
@@ -239,7 +214,7 @@ def _count(number: int, name: str) -> str:
 
 
 def plain_value(value: Any) -> str:
-    """A reported value that is no score, as text."""
+    """A reported value that is not a score, as text."""
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 

@@ -1,8 +1,8 @@
-"""What a run prints at its end: scores, a few sentences with their entities marked, and where everything lies."""
+"""What a run prints at its end: its scores, and a few sentences with their entities marked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,22 @@ from typing import Any
 from genner.app.prediction_files import JudgedSentence, read_predictions
 from genner.data.schema import Entity
 from genner.evaluation.report import score_table
+from genner.evaluation.spread import Spread, mean_text, spread_over_seeds
 from genner.evaluation.terminal import Style, render_sentence
 
 __all__ = ["run_summary", "sample_sentences"]
 
 _LONGEST_SAMPLE = 40  # words
-_SHOWN = (("dev_f", "dev F1"), ("test_f", "test F1"), ("test_strict_f", "test strict F1"), ("test_em", "test exact"))
+_SHOWN = (
+    ("dev", "f", "dev F1"),
+    ("test", "f", "test F1"),
+    ("test", "strict_f", "test strict F1"),
+    ("test", "em", "test exact"),
+)
 
 
 def run_summary(result: Mapping[str, Any]) -> str:
-    """The test table of every seed, and mean and standard deviation where there are several."""
+    """The test scores of every seed, and the mean and standard deviation of several."""
     parts = [
         score_table(seed["test"], f"test, seed {seed['seed']}, best epoch {seed['best_epoch']}")
         for seed in result["seeds"]
@@ -29,34 +35,39 @@ def run_summary(result: Mapping[str, Any]) -> str:
 
 
 def sample_sentences(predictions: Path, style: Style) -> str:
-    """A few sentences of a ``predictions.<split>.jsonl`` with their entities marked, of every structure if possible."""
+    """A few sentences of a file of predictions with their entities marked, showing every structure if possible."""
     drawn = [render_sentence(row.words, row.predicted, style, gold=row.gold) for row in _pick(predictions)]
     return "\n\n".join(drawn)
 
 
 def _seeds(result: Mapping[str, Any]) -> str:
-    mean, std = result["mean"], result["std"]
-    n_ok, n_collapsed = result["n_ok"], result["n_collapsed"]
-    scores = [f"{title} {mean[key]:.2f} ± {std[key]:.2f}" for key, title in _SHOWN if key in mean]
-    lost = {"collapsed": n_collapsed, "failed": result["n_failed"]}
+    spreads, n_ok = _shown(result["seeds"]), result["n_ok"]
+    lost = {"collapsed": result["n_collapsed"], "failed": result["n_failed"]}
     left_out = "".join(f"; {count} {what} and left out" for what, count in lost.items() if count)
-    seeds = f"{n_ok} seed{'s' * (n_ok != 1)}"
-    lines = [f"mean ± standard deviation over {seeds}{left_out}: {', '.join(scores) or 'no scores'}"]
-    ranges = [
-        f"{title} {result['min'][key]:.2f} to {result['max'][key]:.2f}, 95 % interval of the mean "
-        f"{result['ci95'][key][0]:.2f} to {result['ci95'][key][1]:.2f}"
-        for key, title in _SHOWN
-        if key in result["ci95"]
+    title = "scores" if n_ok == 1 else f"mean ± standard deviation over {n_ok} seeds"
+    lines = [f"{title}{left_out}: {_listed(spreads) or 'no scores'}"]
+    lines += [
+        f"  {name} {spread['min']:.2f} to {spread['max']:.2f}, 95 % confidence interval of the mean "
+        f"{spread['low']:.2f} to {spread['high']:.2f}"
+        for name, spread in spreads.items()
+        if spread["n"] > 1
     ]
-    if n_collapsed and mean:
-        with_them = result["mean_with_collapsed"]
-        scores = [f"{title} {with_them[key]:.2f}" for key, title in _SHOWN if key in with_them]
-        ranges.append(f"with those that collapsed: {', '.join(scores)}")
-    return "\n".join([*lines, *(f"  {text}" for text in ranges)])
+    if result["n_collapsed"] and spreads:
+        lines.append(f"  including collapsed seeds: {_listed(_shown(result['seeds'], ('ok', 'collapsed')))}")
+    return "\n".join(lines)
+
+
+def _shown(seeds: Sequence[Mapping[str, Any]], statuses: Sequence[str] = ("ok",)) -> dict[str, Spread]:
+    found = spread_over_seeds(seeds, statuses)
+    return {title: found[split][name] for split, name, title in _SHOWN if name in found[split]}
+
+
+def _listed(spreads: Mapping[str, Spread]) -> str:
+    return ", ".join(f"{name} {mean_text(spread)}" for name, spread in spreads.items())
 
 
 def _reported(reported: Mapping[str, Any]) -> list[str]:
-    """Published scores, as they stand in the recipe."""
+    """Published scores, as given in the recipe."""
     if not reported:
         return []
     return ["reported: " + "; ".join(f"{name} {values}" for name, values in reported.items())]

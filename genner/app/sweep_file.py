@@ -1,6 +1,6 @@
-"""Sweep files: YAML, JSON or JSONNET with ``name``, ``base``, ``grid`` and ``list``; what they say, key by key.
+"""Reads sweep files: YAML, JSON or Jsonnet with ``name``, ``base``, ``grid`` and ``list``.
 
-Which values a recipe takes is not decided here; see ``app/sweep_plan.py``.
+Whether a recipe accepts the values is checked in `genner.app.sweep_plan`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from genner.settings import parse_yaml
 __all__ = ["Draft", "SweepFile", "read_sweep"]
 
 _SECTIONS = ("name", "base", "grid", "list")
-# train.py's flags that are recipe keys by another name.
+# Flags of train.py that are recipe keys under another name.
 _SAME_KEY = {
     "dataset": "dataset_name",
     "data_root": "data.root",
@@ -31,25 +31,25 @@ _SAME_KEY = {
     "seed": "seeds",
 }
 _NOT_A_SETTING = {
-    "run_name": "the name follows from the settings",
+    "run_name": "the name is derived from the settings",
     "runs_dir": "it is a flag of genner sweep",
-    "parallel": "it is a flag of genner sweep, and counts experiments",
-    "check_data": "a sweep trains",
+    "parallel": "it is a flag of genner sweep, where it counts experiments",
+    "check_data": "a sweep always trains",
     "debug": "it is a flag of genner sweep",
 }
-_WHOLE = ("labels", "reported")  # mappings that are values, not groups of keys
+_WHOLE = ("labels", "reported")  # mappings that are values rather than groups of keys
 _KEY = re.compile(r"[A-Za-z_][^=\s]*")
 _NAME = re.compile(r"\w[\w.-]{0,99}")
 
 
 @dataclass(frozen=True)
 class Draft:
-    """One experiment as the file gives it.
+    """One experiment as given in the file.
 
     Attributes:
-        settings: dotted key to value; flags of train.py that are recipe keys stand under the recipe key.
-        origins: the section of the file in which each key stands.
-        own: the keys that the experiment does not share with all others.
+        settings: values by dotted key; flags of train.py that are recipe keys are under the recipe key.
+        origins: the section of the file that sets each key.
+        own: the keys that the experiment sets itself, outside ``base``.
     """
 
     settings: Mapping[str, Any]
@@ -59,7 +59,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class SweepFile:
-    """A sweep file: where it lies, the name of the sweep, and its experiments in the order of the file."""
+    """A sweep file: its path, the name of the sweep, and its experiments in the order of the file."""
 
     path: Path
     name: str
@@ -67,11 +67,11 @@ class SweepFile:
 
 
 def read_sweep(path: Path) -> SweepFile:
-    """Read a sweep file and expand it: all combinations of ``grid``, then every entry of ``list``.
+    """Read a sweep file and expand it: all combinations of ``grid``, then the entries of ``list``.
 
     Raises:
-        ConfigError: the file cannot be read, or names every section and key in it that is no setting.
-        MissingBackendError: it is a JSONNET file and the jsonnet package is not installed.
+        ConfigError: the file cannot be read, or has wrong sections or keys; the message names all of them.
+        MissingBackendError: it is a Jsonnet file and the jsonnet package is not installed.
     """
     content = _load(path)
     reader = _Reader(str(path))
@@ -87,7 +87,7 @@ def read_sweep(path: Path) -> SweepFile:
 
 
 class _Reader:
-    """Expands the content of a file and gathers what is wrong with it."""
+    """Expands the content of a file and collects its problems."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -96,7 +96,8 @@ class _Reader:
     def drafts(self, content: Mapping[str, Any]) -> Iterator[Draft]:
         self._check_sections(content)
         base = self._settings(content.get("base") or {}, "base")
-        axes = {key: self._axis(key, values) for key, values in self._grid(content.get("grid") or {}).items()}
+        grid = self._settings(content.get("grid") or {}, "grid", wrap_seeds=False)
+        axes = {key: self._axis(key, values) for key, values in grid.items()}
         entries = content.get("list") or []
         if not isinstance(entries, list):
             self._problem("list", f"holds {type(entries).__name__}", "Expected a list of mappings of settings")
@@ -123,21 +124,18 @@ class _Reader:
                     "Settings of all experiments belong under 'base'."
                 )
 
-    def _grid(self, grid: Any) -> dict[str, Any]:
-        return self._settings(grid, "grid", wrap_seeds=False)
-
     def _axis(self, key: str, values: Any) -> list[Any]:
         if key == "seeds":
             what = "seeds cannot be an axis, because the seeds of an experiment run in one command"
             self._problem("grid", what, "Expected them in 'base'")
         elif not isinstance(values, list) or not values:
-            self._problem("grid", f"{key}: {values!r} is no list of values", "Expected a list, such as [1, 2]")
+            self._problem("grid", f"{key}: {values!r} is not a list of values", "Expected a list, such as [1, 2]")
         else:
             return values
-        return [None]  # the file will not be used
+        return [None]  # read_sweep will raise
 
     def _settings(self, tree: Any, section: str, *, wrap_seeds: bool = True) -> dict[str, Any]:
-        """The settings of a section by dotted key."""
+        """The settings of a section, by dotted key."""
         if not isinstance(tree, Mapping):
             self._problem(section, f"holds {type(tree).__name__}", "Expected a mapping of settings")
             return {}
@@ -147,7 +145,7 @@ class _Reader:
             if written in _NOT_A_SETTING:
                 self._problem(section, f"{written} cannot be set", f"Expected no such key: {_NOT_A_SETTING[written]}")
             elif not _KEY.fullmatch(key):
-                self._problem(section, f"{written!r} is no key", "Expected a dotted key, such as optim.lr")
+                self._problem(section, f"{written!r} is not a key", "Expected a dotted key, such as optim.lr")
             elif key in settings:
                 self._problem(section, f"{key} is set twice", f"Expected one value. Remove {written!r}")
             is_one_seed = wrap_seeds and key == "seeds" and not isinstance(value, list)
@@ -170,20 +168,29 @@ def _leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, An
 def _load(path: Path) -> Mapping[str, Any]:
     loaders = {".yaml": _yaml, ".yml": _yaml, ".json": _json, ".jsonnet": _jsonnet}
     if path.suffix not in loaders:
-        raise ConfigError(f"{path}: no sweep file. Expected a file that ends in {', '.join(loaders)}.")
+        raise ConfigError(f"{path}: not a sweep file. Expected a file name that ends in {', '.join(loaders)}.")
     try:
         content = loaders[path.suffix](path, path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}. Expected a sweep file.") from None
     except (ValueError, YAMLError, RuntimeError, RecursionError) as error:
-        raise ConfigError(f"{path}: {' '.join(str(error).split())}. Expected a sweep file. Mend it there.") from None
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}. Expected a sweep file. Correct it there.") from None
     if not isinstance(content, Mapping):
         raise ConfigError(f"{path}: holds {type(content).__name__}. Expected {', '.join(_SECTIONS)} as keys.")
     return content
 
 
 def _yaml(_: Path, text: str) -> Any:
-    return parse_yaml(text)
+    return _with_nothing(parse_yaml(text))
+
+
+def _with_nothing(value: Any) -> Any:
+    """``null`` as None, wherever it stands."""
+    if isinstance(value, dict):
+        return {key: _with_nothing(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return list(map(_with_nothing, value))
+    return None if value == "null" else value
 
 
 def _json(_: Path, text: str) -> Any:
@@ -201,10 +208,10 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _jsonnet(path: Path, text: str) -> Any:
     try:
-        import _jsonnet as jsonnet  # late: only JSONNET files need it
+        import _jsonnet as jsonnet  # late: only Jsonnet files need it
     except ImportError:
         raise MissingBackendError(
-            f"{path}: the jsonnet package is not installed. Expected it for JSONNET files. Do: pip install jsonnet"
+            f"{path}: the jsonnet package is not installed. Expected it for Jsonnet files. Do: pip install jsonnet"
         ) from None
     folder = path.parent.resolve()
 

@@ -1,4 +1,4 @@
-"""From a sweep file to the commands of its experiments, all checked before the first one starts."""
+"""Turns a sweep file into the commands of its experiments, all checked before the first one starts."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Experiment:
     """One command of a sweep.
 
     Attributes:
-        run: the name of its run folder; it follows from the settings that shape its scores.
-        recipe: resolved.
-        settings: those settings in which the experiments of the sweep differ.
+        run: the name of its run folder, derived from the settings that affect its scores.
+        recipe: the resolved recipe.
+        settings: the settings in which the experiments of the sweep differ.
         arguments: of train.py.
         folder: its run folder.
     """
@@ -42,7 +42,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Plan:
-    """The experiments of a sweep, in the order of its file, and what is to be said about them."""
+    """The experiments of a sweep, in the order of its file, the settings that differ, and notes for the user."""
 
     name: str
     experiments: tuple[Experiment, ...]
@@ -51,17 +51,17 @@ class Plan:
 
 
 def plan_sweep(sweep: SweepFile, runs_dir: Path, recipe_of: Callable[[Sequence[str]], Recipe]) -> Plan:
-    """Check every experiment of a sweep, name its run, and find the settings that tell the experiments apart.
+    """Check every experiment of a sweep, name its run, and find the settings in which the experiments differ.
 
     Args:
-        sweep: what the file holds.
+        sweep: the content of the file.
         runs_dir: folder of the runs.
-        recipe_of: gives the resolved recipe of a command line of train.py, or raises ConfigError.
+        recipe_of: returns the resolved recipe of a command line of train.py, or raises ConfigError.
 
     Raises:
-        ConfigError: every problem of every experiment; or two experiments that would share a run folder.
+        ConfigError: all problems of all experiments, or two experiments that would share a run folder.
     """
-    problems: dict[str, None] = {}  # in order, each once: what is wrong in base is wrong in all
+    problems: dict[str, None] = {}  # in order and without duplicates: problems in base occur in every experiment
     checked: list[tuple[Draft, list[str], Recipe]] = []
     for draft in sweep.drafts:
         found = _wrong_kind(draft)
@@ -77,7 +77,7 @@ def plan_sweep(sweep: SweepFile, runs_dir: Path, recipe_of: Callable[[Sequence[s
 
 
 def shown(value: Any) -> str:
-    """A setting as it stands on a command line: ``true``, ``0.001``, ``scratch:tiny``, ``[1, 2]``."""
+    """A setting as written on a command line: ``true``, ``0.001``, ``scratch:tiny``, ``[1, 2]``."""
     if isinstance(value, str) and _PLAIN.fullmatch(value):
         return value
     return json.dumps(value, ensure_ascii=False)
@@ -93,7 +93,7 @@ def _plan(sweep: SweepFile, runs_dir: Path, checked: Sequence[tuple[Draft, list[
     notes = []
     for number, (run, settings, (_, arguments, recipe)) in enumerate(zip(runs, resolved, checked, strict=True), 1):
         if run in experiments:
-            notes.append(f"experiment {number} has the same settings as {run}, and runs once")
+            notes.append(f"experiment {number} has the same settings as {run} and is not run again")
             continue
         where = ["--runs_dir", str(runs_dir), "--run_name", run]
         differing = {key: settings.get(key) for key in columns}
@@ -105,7 +105,7 @@ def _plan(sweep: SweepFile, runs_dir: Path, checked: Sequence[tuple[Draft, list[
 def _arguments(settings: Mapping[str, Any]) -> list[str]:
     """The settings as a command line of train.py."""
     flags = list(_FLAGS)
-    if settings.get("recipe") is not None:  # a recipe file names both, and the flags would not be heard
+    if settings.get("recipe") is not None:  # a recipe file names both, and the flags would be ignored
         flags = ["recipe", "kind"]
     arguments = []
     for key, value in settings.items():
@@ -117,17 +117,17 @@ def _arguments(settings: Mapping[str, Any]) -> list[str]:
 
 
 def _wrong_kind(draft: Draft) -> list[str]:
-    """What argparse would end the program for."""
+    """A kind for which argparse would exit."""
     kind = draft.settings.get("kind")
     known = [one.value for one in Kind]
     return [] if kind is None or kind in known else [f"kind: {kind!r} cannot be used. Expected {', '.join(known)}."]
 
 
 def _located(problem: str, draft: Draft, path: Path) -> str:
-    """A problem of a recipe, with the section of the file in which the key that it names stands."""
+    """A problem of a recipe, with the section of the file that sets the key it names."""
     text = re.sub(r"^(command line|recipe): ", "", problem)
     if text == problem and re.match(r"[\w.-]+/[\w.-]+\.yaml: ", text):
-        return problem  # it lies in a recipe file, which it names
+        return problem  # the problem is in a recipe file, which the message names
     if ": no such recipe" in text:
         keys = [key for key in ("recipe", "dataset_name", "formulation") if draft.settings.get(key) is not None]
         return f"{path}: {', '.join(f'{draft.origins[key]}: {key}' for key in keys)}: {text}"
@@ -161,8 +161,8 @@ def _refuse_shared_folders(
         keys = [key for key in resolved[index] if "." in key or not isinstance(resolved[index][key], dict)]
         differing = [key for key in keys if resolved[index][key] != resolved[other].get(key) and key != "recipe"]
         problems.append(
-            f"{path}: experiments {other + 1} and {index + 1} differ in {', '.join(differing)} alone. Expected a "
-            "setting that shapes the scores of a seed: these would share a run folder. Make one experiment of them."
+            f"{path}: experiments {other + 1} and {index + 1} differ only in {', '.join(differing)}. Expected a "
+            "setting that affects the scores of a seed: these would share a run folder. Merge them into one experiment."
         )
     if problems:
         raise ConfigError("\n".join(problems))

@@ -1,8 +1,8 @@
-"""Reports on finished runs: the table of a paper, a report in every run folder, and the comparison of two runs.
+"""Reports on finished runs: a table as in a paper, a report in every run folder, and the comparison of two runs.
 
-genner report runs                               every run below runs/: the table, and a report beside each
+genner report runs                               all runs below runs/: the table, and a report in each run folder
 genner report runs/conll2003 --out reports       one dataset; results.md, results.tex and results.json in reports/
-genner report --compare runs/genia/span runs/genia/word     is the difference in test F1 more than luck?
+genner report --compare runs/genia/span runs/genia/word     is the difference in test F1 significant?
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _RESAMPLES = 10_000
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="a run, a dataset's runs, or all runs")
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="a run folder, a dataset's runs, or all runs")
     parser.add_argument("--out", type=Path, default=Path("reports"), help="folder of the table (default reports)")
-    parser.add_argument("--compare", nargs=2, type=Path, metavar=("RUN_A", "RUN_B"), help="is the difference luck?")
-    parser.add_argument("--resamples", type=int, default=_RESAMPLES, help=f"draws of each test (default {_RESAMPLES})")
+    parser.add_argument("--compare", nargs=2, type=Path, metavar=("RUN_A", "RUN_B"), help="test their difference")
+    parser.add_argument("--resamples", type=int, default=_RESAMPLES, help=f"samples per test (default {_RESAMPLES})")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(argv)
     if bool(options.runs) == bool(options.compare):
@@ -39,10 +39,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def report(runs: Sequence[Path], out: Path) -> None:
-    """Write the report of every run and the table of all; print the table and what is not in it.
+    """Write the report of every run and the table of all; print the table and what it leaves out.
 
     Raises:
-        NerError: a folder holds no run, or what it holds cannot be read.
+        NerError: a folder contains no run, or its files cannot be read.
     """
     finished, unfinished = find_runs(runs)
     if not finished:
@@ -65,7 +65,7 @@ def report(runs: Sequence[Path], out: Path) -> None:
 
 
 def compare(first: Path, second: Path, n_resamples: int) -> None:
-    """Print how two runs differ.
+    """Print the comparison of two runs.
 
     Raises:
         NerError: they cannot be compared.

@@ -1,8 +1,8 @@
-"""A web page and an HTTP service for a trained model.
+"""Serve a trained model as a web page and an HTTP service.
 
 genner serve runs/demo/.../best                   the page at http://127.0.0.1:7860, the service at /predict
-genner serve MODEL --port 8000 --no_page          the service alone
-genner serve MODEL --examples sentences.txt       a page with your own examples, one in a line
+genner serve MODEL --port 8000 --no_page          only the service
+genner serve MODEL --examples sentences.txt       your own examples on the page, one per line
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a name on the hub")
+    parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a hub id")
     add_choices(parser)
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default 127.0.0.1: this machine only)")
-    parser.add_argument("--port", type=int, default=7860, help="0: any that is free (default 7860)")
-    parser.add_argument("--no_page", action="store_true", help="the HTTP service alone")
-    parser.add_argument("--examples", type=Path, metavar="FILE", help="texts to try on the page, one in a line, UTF-8")
-    parser.add_argument("--min_score", type=float, default=0.0, help="where the page's slider begins (default 0)")
+    parser.add_argument("--port", type=int, default=7860, help="0 for any free port (default 7860)")
+    parser.add_argument("--no_page", action="store_true", help="only the HTTP service")
+    parser.add_argument("--examples", type=Path, metavar="FILE", help="example texts for the page, one per line, UTF-8")
+    parser.add_argument("--min_score", type=float, default=0.0, help="initial value of the page's slider (default 0)")
     limits = parser.add_argument_group("limits")
-    limits.add_argument("--max_chars", type=int, default=20_000, help="of a text (default 20000)")
-    limits.add_argument("--max_texts", type=int, default=64, help="of a request (default 64)")
-    limits.add_argument("--max_body", type=int, default=2 * 2**20, help="bytes of a request (default 2 MiB)")
-    limits.add_argument("--max_waiting", type=int, default=512, help="texts that wait, of all requests (default 512)")
-    limits.add_argument("--timeout", type=float, default=60.0, help="seconds for a request (default 60)")
+    limits.add_argument("--max_chars", type=int, default=20_000, help="characters in a text (default 20000)")
+    limits.add_argument("--max_texts", type=int, default=64, help="texts in a request (default 64)")
+    limits.add_argument("--max_body", type=int, default=2 * 2**20, help="bytes in a request (default 2 MiB)")
+    limits.add_argument("--max_waiting", type=int, default=512, help="texts in the queue (default 512)")
+    limits.add_argument("--timeout", type=float, default=60.0, help="seconds until a request is given up (default 60)")
     reading = parser.add_argument_group("how texts are read")
     add_reading_options(reading)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -70,7 +70,7 @@ def _run(options: argparse.Namespace) -> int:
     limits = Limits(**{name: getattr(options, name) for name in sizes})
     examples = None if options.examples is None else read_examples(options.examples, limits.max_chars)
     with bind(options.host, options.port) as listening, TemporaryDirectory(prefix="genner-") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder  # uploaded files vanish with the server
+        os.environ["GRADIO_TEMP_DIR"] = folder  # uploaded files are deleted with the server
         asyncio.run(_serve(options, limits, examples, listening))
     return 0
 
@@ -95,15 +95,15 @@ async def _serve(
 
 
 def _open(options: argparse.Namespace) -> TextReader:
-    """Load the model; takes seconds, in which the server says so to those who ask."""
+    """Load the model; takes seconds, during which the server reports that it is loading."""
     from genner.prediction.recogniser import load
 
-    chosen = chosen_options(options) | {"min_score": 0.0}  # of the page's slider; requests bring their own
+    chosen = chosen_options(options) | {"min_score": 0.0}  # the page's slider and requests have their own
     return load(options.model, **chosen)
 
 
 def _name(model: str) -> str:
-    """What people call a model: data set and run, or its folder, or its name on the hub."""
+    """The name of a model for users: dataset and run, its folder, or its hub id."""
     if not Path(model).is_dir():
         return model
     *_, dataset, run, last = ("", "", *Path(model).absolute().parts)

@@ -1,10 +1,10 @@
-"""Run many experiments from one file, each as its own train.py, and compare them in one table.
+"""Run many experiments from one file, each with its own train.py, and compare them in one table.
 
-genner sweep sweep.yaml                  also .json and .jsonnet; repeating the command continues
+genner sweep sweep.yaml                  also .json and .jsonnet; repeat the command to resume
 genner sweep sweep.yaml --dry_run        check every experiment and print its command
 genner sweep sweep.yaml --parallel 4     four experiments at a time
 
-docs/sweeps.md says what a sweep file holds.
+docs/sweeps.md describes sweep files.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="the sweep file: .yaml, .json or .jsonnet")
-    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="experiments at once")
-    parser.add_argument("--dry_run", action="store_true", help="print the commands, run nothing")
+    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="number of experiments to run at once")
+    parser.add_argument("--dry_run", action="store_true", help="print the commands without running them")
     parser.add_argument("--runs_dir", type=Path, default=Path("runs"))
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(argv)
@@ -38,7 +38,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check the sweep, then print its commands or run them; returns the exit code."""
+    """Check the sweep and print or run its commands; returns the exit code."""
     sweep = read_sweep(options.file)
     plan = plan_sweep(sweep, options.runs_dir, lambda arguments: train.recipe_of(train.parse(arguments)))
     for note in plan.notes:
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_all(plan: Plan, options: argparse.Namespace) -> int:
-    from genner.app.sweep import (  # late: the libraries take seconds, which a misspelt key should not
+    from genner.app.sweep import (  # late: importing it takes seconds, too long for a misspelt key
         run_sweep,
         sweep_folder,
     )
@@ -83,8 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line.
 
     Returns:
-        the exit code: 0 done, 1 an experiment failed, 2 an error of usage or of the sweep file, 130 interrupted.
+        the exit code: 0 done, 1 an experiment failed, 2 wrong command line or sweep file, 130 interrupted.
     """
     options = parse(sys.argv[1:] if argv is None else list(argv))
-    told = "interrupted; sweep.md shows what is there; repeat the command to continue"
-    return exit_code(lambda: run(options), debug=options.debug, interrupted=told)
+    interrupted = "interrupted; sweep.md has the results so far; repeat the command to resume"
+    return exit_code(lambda: run(options), debug=options.debug, interrupted=interrupted)

@@ -1,7 +1,7 @@
-"""Where the score comes from: recall by place in the output, F1 by length, segments, nesting and sentence length.
+"""Where the score comes from: recall by position in the output, F1 by length, segments, nesting and sentence length.
 
-Counting is the reference's (:class:`genner.evaluation.span_f1.SpanF1`): gold and predictions of a sentence are sets.
-Recall of a group looks at the gold entities in it, precision at the predictions in it. No words, no ids: entities only.
+Counts are those of the reference (:class:`genner.evaluation.span_f1.SpanF1`): gold entities and predictions of a
+sentence are sets. The recall of a group is over its gold entities, the precision over its predictions.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from genner.data.schema import Entity, sort_entities
+from genner.evaluation.span_f1 import word_mask
 
 __all__ = ["AXES", "Breakdown", "f1_percent"]
 
 #: What entities are grouped by, and where each group begins; the last group has no end.
-#: ``position``: the how-manieth gold entity of its sentence in canonical order (the order in which the model writes
-#: them), so recall only. ``entity length``: words covered. ``nesting depth``: how many entities lie around it, one
-#: within the other; 0 for an entity that lies in no other. ``sentence length``: words.
+#: ``position``: the number of the gold entity in its sentence, in canonical order (the order in which the model writes
+#: them), so recall only. ``entity length``: words covered. ``nesting depth``: how many nested entities enclose it, 0 if
+#: none does. ``sentence length``: words.
 AXES: dict[str, tuple[int, ...]] = {
     "position": (1, 2, 3, 4, 5, 6, 7, 8, 9),
     "entity length": (1, 2, 3, 4, 5, 6, 9),
@@ -34,9 +35,9 @@ class Breakdown:
     """Counts of one split of one seed.
 
     Attributes:
-        tp: predictions that are right.
-        fp: predictions that are wrong.
-        fn: gold entities that are not found.
+        tp: correct predictions.
+        fp: wrong predictions.
+        fn: gold entities that were not found.
 
     >>> breakdown = Breakdown()
     >>> knee, hip = Entity.from_flat("BODY", [3, 4]), Entity.from_flat("BODY", [6, 7])
@@ -47,15 +48,15 @@ class Breakdown:
 
     def __init__(self) -> None:
         self.tp = self.fp = self.fn = 0
-        # Per axis a row of counts for every value up to the last group's; values of one group share their row.
-        # A malformed gold entity (compat mode) may cover no word: value 0 goes into the first group.
+        # For each axis, a row of counts for every value up to the last group's; values in the same group share a row.
+        # A malformed gold entity (compat mode) may cover no word: value 0 goes to the first group.
         self._rows: dict[str, list[list[int]]] = {}
         for axis, starts in AXES.items():
             groups = [[0] * len(_COLUMNS) for _ in starts]
             self._rows[axis] = [groups[max(bisect_right(starts, value) - 1, 0)] for value in range(starts[-1] + 1)]
 
     def update(self, gold: Collection[Entity], predicted: Collection[Entity], *, n_words: int) -> None:
-        """Count one sentence of ``n_words`` words; repetitions in either collection count once."""
+        """Count one sentence of ``n_words`` words; duplicates in either collection count once."""
         gold_set, predicted_set = set(gold), set(predicted)
         if not gold_set and not predicted_set:
             return
@@ -66,16 +67,16 @@ class Breakdown:
         self.fn += len(missed)
         self._count([*right, *missed], len(right), _GOLD, n_words)
         self._count([*right, *wrong], len(right), _PREDICTED, n_words)
-        places = self._rows["position"]
-        for place, entity in enumerate(sort_entities(gold_set), 1):
-            row = places[min(place, len(places) - 1)]
+        positions = self._rows["position"]
+        for position, entity in enumerate(sort_entities(gold_set), 1):
+            row = positions[min(position, len(positions) - 1)]
             row[_GOLD] += 1
             row[_GOLD + 1] += entity in right
 
     def compute(self) -> dict[str, list[dict[str, Any]]]:
-        """Per axis its groups that are not empty: ``group`` (a text), the counts, and ``f pre rec`` in percent.
+        """The non-empty groups of each axis: ``group`` (its name), the counts, and ``f pre rec`` in percent.
 
-        ``position`` has neither predictions nor precision nor F1.
+        ``position`` has no predictions, precision or F1.
         """
         tables = {}
         for axis, starts in AXES.items():
@@ -84,7 +85,7 @@ class Breakdown:
         return tables
 
     def _count(self, entities: Sequence[Entity], n_right: int, column: int, n_words: int) -> None:
-        """Add gold entities or predictions; the first ``n_right`` are right."""
+        """Add gold entities or predictions; the first ``n_right`` are correct."""
         by_length, by_segments = self._rows["entity length"], self._rows["segments"]
         by_depth, by_words = self._rows["nesting depth"], self._rows["sentence length"]
         words_row = by_words[min(n_words, len(by_words) - 1)]
@@ -100,7 +101,7 @@ class Breakdown:
 
 
 def f1_percent(tp: int, fp: int, fn: int) -> float:
-    """Micro F1 in percent, not rounded; 0 if there is nothing."""
+    """Micro F1 in percent, not rounded; 0 without true positives."""
     return 200 * tp / (2 * tp + fp + fn) if tp else 0.0
 
 
@@ -126,23 +127,15 @@ def _group_name(axis: str, start: int) -> str:
 
 
 def _measures(entities: Sequence[Entity]) -> list[tuple[int, int]]:
-    """Of each entity its number of words, and its nesting depth among the entities given."""
-    masks = [_word_mask(entity) for entity in entities]
+    """The number of words and the nesting depth of each entity among those given."""
+    masks = [word_mask(entity) for entity in entities]
     lengths = [mask.bit_count() for mask in masks]
     union = 0
     for mask in masks:
         union |= mask
-    if union.bit_count() == sum(lengths):  # no shared word: the usual case, and the fast one
+    if union.bit_count() == sum(lengths):  # no shared words: the common, fast case
         return [(length, 0) for length in lengths]
-    depths: dict[int, int] = {}  # by mask: entities on the same words lie equally deep
-    for mask in sorted(set(masks), key=int.bit_count, reverse=True):  # whatever lies around it comes first
+    depths: dict[int, int] = {}  # by mask: entities on the same words have the same depth
+    for mask in sorted(set(masks), key=int.bit_count, reverse=True):  # enclosing entities come first
         depths[mask] = max((depth + 1 for other, depth in depths.items() if other & mask == mask), default=0)
     return [(length, depths[mask]) for length, mask in zip(lengths, masks, strict=True)]
-
-
-def _word_mask(entity: Entity) -> int:
-    """The words of an entity as an integer, one bit a word."""
-    mask = 0
-    for start, end in entity.segments:
-        mask |= (1 << max(end, start)) - (1 << start)  # a gold entity may be malformed in compat mode
-    return mask

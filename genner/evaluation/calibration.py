@@ -1,6 +1,6 @@
-"""Scores that are probabilities: temperature scaling of an entity's score, and how far scores are from being right.
+"""Calibration of entity scores by temperature scaling, and how well calibrated scores are.
 
-A score is calibrated if, of all predictions with the score 0.8, four in five are right.
+Scores are calibrated if, of all predictions with a score of 0.8, four in five are correct.
 """
 
 from __future__ import annotations
@@ -17,28 +17,29 @@ from scipy.special import expit, logit
 
 __all__ = ["Calibration", "ReliabilityBin", "brier_score", "calibration_error", "fit", "reliability_bins"]
 
-#: What a fit tries as doubt. The least lets a score of 1 have a logit; files of predictions hold six decimals.
+#: Values of doubt that a fit tries. The smallest gives a score of 1 a logit; files of predictions hold six decimals.
 _DOUBTS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-_SLOPES = (1e-4, 1e4)  # the prior keeps slopes far from these; they only bound the search
-_MOST_BINS = 15  # as Guo et al. have it
+_SLOPES = (1e-4, 1e4)  # bounds of the search; the prior keeps slopes far from them
+_MOST_BINS = 15  # as in Guo et al.
 _FEWEST_IN_BIN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A map of scores: ``sigmoid(logit(doubt / 2 + (1 - doubt) * score) / temperature + shift)``. It keeps their order.
+    """A map that keeps the order of scores: ``sigmoid(logit(doubt / 2 + (1 - doubt) * score) / temperature + shift)``.
 
-    Guo et al. (2017), section 4.2, https://arxiv.org/abs/1706.04599, have the temperature; on two classes, an entity
-    being right or wrong, a shift beside it is Platt's scaling. It is needed here: the score of an entity is a product
-    over its symbols, and so lies below the share of right ones by more the more symbols there are. A temperature alone
-    leaves one half at one half. The doubt is for scores of 1 that mean no more than that nothing else was looked at,
-    such as the mass of an entity that all of a few hypotheses share: their logits say nothing about other scores.
+    The temperature is that of Guo et al. (2017), section 4.2, https://arxiv.org/abs/1706.04599; with two classes (an
+    entity is correct or wrong), adding a shift makes it Platt scaling. The shift is needed because the score of an
+    entity is a product over its symbols: the more symbols, the further it lies below the share of correct entities,
+    and a temperature alone maps one half to one half. The doubt handles scores of 1 that only mean that no alternative
+    was considered, such as the mass of an entity that all of a few hypotheses share: their logits say nothing about
+    other scores.
 
     Attributes:
-        temperature: above 0; above 1 where the scores are too extreme.
-        shift: above 0 where they are too low.
-        doubt: weight of one half in the score, above 0 and below 1.
-        n: scores that it was fitted to; 0: it was not fitted.
+        temperature: above 0; above 1 if the scores are too extreme.
+        shift: above 0 if they are too low.
+        doubt: weight of one half in the score, between 0 and 1.
+        n: number of scores it was fitted to; 0 if it was not fitted.
 
     >>> Calibration().apply([0.25, 0.5]).round(3).tolist(), Calibration(temperature=2.0).apply([0.9]).round(3).tolist()
     ([0.25, 0.5], [0.75])
@@ -60,13 +61,13 @@ class Calibration:
 
 
 class ReliabilityBin(NamedTuple):
-    """Predictions of like score.
+    """Predictions with similar scores.
 
     Attributes:
         low, high: lowest and highest score.
-        n: how many predictions.
-        mean_score: what share of them their scores say is right.
-        share_right: what share is.
+        n: number of predictions.
+        mean_score: the share of them that should be correct according to their scores.
+        share_right: the share that is.
     """
 
     low: float
@@ -77,13 +78,13 @@ class ReliabilityBin(NamedTuple):
 
 
 def fit(scores: Sequence[float] | np.ndarray, is_right: Sequence[bool] | np.ndarray) -> Calibration:
-    """The calibration with the smallest log loss on predictions that were judged.
+    """The calibration with the smallest log loss on judged predictions; the identity if there are none.
 
-    Few predictions, or ones that are all right or all wrong, would give an infinite shift or no order at all. So the
-    sum of the log losses has a term for each number that holds it near 1 and 0 and weighs as much as few predictions
-    do: for the slope ``a = 1 / temperature`` it is ``a - 1 - log(a)``, which also keeps it above 0, for the shift ``b``
-    it is ``b ** 2 / 2``. With a given doubt all of it is convex, so there is one best answer; of six doubts from a
-    millionth to a tenth the best is taken, the least of equal ones. Without predictions it is the identity.
+    A few predictions, or predictions that are all correct or all wrong, could make the shift infinite or lose the
+    order. So the sum of the log losses has a regularisation term for each parameter, which weighs as much as a few
+    predictions: ``a - 1 - log(a)`` for the slope ``a = 1 / temperature``, which also keeps it above 0, and
+    ``b ** 2 / 2`` for the shift ``b``. For a given doubt the loss is convex and has one minimum; six doubts from a
+    millionth to a tenth are tried and the best is taken, the smallest if several are equally good.
 
     Args:
         scores: from 0 to 1.
@@ -97,21 +98,21 @@ def fit(scores: Sequence[float] | np.ndarray, is_right: Sequence[bool] | np.ndar
 
 
 def reliability_bins(
-    scores: Sequence[float] | np.ndarray, is_right: Sequence[bool] | np.ndarray, n_bins: int | None = None
+    scores: Sequence[float] | np.ndarray, is_right: Sequence[bool] | np.ndarray
 ) -> list[ReliabilityBin]:
-    """Predictions in bins of equal mass, ascending: each holds as many as any other, up to ties.
+    """Predictions in bins of equal mass, in ascending order; equal scores share a bin.
 
-    Scores of a good model crowd near 1; bins of equal width would put nearly all of them into one.
+    Scores of a good model crowd near 1; bins of equal width would put nearly all of them into one. There are 15 bins,
+    or fewer where a bin would hold fewer than 20 predictions.
 
     Args:
         scores: from 0 to 1.
         is_right: whether the entity is a gold one.
-        n_bins: at most; by default 15, and fewer where a bin would hold less than 20. Equal scores share a bin.
     """
     scores, targets = np.asarray(scores, dtype=float), np.asarray(is_right, dtype=float)
     _check_pairs(scores, targets)
     n = len(scores)
-    n_bins = n_bins or min(_MOST_BINS, max(n // _FEWEST_IN_BIN, 1))
+    n_bins = min(_MOST_BINS, max(n // _FEWEST_IN_BIN, 1))
     order = np.argsort(scores, kind="stable")
     scores, targets = scores[order], targets[order]
     ends = [round(n * number / n_bins) for number in range(1, n_bins + 1)]
@@ -126,21 +127,19 @@ def reliability_bins(
     return bins
 
 
-def calibration_error(
-    scores: Sequence[float] | np.ndarray, is_right: Sequence[bool] | np.ndarray, n_bins: int | None = None
-) -> float:
-    """The expected calibration error (Guo et al. 2017, eq. 5) in the bins of :func:`reliability_bins`.
+def calibration_error(scores: Sequence[float] | np.ndarray, is_right: Sequence[bool] | np.ndarray) -> float:
+    """The expected calibration error (Guo et al. 2017, eq. 5) over the bins of :func:`reliability_bins`; 0 if none.
 
-    The mean over all predictions of the distance between score and share of right ones in a bin; 0 without any. Bins
-    hold chance: a perfect score of few predictions has an error above 0, too.
+    The mean over all predictions of the distance between the mean score and the share of correct ones in their bin.
+    It includes chance: on few predictions, perfectly calibrated scores have an error above 0 as well.
     """
-    bins = reliability_bins(scores, is_right, n_bins)
+    bins = reliability_bins(scores, is_right)
     total = sum(one.n for one in bins)
     return sum(one.n * abs(one.mean_score - one.share_right) for one in bins) / total if total else 0.0
 
 
 def brier_score(scores: Sequence[float] | np.ndarray, is_right: Sequence[bool] | np.ndarray) -> float:
-    """The mean squared distance between score and truth (0 or 1); 0 without predictions. It needs no bins."""
+    """The mean squared difference between score and truth (0 or 1), without bins; 0 if there are no predictions."""
     scores, targets = np.asarray(scores, dtype=float), np.asarray(is_right, dtype=float)
     _check_pairs(scores, targets)
     return float(np.mean((scores - targets) ** 2)) if len(scores) else 0.0
@@ -151,7 +150,7 @@ def _logits(scores: Sequence[float] | np.ndarray, doubt: float) -> np.ndarray:
 
 
 def _fitted(scores: np.ndarray, targets: np.ndarray, doubt: float) -> tuple[float, Calibration]:
-    """The least loss with a doubt, and the calibration that has it."""
+    """The smallest loss for a given doubt, and its calibration."""
     found = minimize(
         _loss, (1.0, 0.0), (_logits(scores, doubt), targets), method="L-BFGS-B", jac=True,
         bounds=(_SLOPES, (None, None)), options={"ftol": 1e-14, "gtol": 1e-9, "maxiter": 1000},
@@ -161,7 +160,7 @@ def _fitted(scores: np.ndarray, targets: np.ndarray, doubt: float) -> tuple[floa
 
 
 def _loss(weights: np.ndarray, logits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
-    """Log loss per prediction, its two terms included, and its gradient."""
+    """Log loss per prediction, including the two regularisation terms, and its gradient."""
     slope, shift = weights
     out = slope * logits + shift
     loss = np.logaddexp(0.0, out).sum() - targets @ out + (slope - 1 - math.log(slope)) + shift**2 / 2

@@ -1,4 +1,4 @@
-"""Pictures of a run as PNG bytes: learning curves, recall by place, reliability of scores. Drawn without a display."""
+"""Plots of a run as PNG bytes: learning curves, recall by position, reliability of scores. No display is needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 __all__ = ["learning_curves", "position_curve", "reliability_diagram"]
 
-# Okabe and Ito's colours: told apart with every kind of colour vision, and in print.
+# Okabe and Ito's colours, distinguishable with any kind of colour vision and in print.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DPI = 130
 _POINTS = {"marker": "o", "markersize": 4, "capsize": 2.5, "linewidth": 1.2, "elinewidth": 0.9}
@@ -54,36 +54,36 @@ def learning_curves(seeds: Sequence[Mapping[str, Any]]) -> bytes | None:
 
 
 def position_curve(rows: Sequence[Mapping[str, Any]]) -> bytes | None:
-    """Recall by place of the gold entity in the output, with the standard deviation over seeds as bars.
+    """Recall by position of the gold entity in the output, with the standard deviation over seeds as error bars.
 
     Args:
         rows: ``group``, ``rec`` with ``mean`` and ``std``, ``gold``.
 
     Returns:
-        A PNG, or None if there are fewer than two places.
+        A PNG, or None if there are fewer than two positions.
     """
     if len(rows) < 2:
         return None
     figure = Figure(figsize=(6.5, 4), layout="constrained")
     axes = figure.subplots()
     means = [row["rec"]["mean"] for row in rows]
-    errors = [row["rec"]["std"] or 0.0 for row in rows]
-    places = range(len(rows))
-    axes.errorbar(places, means, yerr=errors, color=_COLOURS[0], marker="o", markersize=4, capsize=3, linewidth=1.4)
-    # The support under every place: the last ones rest on few entities.
-    axes.set_xticks(places, [f"{row['group'].replace(' or more', '+')}\n{row['gold']:,}" for row in rows], fontsize=8)
-    across = "place of the gold entity, and number of gold entities"
-    _dress(axes, "Recall by place in the output", across, "recall in percent")
+    stds = [row["rec"]["std"] or 0.0 for row in rows]
+    axes.errorbar(range(len(rows)), means, yerr=stds, color=_COLOURS[0], **_POINTS)
+    # The support below every position, as the last ones have few entities.
+    ticks = [f"{row['group'].replace(' or more', '+')}\n{row['gold']:,}" for row in rows]
+    axes.set_xticks(range(len(rows)), ticks, fontsize=8)
+    across = "position of the gold entity, and number of gold entities"
+    _dress(axes, "Recall by position in the output", across, "recall in percent")
     axes.set_ylim(0, 100)
     return _png(figure)
 
 
 def reliability_diagram(states: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes | None:
-    """Share of right predictions by score, with 95 % intervals (Wilson's); on the diagonal, scores are probabilities.
+    """Share of correct predictions by score, with 95 % Wilson intervals; on the diagonal, scores are calibrated.
 
     Args:
-        states: bins of :func:`genner.evaluation.calibration.reliability_bins` by what they are bins of, such as ``raw``
-            and ``calibrated``.
+        states: bins of :func:`genner.evaluation.calibration.reliability_bins`, by name, such as ``raw`` and
+            ``calibrated``.
 
     Returns:
         A PNG, or None if there are no bins.
@@ -98,7 +98,7 @@ def reliability_diagram(states: Mapping[str, Sequence[Mapping[str, Any]]]) -> by
         colour = _COLOURS[(1, 0, *range(2, 7))[number % 7]]
         scores, shares = [row["mean_score"] for row in bins], [row["share_right"] for row in bins]
         intervals = [_wilson(row["share_right"], row["n"]) for row in bins]
-        # The interval lies around another point than the share: at the ends one of the two reaches is 0.
+        # The interval is not centred on the share: at the ends, one of the two error bars has length 0.
         below = [max(share - low, 0.0) for share, (low, _) in zip(shares, intervals, strict=True)]
         above = [max(high - share, 0.0) for share, (_, high) in zip(shares, intervals, strict=True)]
         total = sum(row["n"] for row in bins)
@@ -112,13 +112,13 @@ def reliability_diagram(states: Mapping[str, Sequence[Mapping[str, Any]]]) -> by
     axes.set_xlim(start - margin, 1 + margin)
     axes.set_ylim(start - margin, 1 + margin)
     axes.set_aspect("equal")
-    _dress(axes, "Share of right entities by score", "mean score of the bin", "share of right entities")
+    _dress(axes, "Share of correct entities by score", "mean score of the bin", "share of correct entities")
     figure.legend(loc="outside lower center", frameon=False, fontsize=9)
     return _png(figure)
 
 
 def _wilson(share: float, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share of ``n``."""
+    """The 95 % confidence interval of a share of ``n``."""
     squared = 1.96**2
     middle = (share + squared / (2 * n)) / (1 + squared / n)
     reach = 1.96 / (1 + squared / n) * math.sqrt(share * (1 - share) / n + squared / (4 * n**2))
@@ -144,5 +144,5 @@ def _dress(axes: Any, title: str, across: str, up: str) -> None:
 
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})  # the same picture, the same bytes
+    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})  # the same figure gives the same bytes
     return buffer.getvalue()

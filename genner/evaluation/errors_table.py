@@ -1,4 +1,4 @@
-"""What kind of mistakes a model makes: every wrong prediction and every gold entity not found gets exactly one kind."""
+"""The kinds of errors a model makes: every wrong prediction and every missed gold entity has exactly one kind."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from genner.data.schema import Entity, sort_entities
 
 __all__ = ["KINDS", "ErrorExample", "ErrorTable", "classify_errors"]
 
-#: The kinds and their definitions. The first five pair a gold entity with a prediction; at equal overlap the earlier
-#: kind is paired first.
+#: The kinds and their definitions. The first five pair a gold entity with a prediction; earlier kinds are paired first.
 KINDS = {
-    "type": "the words of a gold entity, exactly, with another label",
-    "fragment missing": "the right label on some, not all, of the segments of a discontinuous gold entity, each whole",
-    "gap filled": "the right label on all words from the first to the last of a discontinuous gold entity",
-    "boundary": "the right label on other words that share at least one with the gold entity",
-    "boundary+type": "another label on other words that share at least one with the gold entity",
-    "missed": "a gold entity that is not found and paired with no prediction",
+    "type": "exactly the words of a gold entity, with another label",
+    "fragment missing": "the right label on some, but not all, whole segments of a discontinuous gold entity",
+    "gap filled": "the right label on all words from the first to the last word of a discontinuous gold entity",
+    "boundary": "the right label on different words, at least one of them shared with the gold entity",
+    "boundary+type": "another label on different words, at least one of them shared with the gold entity",
+    "missed": "a gold entity that was not found and is paired with no prediction",
     "spurious": "a wrong prediction that is paired with no gold entity",
 }
 _RANK = {kind: rank for rank, kind in enumerate(KINDS)}
@@ -26,7 +25,7 @@ _RANK = {kind: rank for rank, kind in enumerate(KINDS)}
 
 @dataclass(frozen=True)
 class ErrorExample:
-    """One mistake: ``sentence`` counts from 1, ``gold`` is None if it is spurious, ``predicted`` if it is missed."""
+    """One error; ``sentence`` counts from 1, ``gold`` is None if it is spurious, ``predicted`` if it is missed."""
 
     sentence: int
     words: tuple[str, ...]
@@ -36,13 +35,13 @@ class ErrorExample:
 
 @dataclass
 class ErrorTable:
-    """Counts the kinds over a split and keeps the first few mistakes of each kind, no surface twice.
+    """Counts the errors of a split by kind and keeps the first few examples of each kind, with distinct surfaces.
 
-    The kinds but ``spurious`` add up to the false negatives, the kinds but ``missed`` to the false positives (both in
-    reference counting, where a repeated prediction counts once).
+    All kinds except ``spurious`` add up to the false negatives, all except ``missed`` to the false positives (both in
+    the reference counting, where duplicate predictions count once).
 
     Attributes:
-        n_examples: how many mistakes of each kind to keep.
+        n_examples: number of examples to keep of each kind.
         counts: by kind.
         examples: by kind, in the order of the split.
     """
@@ -55,7 +54,7 @@ class ErrorTable:
     def update(
         self, words: Sequence[str], gold: Collection[Entity], predicted: Collection[Entity], *, sentence: int
     ) -> None:
-        """Count the mistakes of one sentence, the ``sentence``-th of its split from 1."""
+        """Count the errors of one sentence, number ``sentence`` of its split, from 1."""
         for kind, right, wrong in classify_errors(gold, predicted):
             self.counts[kind] += 1
             if len(self.examples[kind]) < self.n_examples:
@@ -68,12 +67,12 @@ class ErrorTable:
 def classify_errors(
     gold: Collection[Entity], predicted: Collection[Entity]
 ) -> list[tuple[str, Entity | None, Entity | None]]:
-    """The mistakes of one sentence as ``(kind, gold entity, prediction)``.
+    """The errors of one sentence as ``(kind, gold entity, prediction)``.
 
-    Right predictions and the gold entities they find are put aside. Of the others, a gold entity and a prediction that
-    share a word may be paired, each at most once: first the pairs whose kind comes earlier in :data:`KINDS`, then
-    those with the larger overlap (shared words / words of either), then those that come earlier in the sentence.
-    What finds no partner is ``missed`` or ``spurious``, also if it overlaps an entity that is right.
+    Correct predictions and their gold entities are set aside. Of the rest, a gold entity and a prediction that share a
+    word may be paired, each at most once. Pairs are made by kind in the order of :data:`KINDS`, then by overlap (shared
+    words / words of either), largest first, then from left to right. What remains unpaired is ``missed`` or
+    ``spurious``, even if it overlaps a correct entity.
 
     >>> pain = Entity.from_flat("ADR", [0, 1, 3, 4])
     >>> classify_errors([pain], [Entity.from_flat("ADR", [0, 1])])[0][0]

@@ -1,4 +1,4 @@
-"""Plain-text tables: the scores of a split, and what a split holds before training. No colours, no wider than told."""
+"""Plain-text tables: the scores of a split, and what a split contains before training."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from genner.evaluation.tables import lined_up
 from genner.evaluation.terminal import columns_of, visible
 
 __all__ = ["score_table", "split_table"]
@@ -18,7 +19,7 @@ _REASONS = {
     "empty": "label without words",
     "order": "words out of order",
     "open": "no label at the end",
-    "unaligned": "not at word borders",
+    "unaligned": "not at word boundaries",
     "bos": "no valid label",
 }
 _WIDTH = 88
@@ -30,11 +31,11 @@ def score_table(scores: Mapping[str, Any], title: str = "") -> str:
 
     Args:
         scores: what :meth:`genner.evaluation.span_f1.F1Report.to_dict` gives.
-        title: what stands over the first column, such as the split.
+        title: header of the first column, such as the split.
 
     Returns:
-        Lines for all entities, every label and every subset: precision, recall and F1 (reference counting), F1 in
-        strict counting, exactly right sentences, gold and predicted entities. A last line says what was malformed.
+        Lines for all entities, every label and every subset: precision, recall and F1 (reference counting), strict F1,
+        sentences without errors, gold and predicted entities. A last line counts what was malformed.
     """
     rows = [_score_row("all entities", scores), None]
     rows += [_score_row("  " + visible(label), row) for label, row in scores["per_label"].items()]
@@ -53,80 +54,69 @@ def split_table(
     lengths: Mapping[str, int] | None = None,
     oracle_f: float | None = None,
     changes: Iterable[str] = (),
-    width: int = _WIDTH,
 ) -> str:
-    """What one split holds, what was repaired or dropped and why, and the best score that its targets allow.
+    """What one split contains, what was repaired or dropped and why, and the best score its targets allow.
 
     Args:
         split: its name.
-        statistics: what ``SplitStatistics.to_dict`` gives; only ``sentences words entities labels`` must be there.
-        lengths: the longest of what the model sees, such as ``{"source pieces": 48, "target symbols": 30}``.
+        statistics: what ``SplitStatistics.to_dict`` gives; only ``sentences words entities labels`` are required.
+        lengths: maximum lengths that the model sees, such as ``{"source pieces": 48, "target symbols": 30}``.
         oracle_f: F1 in percent of the decoded targets against gold.
         changes: one text per kind of repair or loss.
-        width: columns at most.
     """
     n_entities, n_sentences = statistics["entities"], statistics["sentences"]
     rows = [("sentences", n_sentences, _share("without entities", statistics.get("without_entities"), n_sentences))]
     if statistics.get("documents") is not None:
         rows.append(("documents", statistics["documents"], ""))
     if statistics.get("repeated"):
-        rows.append(("repeated", statistics["repeated"], "sentences that an earlier split has as well"))
+        rows.append(("repeated", statistics["repeated"], "sentences that are also in an earlier split"))
     rows.append(("words", statistics["words"], _longest("longest sentence", statistics.get("longest_sentence"))))
     rows.append(("entities", n_entities, _longest("most segments", statistics.get("most_segments"))))
     for name, key in _SHARES.items():
         if key in statistics:
             rows.append(("  " + name, statistics[key], _percent(statistics[key], n_entities)))
     rows += [(f"longest, {name}", value, "") for name, value in (lengths or {}).items()]
-    lines = [visible(split), "─" * width]
+    lines = [visible(split), "─" * _WIDTH]
     lines += [f"{name:<{_LONGEST_NAME}}{value:>12,}   {note}".rstrip() for name, value, note in rows]
     if oracle_f is not None:
         lines.append(f"{'oracle F1':<{_LONGEST_NAME}}{oracle_f:>12.2f}   {_judge_oracle(oracle_f)}".rstrip())
     unseen = statistics.get("unseen_labels") or {}
     labels = [(f"{visible(label)} {count:,}", label in unseen) for label, count in statistics["labels"].items()]
     text = ", ".join(label + " (not in train)" * is_unseen for label, is_unseen in labels)
-    lines += _listing("labels", [text or "none"], width)
-    lines += _listing("repaired or dropped", [visible(change) for change in changes] or ["nothing"], width)
+    lines += _listing("labels", [text or "none"])
+    lines += _listing("repaired or dropped", [visible(change) for change in changes] or ["nothing"])
     return "\n".join(lines)
 
 
 def _score_row(name: str, scores: Mapping[str, Any]) -> list[str]:
-    """Cells of one line; a group that neither gold nor predictions have shows no scores."""
+    """Cells of one line; a group without gold entities and predictions shows no scores."""
     if not scores["support"] and not scores["predicted"]:
         return [name, *["-"] * len(_SCORES), "0", "0"]
     return [name, *(f"{scores[key]:.2f}" for _, key in _SCORES), *(f"{scores[key]:,}" for _, key in _COUNTS)]
 
 
 def _malformed(scores: Mapping[str, Any]) -> list[str]:
-    """What only the strict counting sees, in words."""
+    """What only the strict counting penalises."""
     parts = [f"{scores['counts']['duplicates']:,} repeated"] if scores["counts"]["duplicates"] else []
     parts += [f"{count:,} {_REASONS.get(reason, reason)}" for reason, count in scores["rejected"].items()]
     return textwrap.wrap(f"malformed predictions: {', '.join(parts)}", _WIDTH, subsequent_indent="  ") if parts else []
 
 
 def _grid(header: Sequence[str], rows: Sequence[Sequence[str] | None]) -> list[str]:
-    """Lines of a table: the first column to the left, the others to the right; ``None`` is a rule."""
-    cells = [header, *(row for row in rows if row is not None)]
-    widths = [max(columns_of(row[column]) for row in cells) for column in range(len(header))]
-    widths[0] = max(widths[0], _LONGEST_NAME)
-    rule = "─" * (sum(widths) + 2 * (len(widths) - 1))
-    lines = [_line(header, widths), rule]
-    for row in rows:
-        lines.append("" if row is None else _line(row, widths))
-    return lines
+    """Lines of a table: the first column to the left, the others to the right; ``None`` is an empty line."""
+    cells = lined_up([[f"{header[0]:<{_LONGEST_NAME}}", *header[1:]], *filter(None, rows)])
+    first, *others = ["  ".join(row) for row in cells]
+    lines = iter(others)
+    return [first, "─" * columns_of(first), *("" if row is None else next(lines) for row in rows)]
 
 
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    pad = [" " * (width - columns_of(cell)) for cell, width in zip(row, widths, strict=True)]
-    return "  ".join([row[0] + pad[0], *(space + cell for space, cell in zip(pad[1:], row[1:], strict=True))]).rstrip()
-
-
-def _listing(name: str, items: Iterable[str], width: int) -> list[str]:
-    """A name and wrapped texts beside it."""
+def _listing(name: str, items: Iterable[str]) -> list[str]:
+    """A name with wrapped texts beside it."""
     lines = []
     for number, item in enumerate(items):
         lead = f"{name if number == 0 else '':<{_LONGEST_NAME}}"
         lines += textwrap.wrap(
-            item, width, initial_indent=lead, subsequent_indent=" " * (_LONGEST_NAME + 2), break_on_hyphens=False
+            item, _WIDTH, initial_indent=lead, subsequent_indent=" " * (_LONGEST_NAME + 2), break_on_hyphens=False
         )
     return lines
 
@@ -144,4 +134,4 @@ def _longest(name: str, value: int | None) -> str:
 
 
 def _judge_oracle(oracle_f: float) -> str:
-    return "" if oracle_f == 100 else "the targets cannot hold every gold entity"
+    return "" if oracle_f == 100 else "the targets cannot express every gold entity"

@@ -1,58 +1,39 @@
-"""Is the difference between two systems more than luck? Paired bootstrap and approximate randomisation on micro F1.
+"""Is the difference between two systems significant? Paired bootstrap and approximate randomisation on micro F1.
 
-Both tests need only true positives, false positives and false negatives per sentence. A draw is a vector of weights
-over the sentences (how often each was drawn; whether its two outputs change places), so many draws are one product of
-matrices.
+Both tests need only the true positives, false positives and false negatives of each sentence. A sample is a vector of
+weights over the sentences (how often each was drawn; whether its two outputs are swapped), so many samples are one
+matrix product.
 """
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit  # Student's t; scipy.stats has it too, but takes seconds to import
 
 from genner.data.schema import Entity
 
-__all__ = ["Comparison", "Spread", "compare_counts", "sentence_counts", "spread_of"]
+__all__ = ["Comparison", "compare_counts", "sentence_counts"]
 
-_CELLS_AT_ONCE = 2_000_000  # draws x sentences held at a time: 16 MB
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A score over seeds: mean, sample standard deviation, extremes, and the 95 % t interval of the mean.
-
-    One seed has neither deviation nor interval: they are None.
-    """
-
-    n: int
-    mean: float
-    std: float | None
-    min: float
-    max: float
-    low: float | None
-    high: float | None
+_CELLS_AT_ONCE = 2_000_000  # samples x sentences in memory at a time: 16 MB
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two systems on the same sentences; scores and differences in percent points, second minus first.
+    """Two systems on the same sentences; scores in percent, differences in percentage points, second minus first.
 
     Attributes:
         first_f: micro F1 of the first system, the mean over its seeds.
-        second_f: of the second.
-        delta: the mean over the seed pairs of the difference.
-        low: of the 95 % percentile interval of ``delta`` over resampled sentences.
-        high: its other end.
-        p_bootstrap: share of resamples whose delta is at least as far from the observed one as that is from 0.
-        p_permutation: share of random exchanges of the two outputs that give a delta at least as far from 0.
+        second_f: that of the second.
+        delta: the mean difference over the seed pairs.
+        low: lower end of the 95 % percentile interval of ``delta`` over resampled sentences.
+        high: its upper end.
+        p_bootstrap: share of samples whose delta is at least as far from the observed one as that is from 0.
+        p_permutation: share of random swaps of the two outputs that give a delta at least as far from 0.
         pair_deltas: the difference of every seed pair.
-        n_sentences: sentences compared.
-        n_resamples: of either test.
+        n_sentences: number of sentences compared.
+        n_resamples: number of samples of each test.
     """
 
     first_f: float
@@ -67,39 +48,25 @@ class Comparison:
     n_resamples: int
 
 
-def spread_of(values: Sequence[float], *, level: float = 0.95) -> Spread:
-    """Mean, spread and t interval of at least one value.
-
-    >>> spread_of([80.0, 82.0]).std is not None, spread_of([80.0]).low
-    (True, None)
-    """
-    n, mean = len(values), statistics.fmean(values)
-    if n == 1:
-        return Spread(1, mean, None, mean, mean, None, None)
-    std = statistics.stdev(values)
-    half = float(stdtrit(n - 1, (1 + level) / 2)) * std / math.sqrt(n)
-    return Spread(n, mean, std, min(values), max(values), mean - half, mean + half)
-
-
 def sentence_counts(gold: Collection[Entity], predicted: Collection[Entity]) -> tuple[int, int, int]:
-    """True positives, false positives and false negatives of a sentence; repeated predictions count once."""
+    """True positives, false positives and false negatives of a sentence; duplicates count once."""
     gold_set, predicted_set = set(gold), set(predicted)
     n_right = len(gold_set & predicted_set)
     return n_right, len(predicted_set) - n_right, len(gold_set) - n_right
 
 
-def compare_counts(first: np.ndarray, second: np.ndarray, *, n_resamples: int = 10_000, seed: int = 0) -> Comparison:
+def compare_counts(first: np.ndarray, second: np.ndarray, *, n_resamples: int = 10_000) -> Comparison:
     """Compare two systems by their counts per sentence.
 
-    Several seeds: seed pair by seed pair, on one and the same draw of sentences, and the differences of F1 are
-    averaged. So the tests ask whether *these trained models* differ on other sentences of the kind; how much a new
-    seed would move the score is told by ``pair_deltas``, not by the interval.
+    With several seeds, the models are compared in pairs on the same sample of sentences, and the differences in F1 are
+    averaged. So the tests ask whether *these trained models* differ on other sentences of the same kind;
+    ``pair_deltas``, not the interval, shows how much a new seed would change the score.
 
     Args:
-        first: integers of shape (seed pairs, sentences, 3), the last axis true and false positives, false negatives.
-        second: the same of the other system.
-        n_resamples: draws of either test.
-        seed: of the draws; the same seed gives the same answer.
+        first: integers of shape (seed pairs, sentences, 3); the last axis is true positives, false positives, false
+            negatives.
+        second: the same for the other system.
+        n_resamples: number of samples of each test.
 
     Raises:
         ValueError: the shapes differ or are empty.
@@ -112,8 +79,8 @@ def compare_counts(first: np.ndarray, second: np.ndarray, *, n_resamples: int = 
     totals = rows.sum(axis=0)
     scores = _f_percent(totals[None], n_pairs)[0]
     delta = float((scores[1] - scores[0]).mean())
-    exchange = np.roll(rows, rows.shape[1] // 2, axis=1) - rows  # what changes if the two outputs change places
-    rng = np.random.default_rng(seed)
+    exchange = np.roll(rows, rows.shape[1] // 2, axis=1) - rows  # what changes if the two outputs are swapped
+    rng = np.random.default_rng(0)  # the same counts give the same answer
     portions = list(_portions(n_resamples, max(_CELLS_AT_ONCE // n_sentences, 1)))
     resampled = _deltas((_times_drawn(rng, n, n_sentences) @ rows for n in portions), n_pairs)
     exchanged = _deltas((totals + _coins(rng, n, n_sentences) @ exchange for n in portions), n_pairs)
@@ -133,20 +100,20 @@ def compare_counts(first: np.ndarray, second: np.ndarray, *, n_resamples: int = 
 
 
 def _times_drawn(rng: np.random.Generator, n_draws: int, n_sentences: int) -> np.ndarray:
-    """Per draw, how often each sentence is in a sample with replacement of as many sentences as there are."""
+    """How often each sentence occurs in each bootstrap sample, drawn with replacement and of the size of the split."""
     drawn = rng.integers(0, n_sentences, (n_draws, n_sentences), dtype=np.int32)
     cells = (drawn + np.arange(n_draws)[:, None] * n_sentences).ravel()
     return np.bincount(cells, minlength=n_draws * n_sentences).reshape(n_draws, n_sentences)
 
 
 def _coins(rng: np.random.Generator, n_draws: int, n_sentences: int) -> np.ndarray:
-    """Per draw and sentence 0 or 1, each as likely."""
+    """A fair coin, 0 or 1, for each sample and sentence."""
     coins = rng.integers(0, 256, (n_draws, -(-n_sentences // 8)), dtype=np.uint8)
     return np.unpackbits(coins, axis=1, count=n_sentences)
 
 
 def _deltas(totals: Iterable[np.ndarray], n_pairs: int) -> np.ndarray:
-    """The difference of F1 in every draw, the mean over the seed pairs."""
+    """The difference in F1 in every sample, averaged over the seed pairs."""
     scores = (_f_percent(portion, n_pairs) for portion in totals)
     return np.concatenate([(portion[:, 1] - portion[:, 0]).mean(axis=1) for portion in scores])
 
@@ -157,12 +124,12 @@ def _portions(n: int, size: int) -> Iterator[int]:
 
 
 def _f_percent(totals: np.ndarray, n_pairs: int) -> np.ndarray:
-    """F1 of shape (draws, 2 systems, pairs) from summed counts (draws, 2 * pairs * 3)."""
+    """F1 of shape (samples, 2 systems, pairs) from summed counts (samples, 2 * pairs * 3)."""
     tp, fp, fn = np.moveaxis(totals.reshape(len(totals), 2, n_pairs, 3), -1, 0)
     return 200 * tp / np.maximum(2 * tp + fp + fn, 1)
 
 
 def _p_value(differences: np.ndarray, delta: float) -> float:
-    """Share of the differences that are at least as extreme; never 0, as the observed outcome counts as one draw."""
+    """Share of the differences that are at least as extreme; never 0, as the observed one counts as a sample."""
     n_extreme = int((np.abs(differences) >= abs(delta) - 1e-9).sum())
     return (n_extreme + 1) / (len(differences) + 1)

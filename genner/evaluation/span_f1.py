@@ -1,4 +1,4 @@
-"""Precision, recall and F1 over entities: micro, per label and on subsets, in two ways of counting."""
+"""Precision, recall and F1 over entities: micro, per label and per subset, each counted in two ways."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from genner.data.schema import Entity, Example
 
 __all__ = ["FORGIVEN", "SUBSETS", "UNSEEN", "F1Report", "Scores", "SpanF1", "entity_surfaces"]
 
-#: Malformed groups that the reference counting does not see; every other reject is a false positive in both countings.
+#: Malformed groups that the reference counting ignores; any other reject is a false positive in both countings.
 FORGIVEN = frozenset({"empty", "order", "open"})
 #: The structural subsets; see :class:`SpanF1`.
 SUBSETS = ("flat", "nested", "discontinuous", "overlapping")
-#: The subset of entities whose surface no training entity has; reported when ``seen_surfaces`` is given.
+#: The subset of entities whose surface does not occur in training; reported if ``seen_surfaces`` is given.
 UNSEEN = "unseen"
 
 _MICRO = "micro"
@@ -25,7 +25,7 @@ _GOLD, _FOUND, _PREDICTED, _CORRECT, _DUPLICATES, _SENTENCES, _EXACT = range(len
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of one group of entities: percentages of two decimals, ``f pre rec`` in reference counting."""
+    """Scores of one group of entities: percentages with two decimals; ``f pre rec`` use the reference counting."""
 
     f: float
     pre: float
@@ -44,11 +44,11 @@ class F1Report:
 
     Attributes:
         micro: over all entities.
-        per_label: by label, sorted; also labels that were only predicted.
+        per_label: by label, sorted; includes labels that were only predicted.
         subsets: by subset name, see :class:`SpanF1`.
         counts: ``tp fp fn em total`` of the reference counting (``em`` and ``total`` are sentences), ``strict_fp``,
-            and ``duplicates``, the repeated predictions.
-        rejected: malformed groups by reason, every one counted.
+            and ``duplicates``, the duplicate predictions.
+        rejected: all malformed groups, by reason.
     """
 
     micro: Scores
@@ -59,7 +59,7 @@ class F1Report:
 
     @property
     def f(self) -> float:
-        """Micro F1 in percent, reference counting."""
+        """Micro F1 in percent (reference counting)."""
         return self.micro.f
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,27 +73,27 @@ class F1Report:
 
 @dataclass
 class SpanF1:
-    """Entity-level scores; sees entities only, never symbols, so that every formulation is scored alike.
+    """Entity-level scores; it sees entities, never symbols, so that all formulations are scored alike.
 
-    An entity is right if its label and all its segments are those of a gold entity of the sentence. Gold entities of
-    a sentence are a set in both countings. What they make of the predictions (Yan et al. 2021 report the first):
+    A prediction is correct if its label and all its segments equal those of a gold entity of the sentence. The gold
+    entities of a sentence are a set in both countings. They differ in the predictions (Yan et al. 2021 report the
+    first):
 
-    * ``reference``: a set as well, so a repeated prediction counts once; rejects whose reason is in :data:`FORGIVEN`
-      do not count, other rejects are false positives, once per distinct key of a sentence.
-    * ``strict``: every repetition and every reject is a false positive.
+    * ``reference``: a set as well, so duplicate predictions count once; rejects whose reason is in :data:`FORGIVEN`
+      do not count, other rejects are false positives, once per distinct key in a sentence.
+    * ``strict``: every duplicate and every reject is a false positive.
 
-    Rejects have no entity and thus touch the micro scores only, not the labels and subsets.
+    Rejects have no entity and so affect only the micro scores, not labels and subsets.
 
-    Subsets, by the words that an entity covers and the *distinct entities of its sentence*: ``discontinuous`` has more
-    than one segment; ``nested`` covers a proper subset or superset of another entity's words; ``overlapping`` shares
-    a word with another entity in any way (so it holds all of ``nested``, crossing entities and one span under two
-    labels); ``flat`` has one segment and shares no word. An entity may be in several. Recall looks at the gold
-    entities that are in the subset among the gold ones, precision at the predictions that are in it among the
-    predictions. ``unseen`` holds the entities whose :meth:`~data.schema.Entity.surface_key` is not in
-    ``seen_surfaces``.
+    Subsets depend on the words that an entity covers and the *distinct entities of its sentence*: ``discontinuous`` has
+    more than one segment; ``nested`` covers a proper subset or superset of another entity's words; ``overlapping``
+    shares a word with another entity in any way (so it includes ``nested``, crossing entities and one span with two
+    labels); ``flat`` has one segment and shares no word. An entity may be in several. Gold entities are assigned to
+    subsets among the gold entities, predictions among the predictions; recall is over the former, precision over the
+    latter. ``unseen`` contains the entities whose :meth:`~data.schema.Entity.surface_key` is not in ``seen_surfaces``.
 
-    ``em`` is the share of sentences that are exactly right; for a label or subset, of the sentences in which gold or
-    predictions have an entity of it.
+    ``em`` is the share of sentences without errors; for a label or subset, among the sentences in which gold or
+    predictions have such an entity.
 
     >>> metric = SpanF1()
     >>> knee = Entity.from_flat("BODY", [3, 4])
@@ -109,15 +109,9 @@ class SpanF1:
     _reference_rejects: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget everything that was counted."""
         names = SUBSETS if self.seen_surfaces is None else (*SUBSETS, UNSEEN)
         zeros = [0] * len(_TALLY)
         self._tallies = {_MICRO: {"": [*zeros]}, "label": {}, "subset": {name: [*zeros] for name in names}}
-        self._rejects = Counter()
-        self._reference_rejects = 0
 
     def update(
         self,
@@ -132,11 +126,11 @@ class SpanF1:
 
         Args:
             gold: its entities.
-            predicted: as written by the model, repetitions included.
-            words: the sentence, needed for the subset ``unseen`` only.
-            rejected: the malformed groups as ``(reason, key)``, equal groups having equal keys.
-            exact: whether the formulation calls the output exactly right (the pointer formulation compares symbols,
-                order included); by default, whether the entities are the gold ones, none repeated, none rejected.
+            predicted: as written by the model, with duplicates.
+            words: the sentence; only needed for the subset ``unseen``.
+            rejected: the malformed groups as ``(reason, key)``; equal groups have equal keys.
+            exact: whether the formulation calls the output an exact match (it may compare more than entities, such as
+                their order); by default, whether the entities are the gold ones, without duplicates and rejects.
         """
         rejected = list(rejected)
         gold_set, predicted_set = set(gold), set(predicted)
@@ -155,25 +149,20 @@ class SpanF1:
         self._reference_rejects += len({key for reason, key in rejected if reason not in FORGIVEN})
 
     def state(self) -> dict[str, Any]:
-        """The counts as plain integers in dicts: what a process sends to the others (JSON can hold it)."""
-        tallies = {
-            kind: {name: dict(zip(_TALLY, tally, strict=True)) for name, tally in group.items()}
-            for kind, group in self._tallies.items()
-        }
-        return {**tallies, "rejected": dict(self._rejects), "reference_rejects": self._reference_rejects}
+        """The counts as plain values that JSON can hold, to go on from later; see :meth:`merge`."""
+        return {"tallies": self._tallies, "rejected": self._rejects, "reference_rejects": self._reference_rejects}
 
     def merge(self, state: Mapping[str, Any]) -> None:
-        """Add the :meth:`state` of another process."""
-        for kind in (_MICRO, "label", "subset"):
-            for name, tally in state[kind].items():
-                mine = self._tallies[kind].setdefault(name, [0] * len(_TALLY))
-                for column, count in tally.items():
-                    mine[_TALLY.index(column)] += count
+        """Add the counts of a :meth:`state`."""
+        for kind, group in state["tallies"].items():
+            for name, tally in group.items():
+                mine = self._tallies[kind].get(name, [0] * len(_TALLY))
+                self._tallies[kind][name] = [a + b for a, b in zip(mine, tally, strict=True)]
         self._rejects.update(state["rejected"])
         self._reference_rejects += state["reference_rejects"]
 
     def compute(self) -> F1Report:
-        """The scores of everything counted so far; all zero if there was nothing."""
+        """The scores of everything counted so far; all zero if nothing was."""
         tally = self._tallies[_MICRO][""]
         n_rejects = sum(self._rejects.values())
         wrong = tally[_PREDICTED] - tally[_CORRECT]
@@ -208,9 +197,9 @@ class SpanF1:
         return groups
 
     def _count(self, kind: str, name: str, gold: set, predicted: set, exact: bool, *everything: set) -> None:
-        """Add the members of one group; ``everything`` is all gold and all predictions, if the group is a part.
+        """Add the members of one group; ``everything`` is all gold entities and all predictions, for a label or subset.
 
-        A gold member is found if *any* prediction equals it, also one that is not in this subset among predictions.
+        A gold member is found if *any* prediction equals it, even one that is outside this subset of the predictions.
         """
         all_gold, all_predicted = everything or (gold, predicted)
         tally = self._tallies[kind].setdefault(name, [0] * len(_TALLY))
@@ -223,13 +212,13 @@ class SpanF1:
 
 
 def entity_surfaces(examples: Iterable[Example]) -> frozenset[str]:
-    """The case-folded surfaces of all entities: ``seen_surfaces`` of :class:`SpanF1` if given the training split."""
+    """The case-folded surfaces of all entities; those of the training split are :class:`SpanF1`'s ``seen_surfaces``."""
     return frozenset(entity.surface_key(example.words) for example in examples for entity in example.entities)
 
 
 def _structure(entities: Collection[Entity]) -> list[tuple[Entity, list[str]]]:
-    """Each entity with the structural subsets it belongs to; word sets are integers, one bit a word."""
-    masks = {entity: _word_mask(entity) for entity in entities}
+    """Each entity with the structural subsets it belongs to; word sets are integers, one bit per word."""
+    masks = {entity: word_mask(entity) for entity in entities}
     rows = []
     for entity, mask in masks.items():
         others = [other for key, other in masks.items() if other & mask and key is not entity]
@@ -242,8 +231,8 @@ def _structure(entities: Collection[Entity]) -> list[tuple[Entity, list[str]]]:
     return rows
 
 
-def _word_mask(entity: Entity) -> int:
-    """The entity's word set as an integer."""
+def word_mask(entity: Entity) -> int:
+    """The words of an entity as an integer, one bit per word."""
     mask = 0
     for start, end in entity.segments:
         mask |= (1 << max(end, start)) - (1 << start)  # a gold entity may be malformed in compat mode
@@ -251,7 +240,7 @@ def _word_mask(entity: Entity) -> int:
 
 
 def _scores(tally: Sequence[int], reference_rejects: int = 0, all_rejects: int = 0) -> Scores:
-    """Scores of one tally, with the false positives that have no entity."""
+    """Scores of one tally, including false positives without an entity."""
     n_gold, n_found, n_predicted, n_correct, n_duplicates, n_sentences, n_exact = tally
     written = n_predicted + n_duplicates + all_rejects
     f, pre, rec = _f_pre_rec(n_correct, n_predicted + reference_rejects, n_found, n_gold)
@@ -262,13 +251,13 @@ def _scores(tally: Sequence[int], reference_rejects: int = 0, all_rejects: int =
 
 def _f_pre_rec(n_correct: int, n_predicted: int, n_found: int, n_gold: int) -> tuple[float, float, float]:
     """F1, precision and recall in percent."""
-    # The small term is the reference's. It decides which way an exact half is rounded (45/96 is 46.87, not 46.88),
-    # so leaving it out would part from recorded scores by 0.01; the share of exact sentences has none.
+    # The reference has this small term. It decides which way an exact half is rounded (45/96 is 46.87, not 46.88), so
+    # without it scores would differ from recorded ones by 0.01. The share of exact sentences does without it.
     small = 1e-13
     pre, rec = n_correct / (n_predicted + small), n_found / (n_gold + small)
     return _percent(2 * pre * rec / (pre + rec + small)), _percent(pre), _percent(rec)
 
 
 def _percent(share: float) -> float:
-    """Rounded to four places as a fraction, then made a percentage (and rid of the product's float dust)."""
+    """A fraction rounded to four places, as a percentage; the second rounding removes float noise."""
     return round(round(share, 4) * 100, 2)

@@ -1,25 +1,25 @@
-"""One table, written as Markdown or as LaTeX (booktabs). Cells are plain text; both writers escape them."""
+"""A table that can be written as Markdown or as LaTeX (booktabs). Cells are plain text; both writers escape them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from genner.evaluation.terminal import columns_of, visible
 
-__all__ = ["LATEX_HEAD", "Table", "latex_table", "latex_text", "markdown_table", "markdown_text", "mean_and_std"]
+__all__ = ["LATEX_HEAD", "Table", "fenced", "latex_table", "latex_text", "markdown_table", "markdown_text"]
 
-#: What a LaTeX file with our tables needs at its top, besides the packages booktabs and iftex. pdfTeX knows no letters
-#: beyond the Latin ones: it prints their code, where LuaTeX and XeTeX print the letter.
+#: What a LaTeX file with our tables needs in its preamble, besides the packages booktabs and iftex. pdfTeX knows only
+#: Latin letters and prints the codes of others; LuaTeX and XeTeX print the letters.
 LATEX_HEAD = r"\providecommand{\nonlatin}[2]{\ifPDFTeX\texttt{U+#2}\else #1\fi}"
 
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", '"': r"{\char34}", "`": r"\textasciigrave{}", "'": r"\textquotesingle{}",
-    "[": "{[}", "]": "{]}", "*": "{*}",  # after \\ a bracket or a star would be its argument
-    "-": "-{}",  # no ligature of two
+    "[": "{[}", "]": "{]}", "*": "{*}",  # after \\, a bracket or a star would be read as its argument
+    "-": "-{}",  # two would form a ligature
     "±": r"$\pm$", "Δ": r"$\Delta$", "−": r"$-$", "–": "--", "—": "---", "…": r"\ldots{}",
     "’": "'", "‘": "`", "“": "``", "”": "''", "·": r"$\cdot$", "×": r"$\times$", "°": r"$^\circ$",
 }  # fmt: skip
@@ -30,15 +30,15 @@ _MARKDOWN = re.compile(r"[\\|`*<\[\]]|(?<![^\W_])_|_(?![^\W_])")
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts.
+    """A table of text.
 
     Attributes:
         title: heading or caption.
         header: one text per column.
-        rows: as many texts each; None is a rule between rows.
-        n_left: the first columns that are aligned to the left; the others, numbers, to the right.
-        note: one paragraph below.
-        wrapped: a column of long texts, which LaTeX may break into lines.
+        rows: one text per column; None is a rule between rows.
+        n_left: number of leading columns aligned to the left; the others, numbers, are aligned to the right.
+        note: one paragraph below the table.
+        wrapped: number of a column of long texts, which LaTeX may wrap.
     """
 
     title: str
@@ -49,24 +49,21 @@ class Table:
     wrapped: int | None = None
 
 
-def mean_and_std(mean: float | None, std: float | None) -> str:
-    """``81.20 ± 0.31``; without ``±`` if there is no deviation, ``-`` if there is no value.
-
-    >>> mean_and_std(81.2, 0.312), mean_and_std(81.2, None), mean_and_std(None, None)
-    ('81.20 ± 0.31', '81.20', '-')
-    """
-    if mean is None:
-        return "-"
-    return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
-
-
 def markdown_text(text: str) -> str:
-    """Text that Markdown shows as it is, also in a cell of a table."""
+    """Text escaped for Markdown, including table cells."""
     return _MARKDOWN.sub(r"\\\g<0>", visible(text))
 
 
+def fenced(text: str, language: str = "") -> str:
+    """A Markdown code block; its fence is longer than any run of backticks in it."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
 def latex_text(text: str) -> str:
-    r"""Text that LaTeX shows as it is, also in a cell of a table; needs :data:`LATEX_HEAD`.
+    r"""Text escaped for LaTeX, including table cells; needs :data:`LATEX_HEAD`.
 
     >>> latex_text("GO_BP & 5 %")
     'GO\\_BP \\& 5 \\%'
@@ -75,14 +72,26 @@ def latex_text(text: str) -> str:
 
 
 def markdown_table(table: Table) -> str:
-    """The table under a heading of second rank, its columns lined up for those who read the source."""
-    rows = [list(map(markdown_text, row)) for row in (table.header, *table.rows) if row is not None]
-    widths = [max(3, *(columns_of(row[column]) for row in rows)) for column in range(len(table.header))]
-    rule = ["-" * width if column < table.n_left else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
-    lines = [_markdown_row(row, widths, table.n_left) for row in (rows[0], rule, *rows[1:])]
+    """The table under a second-level heading, its columns aligned for readers of the source."""
+    cells = [list(map(markdown_text, row)) for row in (table.header, *table.rows) if row is not None]
+    header, *rows = lined_up(cells, table.n_left)
+    dashes = ["-" * columns_of(cell) for cell in header]
+    rule = [dash if column < table.n_left else dash[1:] + ":" for column, dash in enumerate(dashes)]
+    lines = [f"| {' | '.join(row)} |" for row in (header, rule, *rows)]
     heading = [f"## {markdown_text(table.title)}", ""] if table.title else []
     note = ["", markdown_text(table.note)] if table.note else []
     return "\n".join([*heading, *lines, *note])
+
+
+def lined_up(rows: Iterable[Sequence[str]], n_left: int = 1) -> list[tuple[str, ...]]:
+    """Cells padded to the width of their column: the first ``n_left`` columns to the left, the others to the right."""
+    columns = []
+    for number, cells in enumerate(zip(*rows, strict=True)):
+        width = max(3, *map(columns_of, cells))
+        padding = [" " * (width - columns_of(cell)) for cell in cells]
+        pairs = zip(cells, padding, strict=True) if number < n_left else zip(padding, cells, strict=True)
+        columns.append(map("".join, pairs))
+    return list(zip(*columns, strict=True))
 
 
 def latex_table(table: Table, *, label: str = "", floats: bool = True) -> str:
@@ -100,14 +109,6 @@ def latex_table(table: Table, *, label: str = "", floats: bool = True) -> str:
     anchor = [r"\label{" + label + "}"] if label else []
     begin = r"\begin{table*}[tp]\centering\footnotesize\setlength{\tabcolsep}{4pt}"
     return "\n".join([begin, *caption, *anchor, *lines, *note, r"\end{table*}"])
-
-
-def _markdown_row(cells: Sequence[str], widths: Sequence[int], n_left: int) -> str:
-    padded = []
-    for column, (cell, width) in enumerate(zip(cells, widths, strict=True)):
-        space = " " * (width - columns_of(cell))
-        padded.append(cell + space if column < n_left else space + cell)
-    return f"| {' | '.join(padded)} |"
 
 
 def _latex_row(cells: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Sentences with their entities for the terminal: bars below the words tell nested and discontinuous ones apart.
+"""Sentences with their entities for the terminal: bars below the words show nested and discontinuous entities.
 
     I woke up with pain in the left knee and shoulder .
                    ━━━━━━━━━━━━━━━━━━━━━ SYMPTOM
@@ -22,10 +22,10 @@ from genner.data.schema import Entity
 
 __all__ = ["ERROR_LEGEND", "Style", "columns_of", "render_sentence", "visible"]
 
-#: What the signs before a label mean where predictions are compared with gold.
+#: The signs before a label where predictions are compared with gold.
 ERROR_LEGEND = "+ predicted, not in gold    - in gold, not predicted"
 
-_COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)  # no red: it marks errors
+_COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)  # no red, which marks errors
 _RED, _BOLD = 31, 1
 _BARS = {True: ("━", "╌", "→", "…"), False: ("=", ".", ">", "~")}
 _FALLBACK_WIDTH = 100
@@ -34,9 +34,9 @@ _LEAST_WIDTH = 20
 
 @dataclass(frozen=True)
 class Style:
-    """How to draw: columns at most, with colours or without, with Unicode bars or plain ASCII.
+    """How to draw: the maximal width in columns, whether in colour, and whether with Unicode or ASCII bars.
 
-    ``labels`` is the label set: its order decides the colours, so that a label looks the same in every sentence.
+    ``labels`` is the label set; its order decides the colours, so that a label looks the same in every sentence.
     """
 
     width: int = _FALLBACK_WIDTH
@@ -45,13 +45,10 @@ class Style:
     labels: tuple[str, ...] = ()
 
     @classmethod
-    def of(
-        cls, stream: TextIO, labels: Sequence[str] = (), *, environment: Mapping[str, str] | None = None
-    ) -> Style:
-        """What suits a stream: colours on a terminal only, and never if ``NO_COLOR`` is set (https://no-color.org)."""
-        environment = os.environ if environment is None else environment
+    def of(cls, stream: TextIO, labels: Sequence[str] = ()) -> Style:
+        """A style that suits a stream: colours only on a terminal, and never if ``NO_COLOR`` is set (https://no-color.org)."""
         is_terminal = stream.isatty()
-        plain = bool(environment.get("NO_COLOR")) or environment.get("TERM") == "dumb"
+        plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         width = shutil.get_terminal_size((_FALLBACK_WIDTH, 24)).columns if is_terminal else _FALLBACK_WIDTH
         try:
             "".join(_BARS[True]).encode(stream.encoding or "ascii")
@@ -60,7 +57,7 @@ class Style:
         return cls(width, is_terminal and not plain, True, tuple(labels))
 
     def label_colour(self, label: str) -> int:
-        """The escape code of a label's colour; unknown labels get one by their name, which another may have too."""
+        """The escape code of a label's colour; unknown labels get one by their name, which may not be unique."""
         known = label in self.labels
         number = self.labels.index(label) if known else crc32(label.encode("utf-8", "replace"))
         return _COLOURS[number % len(_COLOURS)]
@@ -76,7 +73,7 @@ class _Mark:
 
 @dataclass(frozen=True)
 class _Bar:
-    """One entity on one line of words: its pieces in columns, its label, and whether it goes on further down."""
+    """One entity on one line of words: the columns of its pieces, and its label with arrows where it goes on."""
 
     mark: _Mark
     pieces: list[tuple[int, int]]
@@ -98,17 +95,17 @@ def render_sentence(
     *,
     gold: Collection[Entity] | None = None,
 ) -> str:
-    """A sentence and, below its words, one bar per entity: solid under its words, dotted where it is interrupted.
+    """A sentence and, below it, one bar per entity: solid under its words, dotted across gaps.
 
     Args:
         words: the sentence.
-        entities: what was predicted, or gold if there is nothing to compare.
+        entities: the predictions, or the gold entities if there is nothing to compare.
         style: see :class:`Style`; long sentences are wrapped at its width.
-        gold: if given, entities that are not in it carry ``+``, and those of it that are missing are drawn with ``-``;
-            see :data:`ERROR_LEGEND`.
+        gold: if given, predictions that are not in it are marked with ``+``, and gold entities that were not predicted
+            are drawn with ``-``; see :data:`ERROR_LEGEND`.
 
     Returns:
-        Lines without a line end at the end. No character of a word or label reaches the terminal as a control.
+        Lines without a final line break. No character of a word or label can act as a terminal control.
     """
     marks = _marks(dict.fromkeys(entities), gold)
     width = max(style.width, _LEAST_WIDTH)
@@ -118,12 +115,12 @@ def render_sentence(
         columns = _columns([columns_of(word) for word in shown[first:last]])
         lines.append(" ".join(_paint_word(shown[idx], idx, marks, style) for idx in range(first, last)))
         bars = [bar for mark in marks if (bar := _bar(mark, first, last, columns, style)) is not None]
-        lines += [_paint_lane(lane, style) for lane in _lanes(bars, width, style)]
+        lines += [_paint_row(row, style) for row in _rows(bars, width, style)]
     return "\n".join(lines)
 
 
 def visible(text: str) -> str:
-    """Text with every character that could steer a terminal, or that has no shape, written as an escape.
+    """Text in which characters that are invisible or could control a terminal are written as escapes.
 
     >>> visible("red" + chr(27) + "[31m"), visible("Zoë"), visible(chr(0x202E))
     ('red\\\\x1b[31m', 'Zoë', '\\\\u202e')
@@ -134,7 +131,7 @@ def visible(text: str) -> str:
 
 
 def columns_of(text: str) -> int:
-    """Columns that a terminal needs for a text without control characters.
+    """The number of terminal columns of a text without control characters.
 
     >>> columns_of("Zoë"), columns_of("日本")
     (3, 4)
@@ -144,7 +141,7 @@ def columns_of(text: str) -> int:
 
 def _is_harmless(char: str) -> bool:
     # Cc controls, Cf format (direction overrides among them), Cs surrogates, Co private use, Cn unassigned,
-    # Zl and Zp line separators; of the blanks (Zs) only the ordinary one.
+    # Zl and Zp line separators; of the spaces (Zs), only the ordinary one is harmless.
     return char == " " or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs")
 
 
@@ -169,7 +166,7 @@ def _cut(word: str, width: int, style: Style) -> str:
 
 
 def _wrap(widths: Sequence[int], width: int) -> list[tuple[int, int]]:
-    """Half-open ranges of words that fit on a line, one blank between two words."""
+    """Half-open ranges of words that fit on a line, with one space between words."""
     lines, first, used = [], 0, 0
     for idx, columns in enumerate(widths):
         if idx > first and used + 1 + columns > width:
@@ -190,7 +187,7 @@ def _columns(widths: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _bar(mark: _Mark, first: int, last: int, columns: Sequence[tuple[int, int]], style: Style) -> _Bar | None:
-    """The part of an entity on the line of the words ``first .. last - 1``; ``None`` if it has no word there."""
+    """The part of an entity on the line with words ``first`` to ``last - 1``; ``None`` if it has no word there."""
     pieces = []
     for start, end in mark.entity.segments:
         start, end = max(start, first), min(end, last)
@@ -204,25 +201,25 @@ def _bar(mark: _Mark, first: int, last: int, columns: Sequence[tuple[int, int]],
     return _Bar(mark, pieces, f"{before}{mark.sign}{visible(mark.entity.label)}{after}")
 
 
-def _lanes(bars: Sequence[_Bar], width: int, style: Style) -> list[list[tuple[int, str, _Bar]]]:
-    """Put every bar on the first lane where it has room; each with the column it starts at and its text."""
-    lanes: list[list[tuple[int, str, _Bar]]] = []
+def _rows(bars: Sequence[_Bar], width: int, style: Style) -> list[list[tuple[int, str, _Bar]]]:
+    """Put every bar on the first row that has room for it, with its first column and its text."""
+    rows: list[list[tuple[int, str, _Bar]]] = []
     taken: list[list[tuple[int, int]]] = []
     for bar in bars:
         start, text = _place(bar, width, style)
         end = start + columns_of(text)
         free = (i for i, spans in enumerate(taken) if all(end < left or right < start for left, right in spans))
-        lane = next(free, len(lanes))
-        if lane == len(lanes):
-            lanes.append([])
+        idx = next(free, len(rows))
+        if idx == len(rows):
+            rows.append([])
             taken.append([])
-        lanes[lane].append((start, text, bar))
-        taken[lane].append((start, end))
-    return lanes
+        rows[idx].append((start, text, bar))
+        taken[idx].append((start, end))
+    return rows
 
 
 def _place(bar: _Bar, width: int, style: Style) -> tuple[int, str]:
-    """The bar's text and first column: the label behind it, or before it, or upon it where there is no room."""
+    """The bar's first column and text: the label after it, before it, or on top of it if there is no room."""
     solid, dotted, *_ = _BARS[style.unicode]
     cells = [dotted] * (bar.end - bar.start)
     for start, end in bar.pieces:
@@ -232,7 +229,7 @@ def _place(bar: _Bar, width: int, style: Style) -> tuple[int, str]:
         return bar.start, f"{drawn} {bar.text}"
     if bar.start - 1 - label >= 0:
         return bar.start - 1 - label, f"{bar.text} {drawn}"
-    # The bar is wide, as there is room on neither side: the label stands upon its first piece.
+    # There is no room on either side, so the bar is wide: the label is written over its first piece.
     text = bar.text if label + 2 <= len(cells) else _cut(bar.text, max(len(cells) - 2, 1), style)
     return bar.start, f"{drawn[:1]}{text}{drawn[1 + columns_of(text) :]}"
 
@@ -246,10 +243,10 @@ def _paint_word(word: str, idx: int, marks: Sequence[_Mark], style: Style) -> st
     return _paint(word, style.label_colour(smallest.entity.label), _BOLD)
 
 
-def _paint_lane(lane: Sequence[tuple[int, str, _Bar]], style: Style) -> str:
+def _paint_row(row: Sequence[tuple[int, str, _Bar]], style: Style) -> str:
     """One line of bars."""
     line, column = "", 0
-    for start, text, bar in sorted(lane, key=lambda item: item[0]):
+    for start, text, bar in sorted(row, key=lambda item: item[0]):
         painted = text
         if style.colour:
             codes = (_RED, _BOLD) if bar.mark.sign else (style.label_colour(bar.mark.entity.label),)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genner.data.labels import LabelSet
-from genner.evaluation.tables import Table, markdown_table, markdown_text, mean_and_std
+from genner.evaluation.spread import mean_text, score_text
+from genner.evaluation.tables import Table, fenced, markdown_table, markdown_text
 from genner.evaluation.terminal import Style, render_sentence, visible
 from genner.prediction.calibration_file import ModelCalibration
 from genner.prediction.results import TextResult
@@ -161,13 +162,13 @@ def _use(facts: CardFacts) -> Iterator[str]:
     option = f", language={facts.language!r}" if facts.language != "en" else ""
     call = f"ner = load({facts.name!r}{option})\nresult = ner({result.text!r})"
     lines = "for entity in result:\n    print(entity.type, entity.text, round(entity.score, 2))"
-    yield _fenced(f"from genner import load\n\n{call}\n{lines}", "python")
+    yield fenced(f"from genner import load\n\n{call}\n{lines}", "python")
     found = [f"{visible(one.type)} {visible(one.text)} {round(one.score, 2)}" for one in result]
     yield "This prints:" if found else "This model finds nothing in that text."
     if found:
-        yield _fenced("\n".join(found))
+        yield fenced("\n".join(found))
         entities = [entity.words for entity in result]
-        yield _fenced(render_sentence(result.raw_words, entities, Style(width=_WIDTH, labels=facts.labels.tags)))
+        yield fenced(render_sentence(result.raw_words, entities, Style(width=_WIDTH, labels=facts.labels.tags)))
 
 
 def _scores(facts: CardFacts) -> Iterator[str]:
@@ -182,8 +183,8 @@ def _scores(facts: CardFacts) -> Iterator[str]:
     for split in splits:
         for key, name in _MEASURES.items():
             if key in facts.seed[split]:
-                mean, std = (run.get(part, {}).get(f"{split}_{key}") for part in ("mean", "std"))
-                rows.append([f"{split} {name}", _number(facts.seed[split][key]), mean_and_std(mean, std)])
+                spread = {part: run.get(part, {}).get(f"{split}_{key}") for part in ("mean", "std")}
+                rows.append([f"{split} {name}", score_text(facts.seed[split][key]), mean_text(spread)])
     seed = facts.seed.get("seed", "?")
     if n_ok > 1:
         yield markdown_table(Table("", ["percent", f"this model (seed {seed})", f"mean ± std of {n_ok} seeds"], rows))
@@ -207,7 +208,7 @@ def _groups(scores: Mapping[str, Any], split: str) -> Iterator[str]:
     for title, key in ((f"{split}, by type", "per_label"), (f"{split}, by structure", "subsets")):
         groups = scores.get(key) or {}
         rows = [
-            [name, *(_number(group.get(measure)) for measure in ("pre", "rec", "f")), str(group.get("support", "-"))]
+            [name, *(score_text(group.get(measure)) for measure in ("pre", "rec", "f")), str(group.get("support", "-"))]
             for name, group in groups.items()
         ]
         if rows:
@@ -287,15 +288,3 @@ def _licences(stated: Stated) -> Iterator[str]:
 def markdown_value(value: object) -> str:
     """A setting as text."""
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _number(value: float | None) -> str:
-    return mean_and_std(value, None)
-
-
-def _fenced(text: str, language: str = "") -> str:
-    """A block of code; its fence is longer than any run of backticks in it."""
-    fence = "```"
-    while fence in text:
-        fence += "`"
-    return f"{fence}{language}\n{text}\n{fence}"

@@ -24,20 +24,16 @@ _MOST_ERRORS = 5
 _CLIENT_GONE = 499  # in the metrics only
 _REFUSALS = {
     400: "Not UTF-8, or nested too deeply.",
-    408: "The body did not come in time.",
+    408: "The body did not arrive in time.",
     413: "Too many bytes, texts or characters.",
     422: "Not JSON, or not such a request.",
-    503: "Too many texts are waiting, or the model is being loaded, or the server is stopping; see Retry-After.",
-    504: "Not read in time.",
+    503: "Too many texts are waiting, the model is loading, or the server is shutting down; see Retry-After.",
+    504: "Not processed in time.",
 }
 
 
 def build_api(service: Service) -> FastAPI:
-    """The application, to which a page may be added.
-
-    Args:
-        service: answers.
-    """
+    """The application that answers with ``service``; a page may be added to it."""
     limits = service.limits
     app = FastAPI(
         title="GenNER",
@@ -45,7 +41,7 @@ def build_api(service: Service) -> FastAPI:
         f"A request has at most {limits.max_texts:,} texts of at most {limits.max_chars:,} characters each, in at most "
         f"{limits.max_body:,} bytes.",
         version="1",
-        docs_url=None,  # these pages take scripts from other hosts
+        docs_url=None,  # these pages load scripts from other hosts
         redoc_url=None,
     )
     app.state.service = service
@@ -70,9 +66,9 @@ class _MetricsResponse(Response):
 
 
 async def predict(request: Request, body: Annotated[PredictRequest, Body()]) -> Response:
-    """The entities of one text, of several, or of sentences whose words are given.
+    """The entities of one text, of several texts, or of sentences given as words.
 
-    A text that cannot be read has an `error` in its result; the others are answered all the same.
+    A text that cannot be processed has an `error` in its result; the others are not affected.
     """
     results = await _unless_gone(request, body.inputs())
     if results is None:
@@ -82,7 +78,7 @@ async def predict(request: Request, body: Annotated[PredictRequest, Body()]) -> 
 
 
 async def health(request: Request) -> Response:
-    """200 if requests are taken, else 503: the model is being loaded, or the server answers what it has and stops."""
+    """200 if requests are accepted, else 503: the model is loading, or the server is finishing its requests to stop."""
     service: Service = request.app.state.service
     reader = service.reader
     labels, kind = (list(reader.labels), reader.kind) if reader else ([], "")
@@ -91,14 +87,14 @@ async def health(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """Requests by status, texts, entities, times, batch sizes, length of the queue."""
+    """Requests by status, texts, entities, times, batch sizes and the length of the queue."""
     return _MetricsResponse(request.app.state.service.metrics.text())
 
 
 async def _unless_gone(request: Request, inputs: Sequence[TextInput]) -> list[TextResult] | None:
-    """The results; None when the client goes away before they are there, and then nobody reads its texts."""
+    """The results; None if the client disconnects first, in which case its texts are not read."""
     reading = asyncio.ensure_future(request.app.state.service.predict(inputs))
-    going = asyncio.ensure_future(request.receive())  # behind the body comes nothing but the end
+    going = asyncio.ensure_future(request.receive())  # after the body, only a disconnect can come
     await asyncio.wait([reading, going], return_when=asyncio.FIRST_COMPLETED)
     going.cancel()
     if reading.done():
@@ -117,19 +113,19 @@ async def _on_refused(request: Request, error: RefusedError) -> Response:
 
 
 async def _on_invalid(request: Request, error: RequestValidationError) -> Response:
-    """What is wrong where; never what was sent, which may be large or no text at all."""
-    told = [_told(found) for found in error.errors()]
-    more = [f"{len(told) - _MOST_ERRORS} more"] if len(told) > _MOST_ERRORS else []
-    return JSONResponse({"detail": "; ".join(told[:_MOST_ERRORS] + more)}, 422)
+    """What is wrong and where, without the input, which may be large or not text at all."""
+    found = list(map(_described, error.errors()))
+    more = [f"{len(found) - _MOST_ERRORS} more"] if len(found) > _MOST_ERRORS else []
+    return JSONResponse({"detail": "; ".join(found[:_MOST_ERRORS] + more)}, 422)
 
 
 async def _on_broken(request: Request, error: Exception) -> Response:
-    return JSONResponse({"detail": "Internal error, told in the server's log."}, 500)
+    return JSONResponse({"detail": "Internal error; see the server log."}, 500)
 
 
-def _told(error: dict[str, Any]) -> str:
-    """One error of validation; the place is given without the name of the model that was chosen for the body."""
+def _described(error: dict[str, Any]) -> str:
+    """One validation error; its location is given without the name of the model chosen for the body."""
     if error["type"] == "json_invalid":
-        return f"body: no JSON: {error['ctx']['error']} at character {error['loc'][-1]}."
+        return f"body: not JSON: {error['ctx']['error']} at character {error['loc'][-1]}."
     where = [str(part) for number, part in enumerate(error["loc"]) if number != 1 or len(error["loc"]) <= 2]
     return f"{'.'.join(where)}: {error['msg']}."

@@ -1,6 +1,6 @@
-"""Texts of many requests -> batches: what has come in while one batch was read is the next one.
+"""Batches the texts of many requests: texts that arrive while one batch is read form the next.
 
-Everything but the reading itself happens in the event loop, so nothing needs a lock.
+Everything except reading happens in the event loop, so no locks are needed.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from genner.serving.metrics import Metrics
 
 __all__ = ["BatchQueue", "Reader"]
 
-#: Reads some texts; gives as many results, in their order.
+#: Reads texts and returns one result for each, in order.
 Reader = Callable[[Sequence[TextInput]], list[TextResult]]
 
-_GATHER_SECONDS = 0.004  # in which requests that were sent together arrive
+_GATHER_SECONDS = 0.004  # for requests sent at the same time to arrive
 _RETRY_AFTER = 1
 
 _log = logging.getLogger(__name__)
@@ -34,12 +34,12 @@ class _Waiting(NamedTuple):
 
 
 class BatchQueue:
-    """A bounded queue of texts in front of a reader that is called from one thread.
+    """A bounded queue of texts for a reader that runs in one thread.
 
     Args:
-        thread: an executor of one thread.
-        limits: how many texts may wait and how many are read together.
-        metrics: get every batch.
+        thread: an executor with one thread.
+        limits: how many texts may wait, and how many are read as one batch.
+        metrics: records every batch.
     """
 
     def __init__(self, thread: ThreadPoolExecutor, limits: Limits, metrics: Metrics) -> None:
@@ -50,21 +50,21 @@ class BatchQueue:
         metrics.watch_queue(self.__len__)
 
     def __len__(self) -> int:
-        """Texts that wait."""
+        """Number of texts waiting."""
         return sum(not waiting.answer.done() for waiting in self._waiting)
 
     def submit(self, inputs: Sequence[TextInput]) -> list[asyncio.Future[TextResult]]:
-        """Let texts wait to be read: all of them or none. Whoever cancels an answer takes its text out again.
+        """Queue texts, all of them or none; cancelling an answer removes its text from the queue.
 
         Raises:
-            RefusedError: too many are waiting, or the queue is closed.
+            RefusedError: too many texts are waiting, or the queue is closed.
         """
         if self._is_closed:
-            raise RefusedError(503, "The server is stopping. Try another one, or later.", retry_after=_RETRY_AFTER)
+            raise RefusedError(503, "The server is shutting down. Try again later.", retry_after=_RETRY_AFTER)
         if len(self) + len(inputs) > self._limits.max_waiting:
             raise RefusedError(
                 503,
-                f"The server is busy: {len(self)} texts are waiting, of at most {self._limits.max_waiting}. "
+                f"The server is busy: {len(self)} texts are waiting, at most {self._limits.max_waiting} may. "
                 "Try again in a moment.",
                 retry_after=_RETRY_AFTER,
             )
@@ -75,7 +75,7 @@ class BatchQueue:
         return answers
 
     def close(self) -> None:
-        """Take no more; what waits is read."""
+        """Accept no more texts; those in the queue are still read."""
         self._is_closed = True
         self._changed.set()
 
@@ -95,7 +95,7 @@ class BatchQueue:
                     waiting.answer.set_result(result)
 
     async def _has_work(self) -> bool:
-        """Wait for texts; False: there will be none."""
+        """Wait for texts; False if no more will come."""
         while not self._waiting:
             if self._is_closed:
                 return False
@@ -104,7 +104,7 @@ class BatchQueue:
         return True
 
     def _take(self) -> list[_Waiting]:
-        """The next batch, without those whose answer nobody waits for any more."""
+        """The next batch, without cancelled texts."""
         batch: list[_Waiting] = []
         n_chars = 0
         while self._waiting and len(batch) < self._limits.batch_texts:
@@ -118,7 +118,7 @@ class BatchQueue:
         return batch
 
     async def _read(self, read: Reader, inputs: Sequence[TextInput]) -> list[TextResult]:
-        """The results; if reading breaks, one by one, so that a text cannot take others with it."""
+        """The results; after an error, texts are read one by one, so that one text cannot fail the others."""
         reading = asyncio.get_running_loop().run_in_executor(self._thread, read, inputs)
         await asyncio.wait([reading])
         if (error := reading.exception()) is None:
@@ -127,5 +127,5 @@ class BatchQueue:
         if len(inputs) > 1:
             return [(await self._read(read, [given]))[0] for given in inputs]
         (given,) = inputs
-        reason = f"text {given.id}: cannot be read: internal error ({type(error).__name__}), told in the server's log"
+        reason = f"text {given.id}: cannot be read: internal error ({type(error).__name__}); see the server log"
         return [TextResult(given.text, given.id, error=reason, gold=given.gold)]

@@ -1,4 +1,4 @@
-"""Texts to try on the page."""
+"""Example texts for the page."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _DEMO = (
 
 
 def examples_for(labels: Sequence[str]) -> list[str]:
-    """Examples that fit a model with these types: those of the demo, or none."""
+    """Examples for a model with these entity types: those of the demo if they match, else none."""
     return list(_DEMO) if set(labels) == set(MARKS.values()) else []
 
 
 def read_examples(path: Path, max_chars: int) -> list[str]:
-    """The lines of a file that are not empty.
+    """The non-empty lines of a file.
 
     Raises:
         DataFormatError: the file cannot be read or is not UTF-8.
-        ConfigError: it has none, too many, or too long ones.
+        ConfigError: it has no lines, too many lines, or a line that is too long.
     """
     lines = [(number, line.strip()) for number, line in enumerate(read_lines(path), start=1) if line.strip()]
     if not 0 < len(lines) <= _MOST:
-        raise ConfigError(f"{path}: {len(lines)} examples. Expected 1 to {_MOST}, one in a line.")
+        raise ConfigError(f"{path}: {len(lines)} examples. Expected 1 to {_MOST}, one per line.")
     for number, line in lines:
         if len(line) > max_chars:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""What happens to a request before anything reads it: its size, its bytes, its time; an ASGI middleware."""
+"""ASGI middleware that checks the size, encoding and time of requests before they are handled, and measures them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ __all__ = ["BodyGuard", "RequestMeter"]
 
 _BODY_SECONDS = 30.0
 _DISCARDED_SECONDS = 5.0
-_DISCARDED_TIMES = 16  # times the limit
+_DISCARDED_TIMES = 16  # the limit
 
 
 class BodyGuard:
-    """Takes in whole bodies up to a limit, for the application to read.
+    """Receives whole bodies up to a limit and passes them on.
 
-    Answers 413 for larger ones, at once where the length is told; 400 for a body that is not UTF-8; 408 for one that
-    does not come.
+    Answers 413 to larger ones, immediately if the request states its length; 400 to a body that is not UTF-8; 408 to
+    one that does not arrive.
 
     Args:
-        app: gets the body in one message.
-        limit: bytes.
-        text_path: where bodies are text in UTF-8.
+        app: receives the body in one message.
+        limit: maximal size in bytes.
+        text_path: path whose bodies must be UTF-8.
     """
 
     def __init__(self, app: ASGIApp, limit: int, text_path: str) -> None:
@@ -50,10 +50,10 @@ class BodyGuard:
                     if not message.get("more_body"):
                         break
         except TimeoutError:
-            detail = f"The request did not come within {_BODY_SECONDS:g} seconds. Send it again."
+            detail = f"The request did not arrive within {_BODY_SECONDS:g} seconds. Send it again."
             await _answer(408, detail)(scope, receive, send)
             return
-        if message["type"] != "http.request":  # the client went away
+        if message["type"] != "http.request":  # the client disconnected
             return
         if len(body) > self.limit:
             await self._refuse_size(scope, receive, send)
@@ -68,17 +68,17 @@ class BodyGuard:
         await self.app(scope, _Replay(bytes(body), receive), send)
 
     async def _refuse_size(self, scope: Scope, receive: Receive, send: Send) -> None:
-        detail = f"The request is too large. Expected at most {self.limit:,} bytes. Send it in several."
+        detail = f"The request is too large. Expected at most {self.limit:,} bytes. Split the request."
         await _answer(413, detail)(scope, receive, _Lingering(send, receive, self.limit * _DISCARDED_TIMES))
 
 
 class RequestMeter:
-    """Counts the requests to a path, how they ended and how long they took.
+    """Counts the requests to a path by status and measures their duration.
 
     Args:
-        app: what is measured.
+        app: the application to measure.
         path: of the requests.
-        metrics: get them.
+        metrics: records them.
     """
 
     def __init__(self, app: ASGIApp, path: str, metrics: Metrics) -> None:
@@ -96,7 +96,7 @@ class RequestMeter:
 
 
 class _Replay:
-    """``receive`` that gives a body which has been read already, and then what comes behind it."""
+    """A ``receive`` that returns a body that was already read, and then what follows it."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
         self.body: bytes | None = body
@@ -110,7 +110,7 @@ class _Replay:
 
 
 class _Watched:
-    """``send`` that remembers the status; 499 where no answer was begun."""
+    """A ``send`` that remembers the status; 499 if no answer was started."""
 
     def __init__(self, send: Send) -> None:
         self.send, self.status = send, 499
@@ -122,9 +122,9 @@ class _Watched:
 
 
 class _Lingering:
-    """``send`` that ends an answer only when the rest of the request has come, or too much of it, or for too long.
+    """A ``send`` that ends an answer only once the rest of the request has arrived, up to a limit of size and time.
 
-    A connection that is closed while its client still sends is reset, and many a client then never sees the answer.
+    Closing a connection while its client is still sending resets it, and many clients then never see the answer.
     """
 
     def __init__(self, send: Send, receive: Receive, most: int) -> None:
@@ -148,5 +148,5 @@ class _Lingering:
 
 
 def _answer(status: int, detail: str) -> JSONResponse:
-    """An error that ends the connection, as its request may not have been read."""
+    """An error that closes the connection, as the request may not have been read completely."""
     return JSONResponse({"detail": detail}, status, {"Connection": "close"})

@@ -1,4 +1,4 @@
-"""What a server takes, and what it says of the rest."""
+"""The limits of a server, and the error for requests that exceed them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["Limits", "RefusedError"]
 
 
 class RefusedError(NerError):
-    """A request that is not answered.
+    """A request that was refused.
 
     Args:
-        status: of HTTP: 413 too large, 503 busy, loading or stopping, 504 not read in time.
-        message: for the one who asked.
-        retry_after: seconds after which it may be tried again; None: it is of no use.
+        status: HTTP status: 413 too large, 503 busy, loading or shutting down, 504 not processed in time.
+        message: for the client.
+        retry_after: seconds after which to try again; None if that is of no use.
     """
 
     def __init__(self, status: int, message: str, *, retry_after: int | None = None) -> None:
@@ -27,16 +27,16 @@ class RefusedError(NerError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server takes.
+    """The limits of a server.
 
     Attributes:
-        max_chars: of a text.
-        max_texts: of a request.
-        max_body: bytes of a request.
-        max_waiting: texts that wait to be read, of all requests; more are refused.
-        batch_texts: texts that are read together.
-        batch_chars: of the texts that are read together, which are one at least.
-        timeout: seconds in which a request is answered or given up.
+        max_chars: characters in a text.
+        max_texts: texts in a request.
+        max_body: bytes in a request.
+        max_waiting: texts in the queue, over all requests; more are refused.
+        batch_texts: texts in a batch.
+        batch_chars: characters in a batch of more than one text.
+        timeout: seconds after which a request is given up.
     """
 
     max_chars: int = 20_000
@@ -54,18 +54,18 @@ class Limits:
         if self.max_waiting < self.max_texts:
             raise ConfigError(
                 f"max_waiting is {self.max_waiting}. Expected at least max_texts ({self.max_texts}): a full request "
-                "could never be taken. Raise the one or lower the other."
+                "could never be accepted. Raise max_waiting or lower max_texts."
             )
 
     def check(self, inputs: Sequence[TextInput]) -> None:
-        """See that a request is not too large.
+        """Refuse a request that is too large.
 
         Raises:
-            RefusedError: it is.
+            RefusedError: it has too many texts, or a text that is too long.
         """
         if len(inputs) > self.max_texts:
             raise RefusedError(
-                413, f"{len(inputs):,} texts. Expected at most {self.max_texts:,} in a request. Send them in several."
+                413, f"{len(inputs):,} texts. Expected at most {self.max_texts:,} in a request. Split the request."
             )
         for given in inputs:
             if len(given.text) > self.max_chars:

@@ -1,5 +1,5 @@
 (() => {
-  // Called from events of the page; the server counts code points, so this does too.
+  // Called from events of the page; counts code points, as the server does.
   window.countCharacters = (text) => {
     const counter = document.querySelector("#counter");
     if (!counter) return;
@@ -11,7 +11,7 @@
     counter.classList.toggle("page-over", over);
   };
 
-  // A text that is too long need not be sent as a whole to be refused.
+  // A text that is too long is refused, so there is no need to send all of it.
   window.cutText = (text) => {
     const limit = Number(document.querySelector("#counter").dataset.limit);
     return text.length > limit ? [...text].slice(0, limit + 1).join("") : text;

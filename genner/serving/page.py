@@ -1,4 +1,4 @@
-"""The web page: a text goes in, its entities are drawn; what is shown can be narrowed down without reading it again."""
+"""The web page: it shows the entities of a text, which can be filtered without reading the text again."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ from genner.prediction.results import TextInput, TextResult
 from genner.serving import page_layout as layout
 from genner.serving.examples import examples_for
 from genner.serving.limits import RefusedError
-from genner.serving.page_files import MediaFile, decode_upload, file_of
 from genner.serving.page_layout import Answer, Asking, gr
-from genner.serving.page_parts import json_view, message, narrowed, summary, table
+from genner.serving.page_parts import MediaFile, decode_upload, file_of, filtered, json_view, message, summary, table
 from genner.serving.service import Service
 
 __all__ = ["add_page"]
 
 _FOLDER = Path(__file__).parent
-_KEPT_SECONDS = 600  # of uploaded files, which nobody needs once they are read
+_KEPT_SECONDS = 600  # for uploaded files, which are not needed once they are read
 _BYTES_PER_CHAR = 4
-_NOTHING = "There is no text yet. Type or paste one, open a file, or take an example."
-#: Of every event. Not the queue of the library: it may close its stream of answers behind one event while another one
-#: begins, which then never gets its answer. The service has a queue of its own.
+_NOTHING = "No text yet. Type or paste one, open a file, or choose an example."
+#: Options of every event. Gradio's queue is not used: it may close its stream of answers after one event while another
+#: starts, which then never gets its answer. The service has its own queue.
 _EVENT: dict[str, Any] = {"api_visibility": "private", "queue": False}
 
 
 class _Found(NamedTuple):
-    """What a visitor sees narrowed down; lives in the session."""
+    """The result that a visitor filters, kept in the session."""
 
     result: TextResult
     seconds: float
@@ -43,10 +42,10 @@ def add_page(app: FastAPI, service: Service, examples: Sequence[str] | None = No
     """Put the page at ``/``.
 
     Args:
-        app: its own paths are found first.
+        app: its own paths take precedence.
         service: reads the texts.
-        examples: texts to try; None: those that fit the model, if there are any.
-        min_score: where the slider begins.
+        examples: texts to try; None for those that fit the model, if any.
+        min_score: initial value of the slider.
     """
     gr.mount_gradio_app(
         app,
@@ -55,8 +54,8 @@ def add_page(app: FastAPI, service: Service, examples: Sequence[str] | None = No
         theme=layout.theme(),
         css=layout.swatches(),
         css_paths=[_FOLDER / "page.css"],
-        head=f"<script>\n{(_FOLDER / 'page.js').read_text(encoding='utf-8')}</script>",  # there before anything else
-        js="() => document.querySelector('#status')?.setAttribute('aria-live', 'polite')",  # read aloud what was found
+        head=f"<script>\n{(_FOLDER / 'page.js').read_text(encoding='utf-8')}</script>",  # loaded before anything else
+        js="() => document.querySelector('#status')?.setAttribute('aria-live', 'polite')",  # for screen readers
         footer_links=[],
         run_history=False,
         show_error=True,
@@ -67,17 +66,17 @@ def add_page(app: FastAPI, service: Service, examples: Sequence[str] | None = No
         pwa=False,
     )
     (mounted,) = (route.app for route in app.routes if isinstance(getattr(route, "app", None), gr.routes.App))
-    service.at_end.append(mounted.stop_event.set)  # else pages that are open keep the server from ending
+    service.at_end.append(mounted.stop_event.set)  # otherwise open pages keep the server from stopping
 
 
 class _Page:
-    """What happens when something is clicked."""
+    """The page and its event handlers."""
 
     def __init__(self, service: Service, examples: Sequence[str] | None) -> None:
         self.service, self.examples = service, examples
 
     def build(self, min_score: float) -> gr.Blocks:
-        """The page."""
+        """Build the page."""
         with gr.Blocks(
             title=f"Entities – {self.service.name}",
             analytics_enabled=False,
@@ -92,12 +91,12 @@ class _Page:
         return blocks
 
     def _connect(self, asking: Asking, answer: Answer) -> None:
-        """Which event calls what."""
+        """Connect events to handlers."""
         found, saved = gr.State(None), gr.JSON(visible="hidden")
-        narrowing = [answer.least, answer.types]
+        filters = [answer.least, answer.types]
         reading: dict[str, Any] = {
             "fn": self.find,
-            "inputs": [asking.text, *narrowing],
+            "inputs": [asking.text, *filters],
             "outputs": [found, *answer.shown],
             "show_progress_on": answer.picture,
             "js": "(text, ...others) => [window.cutText(text), ...others]",
@@ -108,14 +107,14 @@ class _Page:
         asking.upload.upload(**reading | {
             "fn": self.upload,
             "js": None,
-            "inputs": [asking.upload, *narrowing],
+            "inputs": [asking.upload, *filters],
             "outputs": [asking.text, found, *answer.shown],
         })  # fmt: skip
         asking.clear.click(self.clear, None, [asking.text, found, *answer.shown], **_EVENT)
-        for changed in narrowing:
+        for changed in filters:
             changed.input(
                 self.show,
-                [found, *narrowing],
+                [found, *filters],
                 answer.shown,
                 **_EVENT,
                 show_progress="hidden",
@@ -123,13 +122,13 @@ class _Page:
             )
         for kind, button in (("jsonl", answer.jsonl), ("html", answer.html)):
             saving = button.click(
-                partial(self.save, kind), [found, *narrowing], saved, **_EVENT, show_progress="hidden"
+                partial(self.save, kind), [found, *filters], saved, **_EVENT, show_progress="hidden"
             )
             saving.then(None, saved, None, js="(file) => window.saveFile(file)")
         asking.text.change(None, asking.text, None, js="(text) => { window.countCharacters(text) }")
 
     async def begin(self) -> tuple[Any, ...]:
-        """What is known when the model is loaded."""
+        """Heading, types and examples once the model is loaded."""
         labels = list((await self.service.opened()).labels)
         examples = examples_for(labels) if self.examples is None else self.examples
         samples = [[text] for text in examples]
@@ -148,9 +147,9 @@ class _Page:
             (result,) = await self.service.predict([TextInput(text, "text")])
         except RefusedError as error:
             status = error.status
-            limit = self.service.limits.max_chars  # the browser sends no more than one character beyond it
-            told = f"More than {limit:,} characters. Split the text." if status == 413 else str(error)
-            return None, *_blank(message(told, "error"))
+            limit = self.service.limits.max_chars  # the browser cuts the text one character beyond it
+            reason = f"More than {limit:,} characters. Split the text." if status == 413 else str(error)
+            return None, *_blank(message(reason, "error"))
         finally:
             seconds = time.perf_counter() - started
             self.service.metrics.request_ended("page", status, seconds)
@@ -158,7 +157,7 @@ class _Page:
         return found, *self.show(found, min_score, types)
 
     async def upload(self, content: bytes, min_score: float, types: list[str]) -> tuple[Any, ...]:
-        """Read a file; its text goes into the box."""
+        """Read a file and put its text into the text box."""
         try:
             text = decode_upload(content)
         except DataFormatError as error:
@@ -166,20 +165,20 @@ class _Page:
         return text, *await self.find(text, min_score, types)
 
     def show(self, found: _Found | None, min_score: float, types: list[str]) -> tuple[Any, ...]:
-        """What was found, as far as it is wanted."""
+        """Show the entities that pass the filters."""
         if found is None:
             return (gr.skip(),) * len(_blank(""))
-        shown = narrowed(found.result, min_score, types)
+        shown = filtered(found.result, min_score, types)
         picture = layout.sheet(render(shown, labels=self._labels))
         saving = gr.update(interactive=found.result.error is None)
         return summary(found.result, shown, found.seconds), picture, table(shown), json_view(shown), saving, saving
 
     def save(self, kind: str, found: _Found | None, min_score: float, types: list[str]) -> MediaFile | None:
-        """A file of what is shown."""
-        return None if found is None else file_of(kind, narrowed(found.result, min_score, types), self._labels)
+        """A file with the entities shown."""
+        return None if found is None else file_of(kind, filtered(found.result, min_score, types), self._labels)
 
     def clear(self) -> tuple[Any, ...]:
-        """As at the beginning."""
+        """Reset the page."""
         return "", None, *_blank("")
 
     @property
@@ -188,7 +187,7 @@ class _Page:
 
     def _heading(self) -> str:
         reader = self.service.reader
-        about = f"{reader.kind} entities of {len(reader.labels)} types" if reader else "is being loaded …"
+        about = f"{reader.kind} entities, types: {len(reader.labels)}" if reader else "loading …"
         return layout.heading(self.service.name, about)
 
 
@@ -197,6 +196,6 @@ def _first(sample: list[str]) -> str:
 
 
 def _blank(status: str) -> tuple[Any, ...]:
-    """What is shown without a result, in the order of :attr:`genner.serving.page_layout.Answer.shown`."""
+    """The outputs without a result, in the order of :attr:`genner.serving.page_layout.Answer.shown`."""
     saving = gr.update(interactive=False)
     return status, layout.no_picture(), "", "", saving, saving

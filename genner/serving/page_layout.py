@@ -1,4 +1,4 @@
-"""How the page looks: its components from top to bottom, fonts and colours; `genner.serving.page` says what they do."""
+"""The layout of the page: its components from top to bottom, fonts and colours; `genner.serving.page` connects them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from html import escape
 from typing import Any, NamedTuple
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the import, which asks for it
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the import, which reads it
 
 import gradio as gr
 
@@ -18,11 +18,11 @@ __all__ = ["Answer", "Asking", "build_answer", "build_asking", "no_picture", "sw
 _FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif")
 _FONT_MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 _BARE: dict[str, Any] = {"padding": False, "apply_default_css": False}
-_BEFORE = "Entities appear here: a bar below the words of each, dotted where it is interrupted."
+_BEFORE = "Entities will appear here, each as a bar below its words, dotted across gaps."
 
 
 class Asking(NamedTuple):
-    """The side where a text goes in."""
+    """The input side."""
 
     text: gr.Textbox
     find: gr.Button
@@ -32,7 +32,7 @@ class Asking(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The side where entities come out, and what narrows them down."""
+    """The output side, with its filters."""
 
     status: gr.HTML
     picture: gr.HTML
@@ -45,19 +45,19 @@ class Answer(NamedTuple):
 
     @property
     def shown(self) -> list[Any]:
-        """What depends on the result."""
+        """The components that depend on the result."""
         return [self.status, self.picture, self.rows, self.record, self.jsonl, self.html]
 
 
 def build_asking(max_chars: int) -> Asking:
-    """Box, buttons, examples."""
+    """Build the text box, buttons and examples."""
     with gr.Column(scale=5, min_width=320, elem_id="asking"):
         text = gr.Textbox(
             label="Text", lines=8, max_lines=24, placeholder="Type or paste a text", elem_id="text", autofocus=True
         )
         gr.HTML(
             f'<div class="page-hint"><span id="counter" data-limit="{max_chars}">0 of {max_chars:,} characters</span>'
-            "<span><kbd>Ctrl</kbd> <kbd>Enter</kbd> finds entities</span></div>",
+            "<span><kbd>Ctrl</kbd> <kbd>Enter</kbd> to find entities</span></div>",
             elem_id="hint",
             **_BARE,
         )
@@ -72,12 +72,12 @@ def build_asking(max_chars: int) -> Asking:
 
 
 def build_answer(min_score: float) -> Answer:
-    """Picture, slider and types, table and JSON, downloads."""
+    """Build the picture, slider and types, table and JSON, and downloads."""
     with gr.Column(scale=7, min_width=320, elem_id="answer"):
         status = gr.HTML("", elem_id="status", **_BARE)
         picture = gr.HTML(no_picture(), elem_id="picture", **_BARE)
-        with gr.Row(elem_id="narrowing"):
-            least = gr.Slider(0, 1, min_score, step=0.01, label="Minimal score", elem_id="least", min_width=200)
+        with gr.Row(elem_id="filters"):
+            least = gr.Slider(0, 1, min_score, step=0.01, label="Minimum score", elem_id="least", min_width=200)
             types = gr.CheckboxGroup([], label="Types", elem_id="types", min_width=200)
         with gr.Tabs(elem_id="details"):
             with gr.Tab("Table"):
@@ -91,7 +91,7 @@ def build_answer(min_score: float) -> Answer:
 
 
 def heading(name: str, about: str) -> str:
-    """What this page is, and which model answers."""
+    """Title and model, as HTML."""
     return (
         '<div class="page-heading"><h1>Entities in your text</h1>'
         f'<p><span class="page-name">{escape(name)}</span> · {escape(about)}</p></div>'
@@ -99,22 +99,22 @@ def heading(name: str, about: str) -> str:
 
 
 def build_heading(content: str) -> gr.HTML:
-    """Its component."""
+    """The component of the heading."""
     return gr.HTML(content, elem_id="heading", **_BARE)
 
 
 def sheet(picture: str) -> str:
-    """A picture as it lies on the page."""
+    """A picture in its frame."""
     return f'<div class="page-sheet">{picture}</div>'
 
 
 def no_picture() -> str:
-    """What stands there before there is a picture."""
+    """The placeholder of the picture."""
     return sheet(message(_BEFORE, "plain"))
 
 
 def swatches() -> str:
-    """A style sheet: below the name of every type the bar that it has in pictures."""
+    """A style sheet that underlines every type with the colour of its bars."""
     every = len(COLOURS)
     rules = (
         f"#types label:nth-of-type({every}n+{number}) span {{ border-bottom: 4px solid {colour}; }}"
@@ -124,7 +124,7 @@ def swatches() -> str:
 
 
 def theme() -> gr.themes.Default:
-    """Fonts of the system, so that nothing is fetched; all text dark or light enough to be read (WCAG AA)."""
+    """System fonts, so that nothing is downloaded, and text with enough contrast (WCAG AA)."""
     found = gr.themes.Default(
         primary_hue="indigo", neutral_hue="slate", font=list(_FONT), font_mono=list(_FONT_MONO), radius_size="md"
     )

@@ -1,52 +1,89 @@
-"""What the page shows besides the picture: HTML in which everything that users or models wrote is escaped."""
+"""What the page shows besides the picture, as HTML with all text of users and models escaped; uploads and downloads."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from html import escape
+from typing import TypedDict
 
+from genner.errors import DataFormatError
+from genner.prediction.pictures import render
 from genner.prediction.results import TextEntity, TextResult
 
-__all__ = ["json_view", "message", "narrowed", "summary", "table"]
+__all__ = ["decode_upload", "file_of", "filtered", "json_view", "message", "summary", "table"]
 
 _TABLE_ROWS = 500
 _JSON_CHARS = 100_000
 
 
-def narrowed(result: TextResult, min_score: float, types: Collection[str]) -> TextResult:
-    """Only the entities of some types with some score."""
+class MediaFile(TypedDict):
+    """A file for the browser to save."""
+
+    name: str
+    type: str
+    content: str
+
+
+def file_of(kind: str, result: TextResult, labels: Sequence[str]) -> MediaFile:
+    """The result as a file: ``jsonl`` or ``html``."""
+    if kind == "html":
+        content, media = render(result, labels=labels, page=True), "text/html"
+    else:
+        content, media = json.dumps(result.record(), ensure_ascii=False) + "\n", "application/jsonl"
+    return {"name": f"entities.{kind}", "type": f"{media};charset=utf-8", "content": content}
+
+
+def decode_upload(content: bytes) -> str:
+    """The text of a file.
+
+    Raises:
+        DataFormatError: it is not text in UTF-8.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataFormatError(
+            f"The file is not UTF-8: {error.reason} at byte {error.start:,}. Expected a text file in UTF-8. Save it as "
+            "UTF-8, or paste the text."
+        ) from None
+    if "\0" in text:
+        raise DataFormatError("The file contains NUL characters. Expected a text file, not UTF-16 or binary.")
+    return text
+
+
+def filtered(result: TextResult, min_score: float, types: Collection[str]) -> TextResult:
+    """The result with only the entities of the given types and at least the given score."""
     kept = [entity for entity in result.at_least(min_score).entities if entity.type in types]
     return replace(result, entities=tuple(kept))
 
 
 def message(text: str, kind: str) -> str:
-    """A line for the user; ``kind`` is ``error``, ``note`` or ``plain``."""
+    """A message; ``kind`` is ``error``, ``note`` or ``plain``."""
     return f'<p class="page-message page-{kind}">{escape(text)}</p>'
 
 
 def summary(result: TextResult, shown: TextResult, seconds: float) -> str:
-    """What was found and what of it is hidden."""
+    """What was found, and how much of it is hidden."""
     if result.error is not None:
         return message(result.error, "error")
     counts = Counter(entity.type for entity in shown.entities)
     kinds = ", ".join(f"{n} {label}" for label, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
     found = f"{_entities(len(shown))}: {kinds}" if counts else "No entities"
     hidden = len(result) - len(shown)
-    told = [found + (f"; {hidden} hidden by score or type" if hidden else "")]
-    told.append(f"{len(result.words):,} words read in {seconds:.2f} s")
-    return message(". ".join(told) + ".", "plain")
+    found += f"; {hidden} hidden by score or type" if hidden else ""
+    return message(f"{found}. {len(result.words):,} words read in {seconds:.2f} s.", "plain")
 
 
-def table(result: TextResult, score_digits: int = 2) -> str:
+def table(result: TextResult) -> str:
     """The entities as rows."""
     if not result.entities:
-        return message("There is nothing to be listed.", "plain")
-    rows = "\n".join(_row(entity, score_digits) for entity in result.entities[:_TABLE_ROWS])
+        return message("No entities to list.", "plain")
+    rows = "\n".join(_row(entity) for entity in result.entities[:_TABLE_ROWS])
     rest = len(result) - _TABLE_ROWS
-    more = message(f"… and {rest:,} more: download them to see all.", "plain") if rest > 0 else ""
+    more = message(f"… and {rest:,} more: download the result to see all.", "plain") if rest > 0 else ""
     heads = "".join(f'<th scope="col">{head}</th>' for head in ("Type", "Entity", "Score", "Characters"))
     return (
         '<div class="page-scroll" tabindex="0" role="region" aria-label="Entities as a table">'
@@ -55,7 +92,7 @@ def table(result: TextResult, score_digits: int = 2) -> str:
 
 
 def json_view(result: TextResult) -> str:
-    """The record of the service's answer."""
+    """The result in the format of the service."""
     text = json.dumps(result.record(), ensure_ascii=False, indent=2)
     rest = len(text) - _JSON_CHARS
     more = message(f"… and {rest:,} more characters: download the result to see all.", "plain") if rest > 0 else ""
@@ -69,8 +106,8 @@ def _entities(n: int) -> str:
     return f"{n:,} {'entity' if n == 1 else 'entities'}"
 
 
-def _row(entity: TextEntity, score_digits: int) -> str:
+def _row(entity: TextEntity) -> str:
     surface = ' <span class="page-gap">…</span> '.join(f"<bdi>{escape(part.text)}</bdi>" for part in entity.segments)
     places = ", ".join(f"{part.start}–{part.end}" for part in entity.segments)
-    cells = (escape(entity.type), surface, f"{entity.score:.{score_digits}f}", places)
+    cells = (escape(entity.type), surface, f"{entity.score:.2f}", places)
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

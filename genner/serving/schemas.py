@@ -1,4 +1,4 @@
-"""Requests and answers of the HTTP service, as pydantic checks and ``/openapi.json`` describes them."""
+"""Requests and answers of the HTTP service, checked by pydantic and described in ``/openapi.json``."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from genner.prediction.results import TextInput, words_joined
 
 __all__ = ["ErrorAnswer", "HealthAnswer", "PredictAnswer", "PredictRequest"]
 
-Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="Entities below it are left out.")]
+Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="Entities with lower scores are left out.")]
 _KEYS = ("text", "texts", "words")
 
 
 def _all_characters(text: str) -> str:
-    """JSON may name one half of a character by an escape; no answer could hold it."""
+    """Refuse lone surrogates, which JSON allows as escapes but no answer could contain."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         where = {"place": error.start}
         raise PydanticCustomError(
-            "half", "Half a surrogate pair at character {place}, which is no character", where
+            "surrogate", "Lone surrogate at character {place}, which is not a character", where
         ) from None
     return text
 
@@ -42,34 +42,34 @@ class OneText(_Strict):
     min_score: Score = 0.0
 
     def inputs(self) -> list[TextInput]:
-        """What is to be read."""
+        """The texts to read."""
         return [TextInput(self.text, "0")]
 
 
 class SomeTexts(_Strict):
-    """Several texts; the results are in their order."""
+    """Several texts; the results are in the same order."""
 
     texts: list[Text]
     min_score: Score = 0.0
 
     def inputs(self) -> list[TextInput]:
-        """What is to be read."""
+        """The texts to read."""
         return [TextInput(text, str(number)) for number, text in enumerate(self.texts)]
 
 
 class GivenWords(_Strict):
-    """Sentences whose words are given; characters count in the words joined by blanks."""
+    """Sentences given as words; character offsets refer to the words joined by spaces."""
 
     words: list[list[Word]]
     min_score: Score = 0.0
 
     def inputs(self) -> list[TextInput]:
-        """What is to be read."""
+        """The texts to read."""
         return [words_joined(words, id=str(number)) for number, words in enumerate(self.words)]
 
 
 def _only_key(body: Any) -> str | None:
-    """Which of the requests a body is; None: none of them, or more than one."""
+    """The kind of request a body is; None if it has none of the keys, or more than one."""
     found = [key for key in _KEYS if key in body] if isinstance(body, dict) else []
     return found[0] if len(found) == 1 else None
 
@@ -87,7 +87,7 @@ PredictRequest = Annotated[
 
 
 class FoundSegment(_Strict):
-    """A contiguous part of an entity; ``start`` and ``end`` count characters (code points), the end not included."""
+    """A contiguous part of an entity; ``start`` and ``end`` are character offsets (code points), the end exclusive."""
 
     text: str
     start: int
@@ -99,19 +99,19 @@ class FoundEntity(_Strict):
     """An entity; a discontinuous one has several segments."""
 
     type: str
-    text: Annotated[str, Field(description="Its segments, joined by blanks.")]
+    text: Annotated[str, Field(description="Its segments, joined by spaces.")]
     score: Annotated[float, Field(ge=0, le=1)]
     segments: Annotated[list[FoundSegment], Field(min_length=1)]
 
 
 class FoundInText(_Strict):
-    """A text with its entities in reading order."""
+    """A text and its entities in reading order."""
 
     id: Annotated[str, Field(description="Number of the text in the request, from 0.")]
     text: str
     entities: list[FoundEntity]
-    notes: Annotated[list[str], Field(default_factory=list, description="What a reader should know; only if any.")]
-    error: Annotated[str, Field(default="", description="Why this text was not read; only if it was not.")]
+    notes: Annotated[list[str], Field(default_factory=list, description="Remarks; absent if there are none.")]
+    error: Annotated[str, Field(default="", description="Why this text could not be read; absent if it was.")]
 
 
 class PredictAnswer(_Strict):

@@ -1,4 +1,4 @@
-"""The process: a socket, the event loop, signals, and an end that leaves nobody without an answer."""
+"""The server process: its socket, event loop and signals, and a shutdown that answers all pending requests."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from genner.serving.service import Service
 
 __all__ = ["bind", "serve"]
 
-_KEEP_ALIVE = 75  # seconds; longer than what clients and proxies keep a connection in their pools
-_LAST_SECONDS = 3  # for connections that end late, after all requests are answered
+_KEEP_ALIVE = 75  # seconds; longer than clients and proxies keep connections in their pools
+_LAST_SECONDS = 3  # for connections still open after all requests are answered
 _BACKLOG = 512
 
 
@@ -26,10 +26,10 @@ def bind(host: str, port: int) -> socket.socket:
 
     Args:
         host: name or address.
-        port: 0: any that is free.
+        port: 0 for any free port.
 
     Raises:
-        ConfigError: it cannot be had.
+        ConfigError: it cannot be opened.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -44,25 +44,25 @@ def bind(host: str, port: int) -> socket.socket:
         found.close()
         raise ConfigError(
             f"{host}:{port}: cannot listen there: {error.strerror}. Expected a free port of an address of this "
-            "machine. Set another --port (0 takes any that is free), or stop what uses it."
+            "machine. Set another --port (0 for any free port), or stop the program that uses it."
         ) from None
     return found
 
 
 async def serve(service: Service, app: FastAPI, listening: socket.socket, *, on_ready: Callable[[], None]) -> None:
-    """Answer requests until SIGTERM or SIGINT; then take no more and answer those that are there.
+    """Answer requests until SIGTERM or SIGINT; then accept no more and finish the pending ones.
 
     A second signal ends the process at once.
 
     Args:
-        service: answers.
-        app: what answers over HTTP.
-        listening: where requests come in; closed at the end.
+        service: the model.
+        app: the application that serves it.
+        listening: the socket; closed at the end.
         on_ready: called when the model is loaded.
 
     Raises:
         NerError: the model cannot be loaded.
-        KeyboardInterrupt: after SIGINT, when all is answered.
+        KeyboardInterrupt: after SIGINT, once all requests are answered.
     """
     config = uvicorn.Config(
         app,
@@ -99,7 +99,7 @@ class _Server(uvicorn.Server):
 
 
 class _Stopped(asyncio.Event):
-    """Set by the first signal; the next one finds the handlers of the system."""
+    """Set by the first signal, after which the default handlers are restored."""
 
     by_keyboard = False
 

@@ -1,4 +1,4 @@
-"""The model behind page and API: opened in the background, asked through one queue, stopped when all is answered."""
+"""The model behind the page and the API: loaded in the background, with one queue, stopped once all is answered."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ _FIRST_TEXT = "This is read before anything else."
 
 
 class TextReader(Protocol):
-    """What is asked of a recogniser, see :class:`genner.prediction.recogniser.Recogniser`."""
+    """What a recogniser must provide, see :class:`genner.prediction.recogniser.Recogniser`."""
 
     labels: tuple[str, ...]
     kind: str
 
     def stream(self, inputs: Iterable[TextInput | str]) -> Iterator[TextResult]:
-        """A result for every text, in their order."""
+        """A result for every text, in the same order."""
 
 
 class Service:
-    """A model that many ask at once; to be made in a running event loop.
+    """A model for many concurrent clients; must be created in a running event loop.
 
     Args:
-        open_reader: loads the model; called once, in the thread that reads.
-        name: of the model, for people.
-        limits: what is taken.
+        open_reader: loads the model; called once, in the reading thread.
+        name: of the model, as shown to users.
+        limits: of requests.
 
     Attributes:
         state: ``loading``, ``ready`` or ``draining``.
         reader: the model, once it is loaded.
-        metrics: what is counted.
-        at_end: called when all is answered, to end what would keep connections open.
+        metrics: of the server.
+        at_end: called once all is answered, to release open connections.
     """
 
     def __init__(self, open_reader: Callable[[], TextReader], name: str, limits: Limits | None = None) -> None:
@@ -57,7 +57,7 @@ class Service:
         self._running: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Load the model and begin to read.
+        """Load the model and start reading.
 
         Raises:
             NerError: it cannot be loaded.
@@ -79,12 +79,12 @@ class Service:
         """Results in the order of the texts; a text that cannot be read has an ``error``.
 
         Raises:
-            RefusedError: too large, too many waiting, not ready, or not read in time.
+            RefusedError: the request is too large, too many texts are waiting, the model is not ready, or time is up.
         """
         self.limits.check(inputs)
         if self.state == "loading":
             raise RefusedError(
-                503, f"The model is being loaded. Try again in {_LOADING_RETRY} seconds.", retry_after=_LOADING_RETRY
+                503, f"The model is loading. Try again in {_LOADING_RETRY} seconds.", retry_after=_LOADING_RETRY
             )
         answers = self._queue.submit(inputs)
         try:
@@ -92,11 +92,11 @@ class Service:
                 return list(await asyncio.gather(*answers))
         except TimeoutError:
             raise RefusedError(
-                504, f"Not read within {self.limits.timeout:g} seconds. Send less at once, or try again later."
+                504, f"Not processed within {self.limits.timeout:g} seconds. Send less at once, or try again later."
             ) from None
 
     async def close(self) -> None:
-        """Take no more requests and answer those that are there."""
+        """Accept no more requests and finish the pending ones."""
         self.state = "draining"
         self._queue.close()
         if self._running is not None:
@@ -106,11 +106,11 @@ class Service:
             call()
 
     def _warm_reader(self) -> TextReader:
-        """Load the model and let it read, as the first time takes much longer than any other."""
+        """Load the model and read one text, as the first one takes much longer."""
         reader = self._open_reader()
         list(reader.stream([TextInput(_FIRST_TEXT, "first")]))
         gc.collect()
-        gc.freeze()  # what is there now stays; to look through it again and again makes everybody wait a quarter second
+        gc.freeze()  # what is loaded stays; scanning it in each collection would delay everyone by 0.25 s
         return reader
 
     def _read(self, inputs: Sequence[TextInput]) -> list[TextResult]:

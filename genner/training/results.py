@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import importlib.metadata
-import math
 import platform
-import statistics
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from scipy import stats
 
+from genner.evaluation.spread import Spread, spread_over_seeds
 from genner.training.job import FitResult
 
 try:
@@ -23,8 +21,6 @@ except ModuleNotFoundError:  # Windows
 
 __all__ = ["RunInfo", "failed_result", "peak_memory_mb", "run_result", "seed_result", "versions"]
 
-#: Of the scores of a split, those that are averaged over seeds.
-SCORES = ("f", "pre", "rec", "em", "strict_f", "strict_pre", "strict_rec")
 _PACKAGES = ("torch", "transformers", "tokenizers", "fastNLP", "fitlog", "numpy")
 
 
@@ -68,27 +64,26 @@ def failed_result(seed: int, reason: str) -> dict[str, Any]:
 def run_result(info: RunInfo, seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The ``result.json`` of a run: its seeds, and what they are together.
 
-    ``mean``, ``std`` (of a sample), ``min``, ``max`` and ``ci95`` (95 % interval of the mean, by Student's t) are over
-    the seeds that are ok; ``mean_with_collapsed`` counts those that collapsed, too.
+    ``mean``, ``std`` (of a sample), ``min``, ``max`` and ``ci95`` (95 % confidence interval of the mean, Student's t)
+    are over the seeds that are ok, and ``mean_with_collapsed`` also counts those that collapsed. A score that only one
+    seed has is absent from ``std`` and ``ci95``.
     """
-    ok = [seed for seed in seeds if seed["status"] == "ok"]
-    columns = _columns(ok)
-    trained = _columns([seed for seed in seeds if seed["status"] != "failed"])
+    ok = _by_name(spread_over_seeds(seeds))
+    trained = _by_name(spread_over_seeds(seeds, ("ok", "collapsed")))
+    several = {name: spread for name, spread in ok.items() if spread["n"] > 1}
     return {
         "dataset": info.dataset,
         "formulation": info.formulation,
         "target": info.target,
         "backbone": info.backbone,
         "seeds": [dict(seed) for seed in seeds],
-        "mean": {name: round(statistics.fmean(values), 4) for name, values in columns.items()},
-        "std": {
-            name: round(statistics.stdev(values), 4) if len(values) > 1 else 0.0 for name, values in columns.items()
-        },
-        "min": {name: min(values) for name, values in columns.items()},
-        "max": {name: max(values) for name, values in columns.items()},
-        "ci95": {name: _interval(values) for name, values in columns.items() if len(values) > 1},
-        "mean_with_collapsed": {name: round(statistics.fmean(values), 4) for name, values in trained.items()},
-        "n_ok": len(ok),
+        "mean": {name: spread["mean"] for name, spread in ok.items()},
+        "std": {name: spread["std"] for name, spread in several.items()},
+        "min": {name: spread["min"] for name, spread in ok.items()},
+        "max": {name: spread["max"] for name, spread in ok.items()},
+        "ci95": {name: [spread["low"], spread["high"]] for name, spread in several.items()},
+        "mean_with_collapsed": {name: spread["mean"] for name, spread in trained.items()},
+        "n_ok": sum(seed["status"] == "ok" for seed in seeds),
         "n_collapsed": sum(seed["status"] == "collapsed" for seed in seeds),
         "n_failed": sum(seed["status"] == "failed" for seed in seeds),
         "reported": dict(info.reported),
@@ -119,23 +114,6 @@ def peak_memory_mb(device: str = "cpu") -> float:
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
-def _columns(seeds: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
-    columns: dict[str, list[float]] = {}
-    for seed in seeds:
-        for name, value in _scores(seed):
-            columns.setdefault(name, []).append(value)
-    return columns
-
-
-def _interval(values: Sequence[float]) -> list[float]:
-    """Where the mean lies with a probability of 95 %, if the values are normally distributed."""
-    reach = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
-    mean = statistics.fmean(values)
-    return [round(mean - reach, 4), round(mean + reach, 4)]
-
-
-def _scores(seed: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for split in ("dev", "test"):
-        for name in SCORES:
-            if name in seed[split]:
-                yield f"{split}_{name}", seed[split][name]
+def _by_name(spreads: Mapping[str, Mapping[str, Spread]]) -> dict[str, Spread]:
+    """Under ``test_f`` instead of ``test`` and ``f``."""
+    return {f"{split}_{name}": spread for split, found in spreads.items() for name, spread in found.items()}

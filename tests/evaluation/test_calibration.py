@@ -127,11 +127,12 @@ def test_numbers_that_are_no_calibration_are_refused(numbers: tuple[float, ...])
 def test_bins_have_equal_mass_and_their_error_is_the_one_by_hand() -> None:
     scores = [0.1, 0.2, 0.6, 0.7, 0.9, 0.9, 0.9, 1.0]
     is_right = [False, False, True, False, True, True, False, True]
-    bins = reliability_bins(scores, is_right, n_bins=2)
-    assert [(one.low, one.high, one.n) for one in bins] == [(0.1, 0.7, 4), (0.9, 1.0, 4)]
+    scores, is_right = scores * 5, is_right * 5  # enough for two bins
+    bins = reliability_bins(scores, is_right)
+    assert [(one.low, one.high, one.n) for one in bins] == [(0.1, 0.7, 20), (0.9, 1.0, 20)]
     assert [one.mean_score for one in bins] == pytest.approx([0.4, 0.925])
     assert [one.share_right for one in bins] == [0.25, 0.75]
-    assert calibration_error(scores, is_right, n_bins=2) == pytest.approx((0.15 + 0.175) / 2)
+    assert calibration_error(scores, is_right) == pytest.approx((0.15 + 0.175) / 2)
     squares = [0.01, 0.04, 0.16, 0.49, 0.01, 0.01, 0.81, 0.0]
     assert brier_score(scores, is_right) == pytest.approx(sum(squares) / 8)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from genner.data.schema import Entity
-from genner.evaluation.significance import compare_counts, sentence_counts, spread_of
+from genner.evaluation.significance import compare_counts, sentence_counts
 
 
 def random_counts(rng: np.random.Generator, n_sentences: int, quality: float, gold: np.ndarray) -> np.ndarray:
@@ -92,15 +92,3 @@ def test_shapes_are_checked() -> None:
 def test_sentence_counts() -> None:
     plum, fig, pie = (Entity.from_flat("FRUIT", [n, n + 1]) for n in range(3))
     assert sentence_counts([plum, fig, plum], [plum, pie, pie]) == (1, 1, 1)
-
-
-def test_spread() -> None:
-    spread = spread_of([80.0, 81.0, 82.0, 83.0, 84.0])
-    assert (spread.n, spread.mean, spread.min, spread.max) == (5, 82.0, 80.0, 84.0)
-    assert spread.std == pytest.approx(1.5811, abs=1e-4)
-    # t of 4 degrees of freedom is 2.776
-    assert spread.high - spread.mean == pytest.approx(2.776 * 1.5811 / 5**0.5, abs=1e-3)
-    same = spread_of([3.0, 3.0])
-    assert (same.low, same.high, same.std) == (3.0, 3.0, 0.0)
-    alone = spread_of([7.5])
-    assert (alone.mean, alone.std, alone.low) == (7.5, None, None)

@@ -112,12 +112,18 @@ def test_a_label_that_is_not_in_the_label_set_has_a_colour_as_well() -> None:
     assert "\x1b[" in render_sentence(WORDS, [KNEE], Style(colour=True))
 
 
-def test_style_suits_the_stream() -> None:
-    assert Style.of(Terminal(), environment={}).colour
-    assert not Style.of(Terminal(), environment={"NO_COLOR": "1"}).colour
-    assert Style.of(Terminal(), environment={"NO_COLOR": ""}).colour, "an empty NO_COLOR does not count"
-    assert not Style.of(Terminal(), environment={"TERM": "dumb"}).colour
+def test_style_suits_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    assert Style.of(Terminal()).colour
     file = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     assert Style.of(Terminal(), ["A"]).labels == ("A",)
-    assert Style.of(file, environment={}) == Style(width=100, colour=False, unicode=True)
-    assert not Style.of(io.TextIOWrapper(io.BytesIO(), encoding="ascii"), environment={}).unicode
+    assert Style.of(file) == Style(width=100, colour=False, unicode=True)
+    assert not Style.of(io.TextIOWrapper(io.BytesIO(), encoding="ascii")).unicode
+    monkeypatch.setenv("NO_COLOR", "")
+    assert Style.of(Terminal()).colour, "an empty NO_COLOR does not count"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not Style.of(Terminal()).colour
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "dumb")
+    assert not Style.of(Terminal()).colour

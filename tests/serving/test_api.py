@@ -72,7 +72,7 @@ def test_a_text_that_cannot_be_read_has_an_error_and_the_others_are_answered() -
         ({"json": {"text": "a" * 41}}, 413, "41 characters. Expected at most 40. Split the text."),
         ({"json": {"texts": ["a", "b" * 41]}}, 413, "text 1: 41 characters. Expected at most 40. Split the text."),
         ({"json": {"words": [["a"] * 30]}}, 413, "59 characters. Expected at most 40. Split the text."),
-        ({"json": {"texts": ["a"] * 4}}, 413, "4 texts. Expected at most 3 in a request. Send them in several."),
+        ({"json": {"texts": ["a"] * 4}}, 413, "4 texts. Expected at most 3 in a request. Split the request."),
         ({"json": {"text": "a" * 5000}}, 413, "The request is too large. Expected at most 4,000 bytes."),
         ({"json": {}}, 422, "body: Expected a JSON object with exactly one of text, texts and words, and the header "
          "Content-Type: application/json."),
@@ -88,8 +88,9 @@ def test_a_text_that_cannot_be_read_has_an_error_and_the_others_are_answered() -
         ({"json": {"texts": [1, 2, 3, 4, 5, 6, 7]}}, 422, "body.texts.0: Input should be a valid string.; "),
         ({"content": b'{"text": "a", "min_score": NaN}', "headers": JSON}, 422, "body.min_score: Input should be a"),
         ({"content": b'{"text": "a", "min_score": 1e999}', "headers": JSON}, 422, "body.min_score: Input should be"),
-        ({"content": b'{"text": "ab\\ud800"}', "headers": JSON}, 422, "body.text: Half a surrogate pair at char"),
-        ({"content": b'{"text": "a"', "headers": JSON}, 422, "body: no JSON: Expecting ',' delimiter at character 12."),
+        ({"content": b'{"text": "ab\\ud800"}', "headers": JSON}, 422, "body.text: Lone surrogate at char"),
+        ({"content": b'{"text": "a"', "headers": JSON}, 422, "body: not JSON: Expecting ',' delimiter "
+         "at character 12."),
         ({"content": b"", "headers": JSON}, 422, "body: Field required."),
         ({"content": b'{"text": "Zo\xeb"}', "headers": JSON}, 400, "The body is not UTF-8: invalid continuation byte "
          "at byte 12. Expected JSON in UTF-8."),

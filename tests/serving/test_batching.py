@@ -89,7 +89,7 @@ def test_a_full_queue_refuses_whole_requests() -> None:
         await until(lambda: len(reader.batches) == 1)
         waiting = begin(service, "a", "b", "c")
         await asyncio.sleep(0)
-        with pytest.raises(RefusedError, match=r"busy: 3 texts are waiting, of at most 4\. Try again") as refused:
+        with pytest.raises(RefusedError, match=r"busy: 3 texts are waiting, at most 4 may\. Try again") as refused:
             await service.predict(texts("d", "e"))
         assert refused.value.status == 503
         assert refused.value.retry_after == 1
@@ -128,7 +128,7 @@ def test_a_request_is_given_up_after_a_time() -> None:
     reader = GatedReader(is_open=False)
 
     async def work(service: Service) -> None:
-        with pytest.raises(RefusedError, match=r"Not read within 0\.05 seconds\. Send less") as refused:
+        with pytest.raises(RefusedError, match=r"Not processed within 0\.05 seconds\. Send less") as refused:
             await service.predict(texts("plum"))
         assert refused.value.status == 504
         reader.gate.set()
@@ -143,7 +143,7 @@ def test_a_text_that_breaks_the_reader_does_not_take_others_with_it(caplog: pyte
     async def work(service: Service) -> None:
         good, bad, unreadable = await service.predict(texts("a fig", "break it", "unreadable"))
         assert len(good) == 1
-        assert bad.error == "text 1: cannot be read: internal error (KeyError), told in the server's log"
+        assert bad.error == "text 1: cannot be read: internal error (KeyError); see the server log"
         assert unreadable.error == "text 2: cannot be read"
         assert b'genner_texts_total{outcome="failed"} 2.0' in service.metrics.text()
         assert len((await service.predict(texts("fig")))[0]) == 1
@@ -166,7 +166,7 @@ def test_closing_answers_what_is_there_and_takes_no_more() -> None:
         closing = asyncio.ensure_future(service.close())
         await asyncio.sleep(0)
         assert service.state == "draining"
-        with pytest.raises(RefusedError, match="stopping"):
+        with pytest.raises(RefusedError, match="shutting down"):
             await service.predict(texts("late"))
         assert not closing.done()
         reader.gate.set()
@@ -182,7 +182,7 @@ def test_nothing_is_taken_before_the_model_is_there() -> None:
     async def run() -> None:
         service = Service(GatedReader, "a model")
         assert service.state == "loading"
-        with pytest.raises(RefusedError, match=r"being loaded\. Try again in 5 seconds") as refused:
+        with pytest.raises(RefusedError, match=r"is loading\. Try again in 5 seconds") as refused:
             await service.predict(texts("fig"))
         assert refused.value.retry_after == 5
         opened = asyncio.ensure_future(service.opened())

@@ -15,8 +15,7 @@ from genner.prediction.results import TextResult, place_entity, words_joined
 from genner.serving.examples import examples_for, read_examples
 from genner.serving.limits import Limits
 from genner.serving.page import _Page
-from genner.serving.page_files import decode_upload, file_of
-from genner.serving.page_parts import json_view, message, narrowed, summary, table
+from genner.serving.page_parts import decode_upload, file_of, filtered, json_view, message, summary, table
 from genner.serving.service import Service
 from tests.serving.conftest import GatedReader
 
@@ -55,14 +54,14 @@ def test_everything_is_escaped(label: str) -> None:
     assert "script" not in Reader(file_of("html", found, [label])["content"]).elements
 
 
-def test_what_is_narrowed_down_is_told() -> None:
+def test_what_is_filtered_down_is_told() -> None:
     found = result(("A", [0, 1], 0.9), ("B", [1, 2], 0.2), ("A", [2, 3], 0.5))
-    assert [entity.score for entity in narrowed(found, 0.5, ["A", "B"])] == [0.9, 0.5]
-    assert [entity.score for entity in narrowed(found, 0.0, ["B"])] == [0.2]
-    assert len(narrowed(found, 0.0, [])) == 0
+    assert [entity.score for entity in filtered(found, 0.5, ["A", "B"])] == [0.9, 0.5]
+    assert [entity.score for entity in filtered(found, 0.0, ["B"])] == [0.2]
+    assert len(filtered(found, 0.0, [])) == 0
     assert "3 entities: 2 A, 1 B. 4 words read in 0.12 s." in summary(found, found, 0.123)
-    assert "1 entity: 1 B; 2 hidden by score or type. " in summary(found, narrowed(found, 0.0, ["B"]), 0.1)
-    assert "No entities; 3 hidden by score or type. " in summary(found, narrowed(found, 0.0, []), 0.1)
+    assert "1 entity: 1 B; 2 hidden by score or type. " in summary(found, filtered(found, 0.0, ["B"]), 0.1)
+    assert "No entities; 3 hidden by score or type. " in summary(found, filtered(found, 0.0, []), 0.1)
     failed = TextResult("a", "text", error="text: cannot be read")
     assert summary(failed, failed, 0.1) == message("text: cannot be read", "error")
 
@@ -71,7 +70,7 @@ def test_long_results_are_cut_where_they_are_shown_and_whole_in_files() -> None:
     text = "fig " * 600
     found = result(*[("FRUIT", [idx, idx + 1], 0.5) for idx in range(600)], text=text.strip())
     assert table(found).count("<tr>") == 501
-    assert "and 100 more: download them" in table(found)
+    assert "and 100 more: download the result" in table(found)
     assert len(json_view(found)) < 200_000
     file = file_of("jsonl", found, ["FRUIT"])
     assert file["name"] == "entities.jsonl"
@@ -82,7 +81,7 @@ def test_files_that_are_no_text() -> None:
     assert decode_upload("\ufeffZoë\r\n".encode()) == "Zoë\r\n"
     with pytest.raises(DataFormatError, match=r"not UTF-8: invalid continuation byte at byte 2\. Expected a text file"):
         decode_upload("Zoë ran".encode("latin-1"))
-    with pytest.raises(DataFormatError, match="holds NUL characters"):
+    with pytest.raises(DataFormatError, match="contains NUL characters"):
         decode_upload("ab".encode("utf-16-le"))
 
 
@@ -104,12 +103,12 @@ def test_what_the_page_says_when_there_is_nothing_to_read_or_nobody_to_read_it()
     async def run() -> None:
         service = Service(GatedReader, "a model", Limits(max_chars=5))
         page = _Page(service, None)
-        assert "is being loaded" in page._heading()
+        assert "loading" in page._heading()
         loading = await page.find("fig", 0.0, [])
-        assert "The model is being loaded. Try again in 5 seconds." in loading[1]
+        assert "The model is loading. Try again in 5 seconds." in loading[1]
         await service.open()
-        assert "flat entities of 1 types" in page._heading()
-        assert "There is no text yet." in (await page.find(" \n", 0.0, []))[1]
+        assert "flat entities, types: 1" in page._heading()
+        assert "No text yet." in (await page.find(" \n", 0.0, []))[1]
         assert "More than 5 characters. Split the text." in (await page.find("figs figs", 0.0, []))[1]
         assert "not UTF-8" in (await page.upload(b"\xff", 0.0, []))[2]
         assert "1 entity: 1 FRUIT." in (await page.upload(b"fig", 0.0, ["FRUIT"]))[2]

@@ -25,7 +25,14 @@ from genner.errors import ConfigError
 from genner.model.checkpoint import SavedModel, load_model, save_model
 from genner.model.drafts import DRAFT_UNITS
 from genner.model.entity_scores import check_scores, mass_of_entities, symbol_scores
-from genner.model.generation import AnyPiece, GenerationConfig, Hypothesis, PointerConstraint, Started, search_all
+from genner.model.generation import (
+    AnyPiece,
+    GenerationConfig,
+    Hypothesis,
+    PointerConstraint,
+    PreparedBatch,
+    search_all,
+)
 from genner.model.pointer import PointerConfig, PointerModel
 from genner.model.sources import load_backbone, load_tokenizer
 from genner.training.predictions import Prediction
@@ -232,7 +239,7 @@ class PointerTask(nn.Module):
         for number, hypotheses in self.generate(_remembered(batches, waiting)):
             yield self._read(hypotheses, *waiting.pop(number))
 
-    def _started(self, batch: Mapping[str, Any]) -> Started:
+    def _started(self, batch: Mapping[str, Any]) -> PreparedBatch:
         src_tokens, src_seq_len = batch["src_tokens"], batch["src_seq_len"]
         lead, tail = self.model.backbone.lead, self.model.backbone.tail
         limits = self.generation.limits(src_seq_len)
@@ -240,7 +247,7 @@ class PointerTask(nn.Module):
             limits = limits.clamp(max=room)
         first = batch["first"]
         begin = self.constraint.start(first, src_seq_len, lead, tail, limits, src_tokens.shape[1])
-        return Started(self.model.start(src_tokens, src_seq_len, first), begin, limits)
+        return PreparedBatch(self.model.start(src_tokens, src_seq_len, first), begin, limits)
 
     def _read(
         self,

@@ -55,11 +55,6 @@ class LoadedCorpus:
         """What identifies the data of a run, see :func:`genner.data.statistics.fingerprint`."""
         return fingerprint(self.examples, self.statistics)
 
-    @cached_property
-    def bundle(self) -> DataBundle:
-        """The same sentences as a data set per split."""
-        return to_bundle(self.examples)
-
     def limited(self, limit: int) -> LoadedCorpus:
         """The first ``limit`` sentences of every split."""
         sizes = {name: len(rows) for name, rows in self.examples.items()}

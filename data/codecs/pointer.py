@@ -134,26 +134,6 @@ class PointerCodec:
             decoded.rejected.append(Reject("open", tuple(symbols[start:end])))
         return decoded
 
-    def groups(self, symbols: Sequence[int]) -> list[list[int]]:
-        """The ``groups`` of a target that :meth:`encode` made: its symbols, cut behind every label."""
-        groups: list[list[int]] = []
-        start = 1
-        for idx in range(1, len(symbols) - 1):
-            if symbols[idx] < self.vocab.shift:
-                groups.append(list(symbols[start : idx + 1]))
-                start = idx + 1
-        return groups
-
-    def entity_of_group(self, group: Sequence[int], bounds: Sequence[int]) -> Entity | None:
-        """The entity that one group of a target (``target_span``) stands for; ``None`` if it is not aligned.
-
-        Unlike :meth:`decode` it does not look at the order of the pointers, as the reference takes its gold groups
-        as they are. Two groups give equal entities just when they are equal.
-        """
-        pointers = [symbol - self.vocab.shift for symbol in group[:-1]]
-        segments = self._segments(pointers, _WordStarts(bounds))
-        return Entity(self.vocab.label_of(group[-1]), segments) if segments else None
-
     def _close(self, group: list[int], span: tuple[int, int], words: _WordStarts, decoded: Decoded) -> None:
         """Judge a group of pointers and the symbol that closes it."""
         shift = self.vocab.shift

@@ -143,10 +143,10 @@ FINGERPRINTS: dict[str, Fingerprint] = {
 
 
 def compare(dataset: str, statistics: Mapping[str, SplitStatistics]) -> list[str]:
-    """Say whether a copy has the published counts: match, a known variant, or a mismatch with the numbers.
+    """Whether a copy has the published counts: a match, a known variant, or a mismatch with the numbers.
 
-    A split that is not there is not judged. Where train and dev were joined (conll2003), train is held against their
-    sum. Give the statistics of whole splits: a limited one never matches.
+    Missing splits are not judged. If train and dev were joined (conll2003), train is compared with their sum. Give the
+    statistics of whole splits: a limited one never matches.
 
     Args:
         dataset: name of a recipe.
@@ -175,7 +175,7 @@ def compare(dataset: str, statistics: Mapping[str, SplitStatistics]) -> list[str
 
 
 class _Row(NamedTuple):
-    """One kind of count in the splits at hand."""
+    """One kind of count in the given splits."""
 
     name: str
     found: dict[str, int]
@@ -187,7 +187,7 @@ class _Row(NamedTuple):
 
 
 def _rows(counts: Counts, statistics: Mapping[str, SplitStatistics], joined: bool) -> list[_Row]:
-    """What was found beside what was published; a kind of count that no split at hand has is left out."""
+    """Found and published counts, for every kind of count that some given split has."""
     rows = []
     for name, published in counts.items():
         if joined and {"train", "dev"} <= published.keys():
@@ -200,12 +200,12 @@ def _rows(counts: Counts, statistics: Mapping[str, SplitStatistics], joined: boo
 
 
 def _value(stats: SplitStatistics, name: str) -> int:
-    # The published numbers call an entity nested as well that shares its words with another one of the same span.
+    # The published numbers also count entities as nested that have the same span as another one.
     return stats.nested + stats.same_span if name == "nested" else getattr(stats, name)
 
 
 def _asides(print_of: Fingerprint, statistics: Mapping[str, SplitStatistics], joined: bool) -> list[str]:
-    """What decides nothing: unconfirmed counts, and nested entities, which papers count in several ways."""
+    """Information without a verdict: unconfirmed counts, and nested entities, which papers count in several ways."""
     texts = []
     for row in _rows(print_of.unconfirmed, statistics, joined):
         text = "as in the unconfirmed count" if row.agrees else f"unconfirmed {_shown(row.published)}"

@@ -78,7 +78,7 @@ def test_hand_made_data_set():
         ("entity_spans", [[], [1, 2]], r"field entity_spans: \[\]. Expected offsets"),
         ("entity_spans", [[0, 1, 4, 6], [1, 2]], "in a sentence of 5 words. Expected offsets from 0 to 5"),
         ("entity_spans", [[-1, 1], [1, 2]], "Expected offsets from 0 to 5"),
-        ("entity_spans", [[0, 0], [1, 2]], "Expected ends behind their starts: they are exclusive"),
+        ("entity_spans", [[0, 0], [1, 2]], "Expected ends after their starts: they are exclusive"),
         ("entity_spans", [[4, 5, 0, 1], [1, 2]], "Expected segments in order that do not touch"),
         ("entity_spans", [[0, 1, 1, 2], [1, 2]], "Expected segments in order that do not touch"),
         ("entity_spans", [[0, 2], [1, 2]], r"field entities: \['sore', 'knee'\], but the words of \[0, 2\] are"),

@@ -231,7 +231,7 @@ def _check_words(words: object, where: str, compat: bool) -> None:
 
 
 def _is_writable(word: str) -> bool:
-    """Whether UTF-8 can hold the word: it cannot hold halves of surrogate pairs."""
+    """Whether UTF-8 can represent the word: it cannot represent lone surrogates."""
     return word.isascii() or not any("\ud800" <= char <= "\udfff" for char in word)
 
 

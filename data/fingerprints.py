@@ -1,7 +1,7 @@
-"""Published counts of the eight sets, and what they say about the copy at hand.
+"""Published counts of the eight sets, and the comparison of a copy with them.
 
-A copy with other counts gives other scores. Counts that nobody of us could confirm are shown and called unconfirmed;
-they decide nothing.
+A copy with other counts gives other scores. Counts that could not be confirmed are shown as unconfirmed and do not
+affect the verdict.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Variant:
     """Another known form of a set.
 
     Args:
-        name: what it is.
-        effect: what it does to the score.
+        name: description.
+        effect: on the score.
         counts: any of sentences, entities and discontinuous.
     """
 
@@ -39,11 +39,11 @@ class Fingerprint:
     """The counts of the published copy.
 
     Args:
-        counts: confirmed ones, as in :class:`Variant`; they decide the verdict.
-        source: where they come from, and how sure it is.
-        unconfirmed: counts from memory; shown where they differ, never a target.
+        counts: confirmed ones, as in :class:`Variant`; they determine the verdict.
+        source: of the counts, and how reliable it is.
+        unconfirmed: counts from memory; only shown.
         informal: nested entities; papers count them differently, so they are only shown.
-        hint: what usually explains other counts.
+        hint: the usual reason for other counts.
         variants: other known forms.
     """
 
@@ -163,15 +163,15 @@ def compare(dataset: str, statistics: Mapping[str, SplitStatistics]) -> list[str
     differing = [row for row in rows if not row.agrees]
     if not differing:
         verdict = "every confirmed count matches" if rows else "no confirmed counts of these splits to compare with"
-        told = "; ".join([f"{row.name} {_shown(row.found)}" for row in rows] + _asides(print_of, statistics, joined))
-        return [f"{dataset}: {verdict} ({told}; {print_of.source})."]
+        found = "; ".join([f"{row.name} {_shown(row.found)}" for row in rows] + _asides(print_of, statistics, joined))
+        return [f"{dataset}: {verdict} ({found}; {print_of.source})."]
     for variant in print_of.variants:
         known = _rows(variant.counts, statistics, joined)
         if known and all(row.agrees for row in known):
             return [f"{dataset}: not the published copy but a known variant: {variant.name}; {variant.effect}."]
     hint = f" Hint: {print_of.hint}." if print_of.hint else ""
-    told = "; ".join(f"{row.name} {_shown(row.found)}, published {_shown(row.published)}" for row in differing)
-    return [f"{dataset}: other counts than the published copy: {told} ({print_of.source}).{hint}"]
+    found = "; ".join(f"{row.name} {_shown(row.found)}, published {_shown(row.published)}" for row in differing)
+    return [f"{dataset}: counts differ from the published copy: {found} ({print_of.source}).{hint}"]
 
 
 class _Row(NamedTuple):

@@ -1,7 +1,7 @@
 """Texts with brat stand-off annotation: CADEC, and any folder of ``.txt`` and ``.ann`` files.
 
 ``T1<tab>LABEL 3 9;15 20<tab>covered text``: offsets count characters, ends are exclusive, fragments
-are parted by ``;``.
+are separated by ``;``.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from genner.errors import DataFormatError
 __all__ = ["brat", "brat_text", "cadec", "read_terms"]
 
 _TERM = re.compile(r"T\S*\t(?P<label>\S+) (?P<offsets>\d+ \d+(?: ?; ?\d+ \d+)*) *(?:\t(?P<text>.*))?")
-_OWN_SPLIT = "document put into a split by shares 70/15/15 of our own (no --splits): not a published split"
+_OWN_SPLIT = "document assigned to a split by our own 70/15/15 shares (no --splits): not a published split"
 
 
 def cadec(request: Request, tally: Tally) -> dict[str, list[Example]]:
-    """CADEC v2: ``text/*.txt`` with ``original/*.ann``; adverse drug reactions (ADR) only, unless told otherwise.
+    """CADEC v2: ``text/*.txt`` with ``original/*.ann``; only adverse drug reactions (ADR) by default.
 
     Raises:
         DataFormatError: the folders are not there, or a file cannot be read.
@@ -44,9 +44,9 @@ def cadec(request: Request, tally: Tally) -> dict[str, list[Example]]:
 
 
 def brat(request: Request, tally: Tally) -> dict[str, list[Example]]:
-    """Every ``.txt`` below the folder with the ``.ann`` of the same name beside it.
+    """Every ``.txt`` below the folder, with the ``.ann`` file of the same name.
 
-    Folders called train, dev and test are the splits, unless lists say otherwise.
+    Folders called train, dev and test are the splits, unless there are lists.
 
     Raises:
         DataFormatError: there are no texts or no annotations, or a file cannot be read.
@@ -97,7 +97,7 @@ def _document(
     raw = read_raw(path)
     mentions: list[Mention] = []
     if annotation is None:
-        tally.add("text without an annotation file, read as without entities", path.name)
+        tally.add("text without an annotation file, read as having no entities", path.name)
     else:
         mentions = list(read_terms(annotation, labels, tally))
     text, inside = brat_text(raw, mentions, tally)
@@ -106,11 +106,11 @@ def _document(
 
 
 def brat_text(raw: str, mentions: Sequence[Mention], tally: Tally) -> tuple[str, list[Mention]]:
-    """The text as its annotations count it, and those of them that lie in it.
+    """The text as its annotations count it, and the annotations within it.
 
     Args:
         raw: the file's content with its line ends.
-        mentions: as :func:`read_terms` gives them.
+        mentions: from :func:`read_terms`.
         tally: counts those that do not fit.
     """
     readings = [raw, raw.replace("\r\n", "\n")] if "\r" in raw else [raw]
@@ -118,7 +118,7 @@ def brat_text(raw: str, mentions: Sequence[Mention], tally: Tally) -> tuple[str,
     inside = []
     for mention in mentions:
         if max(end for _, end in mention.fragments) > len(text):
-            tally.add("annotation that ends behind its text, dropped", mention.place)
+            tally.add("annotation that ends after its text, dropped", mention.place)
         else:
             inside.append(mention)
     return text, inside
@@ -129,11 +129,11 @@ def read_terms(path: Path, labels: Collection[str], tally: Tally) -> Iterator[Me
 
     Args:
         path: the file.
-        labels: keep only these; none keeps all.
-        tally: counts what else the file holds.
+        labels: keep only these; if empty, all.
+        tally: counts everything else in the file.
 
     Raises:
-        DataFormatError: the file cannot be read, or a line is no annotation.
+        DataFormatError: the file cannot be read, or a line is not an annotation.
     """
     for number, line in enumerate(read_raw(path).replace("\r\n", "\n").split("\n"), 1):
         if not line.strip():
@@ -147,7 +147,7 @@ def read_terms(path: Path, labels: Collection[str], tally: Tally) -> Iterator[Me
         if match is None:
             raise DataFormatError(
                 f"{path}:{number}: {line[:60]!r}. Expected 'T1<tab>LABEL start end[;start end...]<tab>text' with "
-                "character offsets. Mend the line."
+                "character offsets. Fix the line."
             )
         if labels and match["label"] not in labels:
             tally.add(f"annotation of type {match['label']}, left out", place)
@@ -155,6 +155,6 @@ def read_terms(path: Path, labels: Collection[str], tally: Tally) -> Iterator[Me
         pairs = [pair.split() for pair in match["offsets"].split(";")]
         fragments = tuple((int(start), int(end)) for start, end in pairs)
         if any(end <= start for start, end in fragments):
-            tally.add("annotation with a fragment that ends before it begins, dropped", place)
+            tally.add("annotation with a fragment that ends before it starts, dropped", place)
             continue
         yield Mention(match["label"], fragments, place, match["text"] or "")

@@ -1,4 +1,4 @@
-"""What every kind of source shares: the request, the tally of what happened, reading a raw file."""
+"""Shared by all sources: the request, the tally of changes, reading a raw file."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from genner.errors import DataFormatError
 __all__ = ["SPLITS", "HubColumns", "Request", "Tally", "progress", "read_raw"]
 
 SPLITS = ("train", "dev", "test")
-N_PLACES = 5  # how many places are named per reason
+N_PLACES = 5  # places named per reason
 
 _Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
 class HubColumns:
-    """Where a Hugging Face dataset keeps what we need.
+    """The columns of a Hugging Face dataset.
 
     Args:
         config: the dataset's configuration, if it has several.
@@ -31,7 +31,7 @@ class HubColumns:
         tags: column of BIO tags of these words.
         text: column of raw text, instead of words.
         spans: column of spans, instead of tags: of words if there are words, of characters if there is text.
-        inclusive: the spans end at their last word or character, not behind it.
+        inclusive: whether the ends of spans are inclusive.
         splits: our split -> the dataset's.
     """
 
@@ -46,14 +46,14 @@ class HubColumns:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for.
+    """What to prepare.
 
     Args:
-        raw: the distributor's folder; of a Hugging Face dataset also its name.
+        raw: the distributor's folder; for a Hugging Face dataset also its name.
         splits: file or folder with the documents of every split.
-        labels: keep only these; None keeps what the source does by default, an empty tuple all.
-        across: ``drop`` annotations that reach over a sentence end, or ``join`` the sentences.
-        lines: every line end of a raw text ends a sentence; None leaves it to the source.
+        labels: keep only these; None: the source's default; an empty tuple: all.
+        across: ``drop`` annotations that cross a sentence boundary, or ``join`` the sentences.
+        lines: every line end of a raw text ends a sentence; None: the source's default.
         new_testament: OntoNotes: keep the pivot text.
         hub: columns of a Hugging Face dataset.
     """
@@ -68,21 +68,21 @@ class Request:
 
 
 class Tally:
-    """What was changed, repaired or left out, counted by reason, with the first places of each."""
+    """Changes, repairs and losses, counted by reason, with the first places of each."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.places: dict[str, list[str]] = {}
 
     def add(self, reason: str, place: str, count: int = 1) -> None:
-        """Count ``reason``; ``place`` is a file and what helps to find it there."""
+        """Count ``reason``; ``place`` is a file and a position in it."""
         self.counts[reason] += count
         places = self.places.setdefault(reason, [])
         if len(places) < N_PLACES and place not in places:
             places.append(place)
 
     def add_report(self, report: LoadReport) -> None:
-        """Take over what a loader counted."""
+        """Add a loader's counts."""
         for reason, count in report.counts.items():
             self.add(reason, report.places[reason][0], count)
             for place in report.places[reason][1:]:
@@ -99,7 +99,7 @@ class Tally:
 
 
 def read_raw(path: Path) -> str:
-    """The text of a UTF-8 file with its line ends as they are, since offsets count them.
+    """The text of a UTF-8 file with its line ends unchanged, since offsets count them.
 
     Raises:
         DataFormatError: the file cannot be opened or is not UTF-8.
@@ -116,5 +116,5 @@ def read_raw(path: Path) -> str:
 
 
 def progress(items: Iterable[_Item], unit: str) -> Iterable[_Item]:
-    """The items, with a bar on standard error where that is a terminal."""
+    """The items, with a progress bar if standard error is a terminal."""
     return tqdm(items, unit=f" {unit}", disable=None, leave=False)

@@ -49,7 +49,7 @@ class Measure:
         unit: ``sentences/s``, ``requests/s``, ``times`` and ``share``: more is better; ``ratio``, ``s``, ``MB``,
             ``graphs`` and ``errors``: less.
         goal: bound of the value, None where there is none.
-        details: anything else worth keeping.
+        details: further values.
     """
 
     name: str

@@ -58,14 +58,14 @@ class BioTagger(nn.Module):
     def _read(self, tags: Tensor, bounds: list[list[int]]) -> list[list[Entity]]:
         found = []
         for row, own_bounds in zip(tags.tolist(), bounds, strict=True):
-            entities, begun, label = [], 0, None
+            entities, start, label = [], 0, None
             for word, tag in enumerate([*row[: len(own_bounds) - 1], 0]):
                 kind = (tag - 1) // 2 if tag else None
                 if label is not None and (kind != label or tag % 2):
-                    entities.append(Entity(self.labels[label], (Segment(begun, word),)))
+                    entities.append(Entity(self.labels[label], (Segment(start, word),)))
                     label = None
                 if tag and label is None:
-                    begun, label = word, kind
+                    start, label = word, kind
             found.append(entities)
         return found
 

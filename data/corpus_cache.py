@@ -20,7 +20,7 @@ from genner.data.statistics import SplitStatistics
 
 __all__ = ["load_cached"]
 
-# The contents also depend on this code: its digest saves a version number that somebody would have to increase.
+# The contents also depend on this code; its digest replaces a version number kept by hand.
 _SOURCES = ("loaders/*.py", "schema.py", "splits.py", "statistics.py", "sentences.py", "corpus_cache.py")
 
 

@@ -115,7 +115,7 @@ def _read_mentions(text: str, line: int, n_words: int, report: LoadReport, optio
         if match is None or len(offsets) % 2:
             raise DataFormatError(
                 f"{report.path}:{line}: mention {field[:60]!r}. Expected 'start,end Type' or 's1,e1,s2,e2 Type' with "
-                "inclusive ends, mentions parted by '|', in the second of three lines per sentence. Fix the line."
+                "inclusive ends, mentions separated by '|', in the second of three lines per sentence. Fix the line."
             )
         label = _read_label(match, line, report, options)
         pairs = list(zip(offsets[::2], offsets[1::2], strict=True))

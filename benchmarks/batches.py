@@ -1,13 +1,12 @@
-"""Batches: sentences/s with like lengths together / in file order (``python -m benchmarks.batches``).
+"""Batches: sentences/s grouped by length / in file order (``python -m benchmarks.batches``).
 
-Both fill batches up to the same number of source pieces, padding included; file order does so with the sentences as
-they come. An epoch of each is timed as training would run it, with the loader, forward with loss, and backward; the
-optimizer, whose part is smaller the fewer batches there are, is left out. The model is that of ``scratch:small`` (width
-256, 3 + 3 layers), since an epoch of the half-size one takes minutes.
+Both fill batches up to the same number of source pieces, padding included. An epoch of each is timed as in training,
+with loader, forward with loss, and backward; the optimizer, which favours fewer batches, is left out. The model is that
+of ``scratch:small`` (width 256, 3 + 3 layers), since an epoch of the half-size one takes minutes.
 
-The sentences are the beginnings of the training splits of genia_subset and craft, in the folder that
-GENNER_SHARED_DATA names (default ../shared/data); where it is absent they are invented, as unequal in length as those.
-The value is the lower one of the corpora.
+The sentences are the first ones of the training splits of genia_subset and craft, in the folder GENNER_SHARED_DATA
+(default ../shared/data); without it they are invented, with lengths of the same spread. The value is the lower one of
+the two corpora.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _INVENTED_MEDIAN, _INVENTED_SPREAD, _INVENTED_RANGE = 22, 0.6, (2, 200)
 
 
 def measure(settings: Settings) -> list[Measure]:
-    """Time an epoch of both kinds of batches in turns, on every corpus that there is."""
+    """Time epochs of both kinds of batches alternately, on every available corpus."""
     found = {name: _measure_corpus(examples, settings) for name, examples in _corpora(settings.quick).items()}
     value = min(ratio for ratio, _ in found.values())
     details = {f"{name}, {key}": detail for name, (_, parts) in found.items() for key, detail in parts.items()}

@@ -1,4 +1,4 @@
-"""What the commands of the benchmarks share: options, table, JSON."""
+"""Shared by the benchmark commands: options, table, JSON."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _WHOLE = ("sentences/s", "requests/s", "graphs", "errors")
 
 @dataclass(frozen=True)
 class Settings:
-    """How to measure.
+    """Options of a measurement.
 
     Attributes:
-        quick: tiny sizes: shows that it runs, says nothing about speed.
-        rounds: how often every side is timed; None: as often as the benchmark thinks fit.
-        device: ``cpu`` or ``cuda``; the pipe has no use for it.
+        quick: tiny sizes, to check that it runs; the numbers are meaningless.
+        rounds: how often every side is timed; None: the benchmark's default.
+        device: ``cpu`` or ``cuda``; ignored by the pipe.
         threads: of torch.
     """
 
@@ -41,7 +41,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Measure:
-    """One number of a benchmark and what it is to reach.
+    """One number of a benchmark and its goal.
 
     Attributes:
         name: key in the JSON file.
@@ -49,7 +49,7 @@ class Measure:
         unit: ``sentences/s``, ``requests/s``, ``times`` and ``share``: more is better; ``ratio``, ``s``, ``MB``,
             ``graphs`` and ``errors``: less.
         goal: bound of the value, None where there is none.
-        details: anything else worth keeping.
+        details: further values.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Measure:
 
     @property
     def holds(self) -> bool:
-        """Whether the goal is met; without a goal there is nothing to miss."""
+        """Whether the goal is met; true without a goal."""
         if self.goal is None:
             return True
         return self.value <= self.goal if self.unit in _LESS_IS_BETTER else self.value >= self.goal
@@ -74,16 +74,16 @@ def run_command(name: str, measure: Callable[[Settings], list[Measure]], doc: st
     """Run the benchmarks of ``measure`` with the options of the command line and write ``benchmarks/<name>.json``.
 
     Args:
-        name: of the file; with ``--quick`` it is ``<name>.quick.json``, so that no real numbers are lost.
-        measure: what the settings lead to; prints what it likes.
+        name: of the file; with ``--quick`` it is ``<name>.quick.json``, so that no real numbers are overwritten.
+        measure: runs the benchmark; it may print.
         doc: the command's description, its title first.
         argv: command line.
     """
     parser = ArgumentParser(description=doc)
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, says nothing about speed")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, only to check that it runs")
     parser.add_argument("--rounds", type=int, help="how often every side is timed")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda; the pipe has no use for it")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda; ignored by the pipe")
     parser.add_argument("--output", type=Path, help=f"JSON file (default: benchmarks/{name}.json)")
     options = vars(parser.parse_args(argv))
     path = options.pop("output") or _FOLDER / f"{name}{'.quick' if options['quick'] else ''}.json"
@@ -95,7 +95,7 @@ def run_command(name: str, measure: Callable[[Settings], list[Measure]], doc: st
 
 
 def run_benchmark(doc: str, measures: Iterable[Measure]) -> list[Measure]:
-    """Print the measures as a table under the first line of ``doc``, with the times behind them."""
+    """Print the measures as a table under the first line of ``doc``, with their details."""
     measures = list(measures)
     print(f"\n{doc.splitlines()[0]}\n{'':36}{'value':>8} {'unit':12}{'goal':>6}  holds")
     for measure in measures:

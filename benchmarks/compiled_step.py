@@ -1,11 +1,11 @@
 """Compiled step: ``training.compile`` / without it (``python -m benchmarks.compiled_step``).
 
 ``compiled_step``: forward with loss, and backward, in training mode, of the half-size model; the ratio for the shape of
-``scratch:small`` (width 256, 3 + 3 layers) and what compiling took stand below it. Nothing compiled before is used
-again: the compiler's cache is an empty folder.
+``scratch:small`` (width 256, 3 + 3 layers) and the compile time are listed below it. Nothing is reused from earlier
+compilations: the compiler's cache is an empty folder.
 
 ``recompilations``: how often the compiler was called again after the first batch, over batches of many different sizes;
-the larger number of the two models. Graph breaks, where compiled code would fall back into Python, are told as well.
+the larger number of the two models. Graph breaks, where compiled code falls back to Python, are listed as well.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _N_BATCHES = 12
 
 
 def measure(settings: Settings) -> list[Measure]:
-    """Compile the step of every shape, run it over unequal batches, then time it in turns with the step as it is."""
+    """Compile the step of every shape, run it over batches of different sizes, then time it against the eager step."""
     shapes = {"tiny": Shape.quick()} if settings.quick else _SHAPES
     with _empty_cache():
         found = {name: _measure_shape(shape, settings) for name, shape in shapes.items()}
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 @contextmanager
 def _empty_cache() -> Iterator[None]:
-    """The compiler keeps what it makes in a new folder, so that every run of the benchmark compiles."""
+    """An empty cache folder for the compiler, so that every run of the benchmark compiles."""
     name = "TORCHINDUCTOR_CACHE_DIR"
     before = os.environ.get(name)
     with tempfile.TemporaryDirectory() as folder:
@@ -74,14 +74,14 @@ def _empty_cache() -> Iterator[None]:
 
 
 def _measure_shape(shape: Shape, settings: Settings) -> tuple[float, dict[str, Any], int]:
-    """The ratio, what is behind it, and the number of compilations after the first."""
+    """The ratio, its details, and the number of compilations after the first."""
     model, device = Workload(shape, settings.device).model.train(), torch.device(settings.device)
     data = TrainingData(draw_sentences(_N_SENTENCES, LENGTHS), model.backbone.tokenizer, LABELS)
     task = pointer_task(model, data.codec)
     step = CompiledStep(task.loss, device)
     counters.clear()
     choose = random.Random(7)
-    # A batch without any entity would have a target of one step, which has a graph of its own: not among so many.
+    # A batch without entities would have a target of one step, with a graph of its own; this many sentences have some.
     most = 2 * shape.n_sentences
     sizes = [shape.n_sentences, *(choose.randint(most // 4 + 2, most) for _ in range(_N_BATCHES - 1))]
     batches = [to_device(data.batch(choose.sample(range(_N_SENTENCES), size)), device) for size in sizes]
@@ -99,7 +99,7 @@ def _measure_shape(shape: Shape, settings: Settings) -> tuple[float, dict[str, A
         settings.device,
     )
     details = {"ratio": round(value, 3), **details} | {
-        "first step": f"{seconds[0]:.0f} s of this process, {seconds[1]:.0f} s by the clock, the C++ compiler included",
+        "first step": f"{seconds[0]:.0f} s of CPU, {seconds[1]:.0f} s of wall-clock time, the C++ compiler included",
         "graphs": f"{n_graphs} over {len(batches)} batches of {len(set(sizes))} sizes",
         "graph breaks": sum(counters["graph_break"].values()),
     }

@@ -16,20 +16,20 @@ _SYLLABLES = (
     "ba", "ko", "ri", "men", "tal", "su", "vor", "in", "da", "le", "mo", "gra", "pel", "on", "ith", "es", "qua", "ne",
 )  # fmt: skip
 _N_WORDS = 30_000
-# Zipf's law with Mandelbrot's shift, which keeps the most frequent word from being a third of the text.
+# Zipf's law with Mandelbrot's shift, without which the most frequent word would be a third of the text.
 _SHIFT = 2.7
 _MARKS = (",", ".", "(", ")", "-", "%")
 
 
 def draw_sentences(n_sentences: int, lengths: Sequence[int] = (25,), *, seed: int = 11) -> list[Example]:
-    """Draw sentences; the same arguments give the same ones.
+    """Random sentences; the same arguments give the same ones.
 
-    About three in ten hold no entity, the others one to four: mostly of one to three words, some nested in another
+    About three in ten have no entity, the others one to four, mostly of one to three words, some nested in another
     one, some with a gap.
 
     Args:
-        n_sentences: how many.
-        lengths: numbers of words, taken in turn.
+        n_sentences: their number.
+        lengths: numbers of words, used cyclically.
         seed: of the generator.
     """
     rng = random.Random(seed)

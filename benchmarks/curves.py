@@ -1,10 +1,10 @@
-"""Cost curves of prediction: how its time grows, and whether it grows as it should (``python -m benchmarks.curves``).
+"""Cost curves of prediction: how its time grows, compared with the expected law (``python -m benchmarks.curves``).
 
-One thing is varied at a time: sentences, pieces of a sentence, symbols to write, beams, labels, sentences decoded at
-once. What is timed is our prediction from piece ids to entities, the encoder included, on invented sentences whose gold
-targets it is made to write (:mod:`benchmarks.guided`), by the half-size model of the other benchmarks. Every curve
-gets the law that is expected of it, with least squared relative deviations; points and law are printed, drawn into
-``docs/cost_curves.png`` and written to ``docs/cost_curves.json``.
+One thing is varied at a time: sentences, pieces of a sentence, symbols to write, beams, labels, slots. Prediction is
+timed from piece ids to entities, the encoder included, on invented sentences whose gold targets it is forced to write
+(:mod:`benchmarks.guided`), with the half-size model of the other benchmarks. The expected law is fitted to every curve
+by least squared relative deviations; points and law are printed, drawn in ``docs/cost_curves.png`` and written to
+``docs/cost_curves.json``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _OURS = "prediction"
 
 @dataclass(frozen=True)
 class _Sizes:
-    """The points of every curve, and how many sentences most of them have."""
+    """The points of every curve, and the usual number of sentences."""
 
     n_sentences: int = 64
     sentences: tuple[int, ...] = (32, 64, 128, 192, 256)
@@ -50,13 +50,13 @@ class _Sizes:
 
     @classmethod
     def quick(cls) -> _Sizes:
-        """Enough to show that everything runs."""
+        """Enough to check that everything runs."""
         return cls(4, (2, 4), (12, 20), (0, 2), (1, 2), (2, 3), (1, 2))
 
 
 @dataclass(frozen=True)
 class _Point:
-    """One measurement: x, what is timed, and by what its milliseconds are divided."""
+    """One measurement: x, the timed function, and the divisor of its milliseconds."""
 
     x: float
     run: Callable[[], None]
@@ -124,7 +124,7 @@ class _Curves:
         return Curve("Labels", "labels", "CPU ms per symbol", "flat", series, is_log=True)
 
     def batches(self) -> Curve:
-        """As many sentences are decoded at once as a batch has; there are more, so that some wait."""
+        """As many slots as a batch has sentences, and more sentences than slots."""
         points = []
         for size in self.sizes.batches:
             sides = Sides(self._part(self.drawn), size)
@@ -161,10 +161,12 @@ def measure(settings: Settings) -> list[Curve]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the tables, draw the picture and write the JSON file beside it."""
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, says nothing about speed")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, only to check that it runs")
     parser.add_argument("--rounds", type=int, help="how often every point is timed")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
-    parser.add_argument("--output", type=Path, help="PNG file (default: docs/cost_curves.png); the JSON lies beside it")
+    parser.add_argument(
+        "--output", type=Path, help="PNG file (default: docs/cost_curves.png); a JSON file is written beside it"
+    )
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
     settings = Settings(quick=options.quick, rounds=options.rounds, threads=options.threads)
@@ -177,18 +179,18 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _longer(example: Example, filler: Sequence[str], n_words: int) -> Example:
-    """The sentence with words of ``filler`` behind it; its entities stay what they are."""
+    """The sentence followed by words of ``filler``; its entities are unchanged."""
     return replace(example, words=(*example.words, *filler)[:n_words])
 
 
 def _with_entities(example: Example, n_entities: int) -> Example:
-    """The sentence with so many entities of one word each, one in every other word."""
+    """The sentence with this many entities of one word each, one in every other word."""
     entities = (Entity(LABELS[idx % len(LABELS)], (Segment(2 * idx, 2 * idx + 1),)) for idx in range(n_entities))
     return replace(example, entities=tuple(entities))
 
 
 def _relabelled(examples: Sequence[Example], labels: Sequence[str]) -> Iterator[Example]:
-    """The sentences with labels of another set, taken in turn."""
+    """The sentences with the labels of another set, used cyclically."""
     following = cycle(labels)
     for example in examples:
         entities = tuple(replace(entity, label=next(following)) for entity in example.entities)

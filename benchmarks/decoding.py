@@ -1,13 +1,13 @@
 """Decoding: what constraint, pointer head and search cost beside the decoder (``python -m benchmarks.decoding``).
 
-Random weights would write different sequences in every setting, so all of them are made to write the gold targets
-(:mod:`benchmarks.guided`). Thus each runs the same steps on the same rows, and sentences take each other's places at
-the same steps. Sources are encoded beforehand, once for all, with all that stays the same while they are written.
+Random weights would write different sequences in every setting, so every side is forced to write the gold targets
+(:mod:`benchmarks.guided`). Thus all run the same steps on the same rows and refill slots at the same steps. Sources are
+encoded beforehand, once for all sides, with everything that is constant during decoding.
 
-Bare: the decoder alone, on its cache. What the search did is noted and done again: the same rows are fed the same
-inputs, and the cache gives and takes the same places; the gold symbol is raised there, too, in a matrix of zeros.
-Network: the decoder of transformers on its own cache, which knows no places that change hands; it gets one batch for
-which nobody waits, and drops rows when the search does.
+Bare: the decoder alone, on its cache. The search is recorded and replayed: the same rows are fed the same inputs, and
+the same slots are refilled and dropped; the gold symbol is raised here, too, in a matrix of zeros.
+Network: the decoder of transformers on its own cache, which cannot refill slots; it gets a single batch and drops rows
+when the search does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from benchmarks.models import LENGTHS, Shape, cache_argument
 from benchmarks.splits import EvaluationSplit, invented_split, open_split
 from benchmarks.timing import compare, interleave
 from genner import patches  # noqa: F401  before fastNLP
-from genner.model.generation import AnyPiece, GenerationConfig, PointerConstraint, Started, search_all
+from genner.model.generation import AnyPiece, GenerationConfig, PointerConstraint, PreparedBatch, search_all
 from genner.model.stepping import BartStepper, StepCache
 from genner.training.evaluation import to_device
 
@@ -38,13 +38,13 @@ __all__ = ["main", "measure"]
 _GOAL_CONSTRAINT, _GOAL_BARE = 1.05, 1.08
 _BATCH, _N_SENTENCES, _ONE_BATCH = 64, 320, 32
 _BEAMS = 4
-# The kind of entities that takes the constraint most work.
+# The kind of entities for which the constraint does the most work.
 _STRUCTURES = {"constrained": "discontinuous", "unconstrained": None}
 
 
 @dataclass
-class _NotedCache(StepCache):
-    """A cache that notes what is done to it."""
+class _RecordedCache(StepCache):
+    """A cache that records its operations."""
 
     script: list[tuple[str, tuple]] = field(default_factory=list)
 
@@ -52,19 +52,19 @@ class _NotedCache(StepCache):
         self.script.append(("select", args))
         super().select(*args)
 
-    def put(self, *args: Any) -> None:
-        self.script.append(("put", args))
-        super().put(*args)
+    def refill(self, *args: Any) -> None:
+        self.script.append(("refill", args))
+        super().refill(*args)
 
     def reserve(self, *args: Any) -> None:
         self.script.append(("reserve", args))
         super().reserve(*args)
 
 
-class _NotingStepper(BartStepper):
-    """The decoder of the model, noting what it is fed."""
+class _RecordingStepper(BartStepper):
+    """The decoder of the model, recording its inputs."""
 
-    def __call__(self, inputs: Tensor, cache: _NotedCache, positions: Tensor) -> Tensor:
+    def __call__(self, inputs: Tensor, cache: _RecordedCache, positions: Tensor) -> Tensor:
         cache.script.append(("step", (inputs, positions)))
         return super().__call__(inputs, cache, positions)
 
@@ -95,44 +95,44 @@ class _Decoding:
         """The decoder of transformers alone; for one batch."""
         (batch,) = self.batches
         backbone, src_tokens = self.model.backbone, batch["src_tokens"]
-        places = torch.arange(src_tokens.shape[1], device=src_tokens.device)
-        src_mask = places < batch["src_seq_len"].unsqueeze(1)
+        positions = torch.arange(src_tokens.shape[1], device=src_tokens.device)
+        src_mask = positions < batch["src_seq_len"].unsqueeze(1)
         memory, mask = backbone.encode(src_tokens, src_mask), src_mask.long()
         script = [entry for entry in self._script() if entry[0] != "reserve"]
-        # Keys and values of the sources are made in a first step, beforehand, as ours are.
+        # Keys and values of the sources are computed beforehand, in a first step, as ours are.
         cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
         self._decode(script[:1], cache, memory, mask)
         sources = cache.cross_attention_cache
         return lambda: self._decode(script, EncoderDecoderCache(DynamicCache(), deepcopy(sources)), memory, mask)
 
     def _search(self, constraint: AnyPiece | PointerConstraint, num_beams: int, cache: type[StepCache]) -> list:
-        """Write all sentences; what was noted, if the cache is one that notes."""
-        first = deepcopy(self.encoded[0])  # the places of the first batch are written over
+        """Decode all sentences; return what was recorded, if the cache records."""
+        first = deepcopy(self.encoded[0])  # the slots of the first batch are overwritten
         first.cache = cache(**vars(first.cache))
         config = GenerationConfig(max_len=self.max_len, num_beams=num_beams)
         states = [first, *self.encoded[1:]]
-        found = dict(search_all(self.guided, self._started(constraint, states), config))
+        found = dict(search_all(self.guided, self._prepared(constraint, states), config))
         ids = [found[number][0].ids for number in range(len(self.targets))]
         assert ids == self.targets, "internal error: the search left the gold targets"
         return getattr(first.cache, "script", [])
 
-    def _started(self, constraint: AnyPiece | PointerConstraint, states: list) -> Iterator[Started]:
+    def _prepared(self, constraint: AnyPiece | PointerConstraint, states: list) -> Iterator[PreparedBatch]:
         backbone = self.model.backbone
         for batch, state in zip(self.batches, states, strict=True):
             limits = torch.full_like(batch["src_seq_len"], self.max_len)
             width = batch["src_tokens"].shape[1]
             sizes = batch["first"], batch["src_seq_len"], backbone.lead, backbone.tail, limits, width
-            yield Started(state, constraint.start(*sizes), limits)
+            yield PreparedBatch(state, constraint.start(*sizes), limits)
 
     def _script(self) -> list:
-        self.model.backbone.stepper_class = _NotingStepper
-        script = self._search(AnyPiece(self.split.n_labels), 1, _NotedCache)
+        self.model.backbone.stepper_class = _RecordingStepper
+        script = self._search(AnyPiece(self.split.n_labels), 1, _RecordedCache)
         del self.model.backbone.stepper_class
         return script
 
     @torch.no_grad()
     def _replay(self, script: list) -> None:
-        stepper, cache = self.model.backbone.stepper, deepcopy(self.encoded[0]).cache  # as much is copied for ours
+        stepper, cache = self.model.backbone.stepper, deepcopy(self.encoded[0]).cache  # ours is copied, too
         device = self.guided.targets.device
         no_logits, sentences = torch.zeros(_BATCH, 64, device=device), torch.arange(_BATCH, device=device)
         for name, args in script:

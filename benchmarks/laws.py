@@ -1,4 +1,4 @@
-"""Laws of cost: what is expected of a measured curve, fitted to it, as a table and as a picture."""
+"""Cost laws: the expected shape of a measured curve, fitted to it, as a table and as a picture."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from scipy.optimize import nnls
 
 __all__ = ["LAWS", "Curve", "Law", "Series", "draw"]
 
-# Okabe and Ito's colours: told apart with every kind of colour vision, and in print.
+# Okabe and Ito's colours: distinguishable with every kind of colour vision, and in print.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 _DPI = 130
 
 
 @dataclass(frozen=True)
 class Law:
-    """A sum of terms with factors that are not negative.
+    """A sum of terms with non-negative factors.
 
     Attributes:
-        terms: each with its name, in which ``x`` is what is varied.
+        terms: by name, in which ``x`` is the variable.
     """
 
     terms: Mapping[str, Callable[[np.ndarray], np.ndarray]]
 
     def fit(self, x: Sequence[float], y: Sequence[float]) -> list[float]:
-        """The factors that leave the least sum of squared relative deviations."""
+        """The factors with the least sum of squared relative deviations."""
         wanted = np.asarray(y, dtype=float)
         return nnls(self._columns(x) / wanted[:, None], np.ones(len(wanted)))[0].tolist()
 
     def values(self, factors: Sequence[float], x: Sequence[float]) -> list[float]:
-        """What the law says at ``x``."""
+        """The value of the law at ``x``."""
         return (self._columns(x) @ np.asarray(factors)).tolist()
 
     def text(self, factors: Sequence[float]) -> str:
-        """The law with its factors; terms that play no part are left out."""
+        """The law with its factors; negligible terms are left out."""
         pairs = zip(factors, self.terms, strict=True)
         found = [f"{factor:.3g}{name and ' ' + name}" for factor, name in pairs if factor > 0]
         return " + ".join(found) or "0"
@@ -60,11 +60,11 @@ LAWS = {
 
 @dataclass(frozen=True)
 class Series:
-    """What was measured.
+    """Measured values.
 
     Attributes:
         name: for the legend.
-        x: what was varied.
+        x: the variable.
         y: cost.
     """
 
@@ -75,15 +75,15 @@ class Series:
 
 @dataclass(frozen=True)
 class Curve:
-    """Measured costs and the law that is expected of them.
+    """Measured costs and the expected law.
 
     Attributes:
         name: key in the JSON file.
-        x_label: what is varied, with its unit.
+        x_label: the variable, with its unit.
         y_label: cost, with its unit.
         law: a key of :data:`LAWS`.
-        series: one or more, each fitted by itself.
-        is_log: whether x doubles from point to point; it is then drawn that way.
+        series: one or more, each fitted separately.
+        is_log: whether the x axis is logarithmic.
     """
 
     name: str
@@ -110,7 +110,7 @@ class Curve:
         return {"x": self.x_label, "y": self.y_label, "expected": self.law, "series": found}
 
     def table(self) -> str:
-        """Points beside what the law says."""
+        """Measured points and the values of the law."""
         lines = [f"\n{self.name}: {self.y_label} against {self.x_label}, expected: {self.law}"]
         law = LAWS[self.law]
         for series in self.series:
@@ -133,7 +133,7 @@ def draw(curves: Sequence[Curve], path: Path, title: str) -> None:
         _draw_panel(curve, axes)
     for axes in list(panels)[len(curves) :]:
         axes.set_axis_off()
-    figure.savefig(path, dpi=_DPI, metadata={"Software": None})  # the same picture, the same bytes
+    figure.savefig(path, dpi=_DPI, metadata={"Software": None})  # reproducible bytes
 
 
 def _draw_panel(curve: Curve, axes: Axes) -> None:

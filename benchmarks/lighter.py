@@ -1,8 +1,8 @@
 """Lighter forms of a trained model on a CPU: how much faster, and whether they find the same entities.
 
-``python -m benchmarks.lighter --model runs/<dataset>/<run>/best`` reads the test split that the model's recipe names.
-Without ``--model`` a demo model is trained first, for a minute. A form is worth taking where it is faster and every
-sentence has the very entities, spans and labels, that float32 finds.
+``python -m benchmarks.lighter --model runs/<dataset>/<run>/best`` reads the test split of the model's recipe. Without
+``--model`` a demo model is trained first, for a minute. A form is worth using if it is faster and finds exactly the
+same entities (spans and labels) as float32 in every sentence.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _FORMS = [form for form in FORMS if form != "float32"]
 
 
 class _Forms:
-    """A task per form, and the sentences that all of them read."""
+    """A task per form, and the sentences for all of them."""
 
     def __init__(self, folder: Path, n_sentences: int) -> None:
         recipe = load_recipe(folder / "recipe.yaml")
@@ -57,7 +57,7 @@ class _Forms:
         return predict(task, batches, len(self.examples), title=form)
 
     def predict_alone(self, form: str) -> None:
-        """Some sentences of all lengths, each on its own."""
+        """Some sentences of all lengths, one by one."""
         for row in self.rows[:: max(len(self.rows) // _N_ALONE, 1)]:
             list(self.tasks[form].predict([self.tasks[form].collate([row])]))
 

@@ -1,9 +1,9 @@
-"""Loading: opening a cached corpus, and the memory of running through it (``python -m benchmarks.loading``).
+"""Loading: opening a cached corpus, and the memory of an epoch (``python -m benchmarks.loading``).
 
-Opening is what a repeated command does to its corpus: the text files are digested, the sentences and the encoded rows
-mapped and checked, and a loader made. Memory is what a process has for itself (``RssAnon``; the pages of a mapped file
-are shared, and given up when memory is short), at its highest while every batch of an epoch is collated: how much more
-that is for a large corpus than for a small one, each in a process of its own.
+Opening is what a repeated command does: the text files are hashed, the sentences and the encoded rows are mapped and
+checked, and a loader is created. Memory is the peak private memory of a process (``RssAnon``; the pages of a mapped
+file are shared and can be evicted) while every batch of an epoch is collated: the difference between a large and a
+small corpus, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ __all__ = ["main", "measure", "run_through"]
 
 _OPENING_GOAL_S = 1.0
 _MEMORY_GOAL_MB = 8.0
-_N_DRAWN = 6000  # sentences; they are repeated to the size wanted, which the cache does not know
+_N_DRAWN = 6000  # sentences; repeated to the wanted size, which the cache does not notice
 _VOCAB_SIZE = 16_000
 _BATCH_SIZE = 16
 _BETWEEN_SAMPLES = 25  # batches
 
 
 def measure(settings: Settings) -> list[Measure]:
-    """Make both corpora and their caches, open the large one, run through both."""
+    """Create both corpora and their caches, open the large one, run an epoch of each."""
     small, large = (40, 400) if settings.quick else (10_000, 100_000)
     drawn = draw_sentences(min(large, _N_DRAWN))
     with tempfile.TemporaryDirectory() as name:
@@ -94,7 +94,7 @@ def run_through(folder: str, size: int) -> None:
         if number % _BETWEEN_SAMPLES == 0:
             highest = max(highest, status_mb("RssAnon"))
     found = {"cpu_s": round(time.process_time() - begin, 3), "anonymous_mb": round(highest, 1)}
-    mapped = status_mb("RssFile") + status_mb("RssShmem")  # a folder in memory counts as the latter
+    mapped = status_mb("RssFile") + status_mb("RssShmem")  # a folder in memory counts as shared
     print(json.dumps(found | {"mapped_mb": round(mapped, 1), "peak_resident_mb": round(status_mb("VmHWM"), 1)}))
 
 
@@ -103,7 +103,7 @@ def _tokenizer(folder: Path) -> WordTokenizer:
 
 
 def _open(folder: Path, size: int, tokenizer: WordTokenizer, *, is_made: bool = True) -> EncodedSplit:
-    """The encoded training rows of a corpus, through both caches, which are there if ``is_made``."""
+    """The encoded training rows of a corpus through both caches, which exist if ``is_made``."""
     caches = folder / f"caches-{size}"
     corpus = load_cached(folder / str(size), "discontinuous", LoaderOptions(), SplitRules(), cache_dir=caches)
     codec = PointerCodec(PointerVocab(LABELS), "word")

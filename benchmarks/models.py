@@ -1,4 +1,4 @@
-"""The model and the batches that the benchmarks of training and decoding run on."""
+"""Model and batches for the benchmarks of training and decoding."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from genner.model.tokenizers import train_byte_bpe
 
 __all__ = ["LENGTHS", "Shape", "Workload", "build_model", "cache_argument", "pointer_task"]
 
-#: Words per sentence, as mixed as in news: 25 on average.
+#: Words per sentence, as varied as in news: 25 on average.
 LENGTHS = (25, 12, 31, 18, 44, 8, 27, 35, 21, 15, 38, 29, 10, 24, 33, 30)
 
 
@@ -49,7 +49,7 @@ class Shape:
 
     @classmethod
     def quick(cls) -> Shape:
-        """Enough to show that everything runs."""
+        """Enough to check that everything runs."""
         return cls(width=32, layers=1, heads=2, vocab_size=400, n_sentences=4)
 
 
@@ -90,7 +90,7 @@ def pointer_task(
 
 
 def cache_argument(cache: EncoderDecoderCache) -> dict[str, EncoderDecoderCache]:
-    """The cache under the name that this version of transformers gives it."""
+    """The cache under its parameter name in this version of transformers."""
     names = inspect.signature(BartDecoder.forward).parameters
     return {"cache" if "cache" in names else "past_key_values": cache}
 
@@ -100,7 +100,7 @@ class Workload:
 
     Args:
         shape: sizes.
-        device: where both lie.
+        device: of both.
 
     Attributes:
         model: of random weights, dropouts as in the recipes.
@@ -115,7 +115,7 @@ class Workload:
 
     @property
     def inputs(self) -> Tensor:
-        """(B, T-1) embedding rows that the targets are fed as, padding behind their ends."""
+        """(B, T-1) embedding rows of the targets as decoder inputs, padded."""
         tgt_tokens, state = self.batch["tgt_tokens"], self.model.start(*self.sources)
         rows = state.row_table.gather(1, tgt_tokens[:, :-1])
         column = torch.arange(rows.shape[1], device=rows.device)

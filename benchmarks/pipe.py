@@ -1,7 +1,7 @@
 """Pipe: sentences of 25 words per second, one thread (``python -m benchmarks.pipe``).
 
-Cold: no cache on disk and a tokenizer that has seen no word yet. Everything is in it that ``PointerPipe.process`` does:
-validation of the rows, pieces, targets, and the oracle score of the decoded targets.
+Cold: no cache on disk and a tokenizer wrapper that has seen no word yet. The time includes validation of the rows of a
+``DataBundle``, pieces, targets, and the oracle score of the decoded targets.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchmarks.corpus import LABELS, draw_sentences
 from benchmarks.timing import interleave
 from genner import patches  # noqa: F401  before fastNLP
 from genner.data.alignment import WordTokenizer
-from genner.data.bundle import to_bundle
+from genner.data.bundle import examples_of, to_dataset
 from genner.data.codecs.pointer import PointerCodec, PointerVocab
 from genner.data.pipe import PipeConfig, PointerPipe
 from genner.model.tokenizers import train_byte_bpe
@@ -31,24 +31,25 @@ _VOCAB_SIZE = 16_000
 
 
 def measure(settings: Settings) -> list[Measure]:
-    """Process a bundle of sentences of 25 words, each round with everything new."""
+    """Encode sentences of 25 words, with a new pipe in every round."""
     n_sentences = 40 if settings.quick else 6000
     examples = draw_sentences(n_sentences)
     tokenizer = train_byte_bpe([example.words for example in examples], 400 if settings.quick else _VOCAB_SIZE)
-    bundle = to_bundle({"train": examples})
+    dataset = to_dataset(examples)
     codec = PointerCodec(PointerVocab(LABELS), "word")
     config = PipeConfig(use_cache=False, max_pieces=_MAX_POSITIONS, max_symbols=_MAX_POSITIONS)
     rounds = settings.n_rounds(15)
     # The wrapper reads the whole vocabulary, once per program: not part of the time per sentence.
     pipes = [PointerPipe(WordTokenizer(tokenizer), codec, config) for _ in range(rounds + 1)]
     fresh = iter(pipes)
-    found = interleave({"process": lambda: next(fresh).process(bundle)}, rounds=rounds)["process"]
+    encode = lambda: next(fresh).encode_splits({"train": examples_of(dataset)})  # noqa: E731
+    found = interleave({"encode": encode}, rounds=rounds)["encode"]
     assert all(pipe.reports["train"].oracle_f == 100.0 for pipe in pipes), "internal error: targets lose entities"
     speed = n_sentences / statistics.median(found.cpu)
     details = {
-        "process": found.to_dict("cpu"),
+        "encode": found.to_dict("cpu"),
         "best sentences/s": round(n_sentences / min(found.cpu)),
-        "on the clock, sentences/s": round(n_sentences / statistics.median(found.wall)),
+        "by wall-clock time, sentences/s": round(n_sentences / statistics.median(found.wall)),
         "sentences": n_sentences,
         "distinct words": len({word for example in examples for word in example.words}),
         "entities": sum(len(example.entities) for example in examples),

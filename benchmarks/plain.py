@@ -1,11 +1,11 @@
-"""A plain implementation of prediction, which does what the published system does: what ours is measured against.
+"""A plain implementation of prediction that works like the published system: the baseline for ours.
 
-Batches of sentences in file order; every row goes on to the longest target of its batch; the decoder of transformers
-with its cache, which grows by copying; the encoder MLP and the source embeddings are computed anew at every step; beams
+Batches of sentences in file order; every row is decoded to the longest target of its batch; the decoder of transformers
+with its cache, which grows by copying; the encoder MLP and the source embeddings are recomputed at every step; beams
 are K copies of every sentence, chosen in Python, hypothesis by hypothesis, with the whole cache copied at every step.
-It is guided to the gold targets as ours is (see :mod:`benchmarks.guided`) and has to write the same symbols; so it
-needs no length limit. A sentence's beams stop once K hypotheses are found and the best candidate of the step is no
-better, which is never later than in the published system, where a beam might still grow to the limit.
+It is guided to the gold targets as ours is (see :mod:`benchmarks.guided`) and has to write the same symbols, so it
+needs no length limit. The beams of a sentence stop once K hypotheses are found and the best candidate of the step is
+not better, which is never later than in the published system, where a beam might still grow to the limit.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _BOS, _EOS = 0, 1
 
 @dataclass
 class _Rows:
-    """What a batch carries from step to step: R rows, B sentences or their K copies."""
+    """Decoding state of a batch: R rows, B sentences or their K copies."""
 
     src_tokens: Tensor
     src_mask: Tensor
@@ -50,13 +50,13 @@ class _Heap:
     found: list[tuple[float, list[int]]] = field(default_factory=list)
 
     def add(self, total: float, ids: list[int]) -> None:
-        """Keep the hypothesis, of EOS and ``ids`` before it, if it is among the best."""
+        """Keep the hypothesis ``ids`` + EOS if it is among the best."""
         self.found.append((total / max(len(ids), 2), [*ids, _EOS]))
         self.found.sort(key=lambda pair: -pair[0])
         del self.found[self.size :]
 
     def is_done(self, best_total: float, length: int) -> bool:
-        """Whether it is full, and no candidate of ``length`` symbols is better than the worst that is kept."""
+        """Whether it is full, and no candidate of ``length`` symbols is better than the worst one kept."""
         return len(self.found) == self.size and self.found[-1][0] >= best_total / length
 
 
@@ -101,7 +101,7 @@ class PlainPredictor:
         return _Rows(*(part.repeat_interleave(n_copies, dim=0) for part in parts))
 
     def _step(self, symbols: Tensor, rows: _Rows, step: int) -> Tensor:
-        """(R,) symbols written last -> (R, V) logits of the next."""
+        """(R,) last symbols -> (R, V) logits of the next."""
         model, backbone = self.model, self.model.backbone
         table = torch.cat((model.input_rows.expand(len(symbols), -1), rows.src_tokens), dim=1)
         hidden = backbone.network.decoder(

@@ -1,8 +1,8 @@
 """Predicting real splits: a plain implementation / ours, and ours / a BIO tagger (``python -m benchmarks.predicting``).
 
-All sides begin with sentences as piece ids and end with entities; the encoder's work is in every time. All are made to
-find the gold entities (:mod:`benchmarks.guided`), and the benchmark checks that they have. ``--sentences 0`` takes the
-whole test splits instead of the first sentences of each.
+All sides start with piece ids and end with entities; the encoder is included in every time. All are forced to find the
+gold entities (:mod:`benchmarks.guided`), and the benchmark checks that they do. ``--sentences 0`` uses the whole test
+splits instead of the first sentences of each.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _GOALS = {"row_steps": 1.1, "greedy": 5.0, "beams": 8.0, "tagger": 2.0}
 
 
 def predict_ours(task: PointerTask, split: EvaluationSplit, batch_size: int) -> list[list[Entity]]:
-    """Entities of every sentence, in file order, as an evaluation finds them."""
+    """Entities of every sentence, in file order, as in an evaluation."""
     batches = split.batches(split.longest_first(), batch_size)
     return [prediction.entities for prediction in predict(task, batches, len(split.rows))]
 
 
 class Sides:
-    """What is compared on one split; each side checks that it has found the gold entities.
+    """The sides of the comparison on one split; each checks that it has found the gold entities.
 
     Args:
         split: sentences and model.
@@ -98,8 +98,8 @@ def measure(settings: Settings, n_sentences: int | None = _N_SENTENCES) -> list[
     """All measures of all splits.
 
     Args:
-        settings: how to measure.
-        n_sentences: how many of each split, the first ones; None: all.
+        settings: of the measurement.
+        n_sentences: first sentences of each split; None: all.
     """
     shape, n_sentences = (Shape.quick(), _N_QUICK) if settings.quick else (Shape(), n_sentences)
     splits = {name: open_split(name, shape, n_sentences) for name in SPLITS}

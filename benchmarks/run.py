@@ -1,8 +1,8 @@
 """All benchmarks, one after the other (``make bench`` or ``python -m benchmarks.run``).
 
-Writes ``benchmarks/latest.json``: ``{name: {"value", "unit", "goal", "holds"}}``. A goal is the least for sentences per
-second, times and shares, the most for ratios, seconds, megabytes, graphs and errors; where it is null nothing is asked
-for. A missed goal is no error of the program.
+Writes ``benchmarks/latest.json``: ``{name: {"value", "unit", "goal", "holds"}}``. A goal is a minimum for sentences
+per second, times and shares, and a maximum for ratios, seconds, megabytes, graphs and errors; null means that there is
+no goal. A missed goal does not make the command fail.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the scores of a trained model are worth: calibration, and promises on misses, on sentences it was not fitted to.
+"""Quality of a trained model's scores: calibration, and bounds on misses, on sentences that were not used to fit them.
 
 ``python -m benchmarks.scores runs/<dataset>/<run>`` reads dev and test from the predictions of a seed and prints three
 tables: errors of the scores on test, raw and calibrated on dev; misses on test at thresholds from dev; and both parts
-drawn by lot, many times, from one pool (dev and test together; for the demo, fresh sentences like those of test).
+drawn at random, many times, from one pool (dev and test together; for the demo, fresh sentences like those of test).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _N_FRESH, _FRESH_SEED = 2000, 77
 
 
 class _Sentence(NamedTuple):
-    """A sentence as it was read: the scores of its gold entities (None: not found), of all entities, and judgements."""
+    """Results for a sentence: scores of its gold entities (None: not found), of all entities, and judgements."""
 
     gold: list[float | None]
     scores: list[float]
@@ -49,7 +49,7 @@ class _Reader:
         self.model = model
 
     def read(self, kind: str, examples: Iterable[Example]) -> list[_Sentence]:
-        """The sentences, judged."""
+        """The results for the sentences."""
         ner = load(self.model, calibrated=False, **self.kinds[kind])
         return [_judged(result) for result in ner.stream(map(_with_gold, examples))]
 
@@ -73,7 +73,7 @@ def score_table(dev: dict[str, list[_Sentence]], test: dict[str, list[_Sentence]
 
 
 def promise_table(title: str, draws: Iterable[tuple[Sequence[_Sentence], Sequence[_Sentence]]]) -> Table:
-    """Misses and size of what is handed out at thresholds from judged sentences, on others; means over draws."""
+    """Misses and number of entities at thresholds from judged sentences, on others; means over draws."""
     found: dict[float, list[tuple[float, float] | None]] = {alpha: [] for alpha in _ALPHAS}
     for judged, fresh in draws:
         risk = MissRisk.measure([sentence.gold for sentence in judged])
@@ -149,7 +149,7 @@ def _pairs(sentences: Sequence[_Sentence]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _miss_and_size(sentences: Sequence[_Sentence], threshold: float) -> tuple[float, float]:
-    """Mean share of missed gold entities, and mean number of entities that stay."""
+    """Mean share of missed gold entities, and mean number of entities kept."""
     misses = [np.mean([score is None or score < threshold for score in row.gold]) for row in sentences]
     return float(np.mean(misses)), float(np.mean([sum(s >= threshold for s in row.scores) for row in sentences]))
 

@@ -1,9 +1,9 @@
 """The service under load: many clients, each with one sentence after the other (``python -m benchmarks.serving``).
 
-``genner serve`` runs as a process with a small model of random weights and is asked over loopback by clients that wait
-for each answer before they ask again. Beside it the time of one batch: what the idle server needs for one request that
-carries as many sentences as the loaded server read together on average. A client waits for its own batch, and, if it
-comes too late for that, for the batch that is being read: up to twice that time.
+``genner serve`` runs as a process with a small model of random weights and is queried over loopback by clients that
+wait for each answer before the next request. The reference is the time of one batch: what the idle server needs for a
+request with as many sentences as the loaded server batched on average. A client waits for its own batch and, if it
+arrives too late for that, for the batch in progress: up to twice that time.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 
 class _Load(NamedTuple):
-    """What came of a time under load."""
+    """Results of a period under load."""
 
     seconds: float
     times: list[float]  # of the answers, in seconds
@@ -62,7 +62,7 @@ class _Alone(NamedTuple):
 
 
 class _Client:
-    """One client: asks for sentences over one connection."""
+    """One client: sends sentences over one connection."""
 
     def __init__(self, address: tuple[str, int], texts: Sequence[str]) -> None:
         self.connection, self.texts = HTTPConnection(*address, timeout=_TIMEOUT), texts
@@ -84,7 +84,7 @@ class _Client:
         return [result["text"] for result in results] == list(texts) and not any("error" in found for found in results)
 
     def ask_until(self, end: float) -> tuple[list[float], int]:
-        """Ask one text after the other; times of the answers, and how many were none."""
+        """Send one text after the other; response times, and the number of failures."""
         times, n_errors = [], 0
         for number in count():
             started = time.perf_counter()
@@ -106,19 +106,19 @@ class _Client:
 
 
 def measure(settings: Settings, seconds: float = _SECONDS) -> list[Measure]:
-    """Load a server and leave it alone again."""
+    """Measure a server under load and idle, alternately."""
     n_clients, seconds = (_N_CLIENTS_QUICK, _SECONDS_QUICK) if settings.quick else (_CLIENTS, seconds)
     texts = [" ".join(example.words) for example in draw_sentences(40 * n_clients, LENGTHS, seed=12)]
     with tempfile.TemporaryDirectory() as name:
         described = _write_model(Path(name) / "random" / "best", Shape.quick() if settings.quick else _SHAPE)
         with _server(Path(name) / "random" / "best", settings) as address:
             alone = _Client(address, texts)
-            alone.ask(texts[:n_clients])  # the first large batch takes memory
+            alone.ask(texts[:n_clients])  # the first large batch allocates memory
             gc.collect()
-            gc.freeze()  # else this process, too, stops now and then to look through all that is there
+            gc.freeze()  # else garbage collection pauses this process, too
             n_parts = max(round(seconds / _PART_SECONDS), 1)
             parts, batch, single = [], [], []
-            for _ in range(n_parts):  # in turns, so that a slow minute of the machine falls on both
+            for _ in range(n_parts):  # alternately, so that a slow minute of the machine affects both
                 before = alone.counts()
                 parts.append(_loaded(address, texts, n_clients, seconds / n_parts))
                 n_batches, n_texts = (now - then for now, then in zip(alone.counts(), before, strict=True))
@@ -152,18 +152,18 @@ def _measures(parts: Sequence[_Load], batch: list[_Alone], single: list[_Alone],
 
 
 def _loaded(address: tuple[str, int], texts: Sequence[str], n_clients: int, seconds: float) -> _Load:
-    """All clients at once, each with texts of its own."""
+    """All clients at once, each with its own texts."""
     clients = [_Client(address, texts[number::n_clients]) for number in range(n_clients)]
     started = time.perf_counter()
     with ThreadPoolExecutor(n_clients) as threads:
         found = list(threads.map(_Client.ask_until, clients, [started + seconds] * n_clients))
     times = [value for client_times, _ in found for value in client_times]
-    assert times, "internal error: not one request was answered"
+    assert times, "internal error: no request was answered"
     return _Load(time.perf_counter() - started, times, sum(n_errors for _, n_errors in found))
 
 
 def _unloaded(client: _Client, texts: Sequence[str], n_texts: int, rounds: int) -> list[_Alone]:
-    """Times of requests with so many texts, one after the other."""
+    """Times of requests with this many texts, one after the other."""
     times = []
     for number in range(rounds):
         first = number * n_texts % (len(texts) - n_texts)
@@ -188,13 +188,13 @@ def _write_model(folder: Path, shape: Shape) -> str:
 
 @contextmanager
 def _server(model: Path, settings: Settings) -> Iterator[tuple[str, int]]:
-    """The program at a free port of this machine."""
+    """The server on a free port of this machine."""
     command = [*PROGRAM, "serve", str(model), "--no_page", "--port", "0", "--device", settings.device]
     environment = {**os.environ, "OMP_NUM_THREADS": str(settings.threads)}
     process = subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         line = process.stdout.readline()
-        assert " is served at http://" in line, "internal error: the server did not begin"
+        assert " is served at http://" in line, "internal error: the server did not start"
         host, _, port = line.split()[-1].removeprefix("http://").rpartition(":")
         yield host, int(port)
     finally:

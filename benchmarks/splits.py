@@ -1,7 +1,7 @@
 """Real splits for the benchmarks of prediction: encoded sentences of open corpora, and a model for them.
 
-``genia_subset`` and ``craft`` are looked for in the folder ``$GENNER_SHARED_DATA`` (default ``../shared/data``). Where
-they are not, invented sentences whose lengths are spread as widely take their place, and the tables say so.
+``genia_subset`` and ``craft`` are read from the folder ``$GENNER_SHARED_DATA`` (default ``../shared/data``). Without
+them, invented sentences with lengths of the same spread are used, and the tables say so.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class EvaluationSplit:
 
     @property
     def n_symbols(self) -> int:
-        """Symbols to be written, EOS included."""
+        """Number of symbols to write, EOS included."""
         return sum(len(row["tgt_tokens"]) - 1 for row in self.rows)
 
     @property
@@ -68,7 +68,7 @@ class EvaluationSplit:
         return sorted(self.rows, key=lambda row: len(row["src_tokens"]), reverse=True)
 
     def batches(self, rows: Sequence[dict[str, Any]], size: int) -> list[dict[str, Any]]:
-        """Padded batches of so many rows."""
+        """Padded batches of this many rows."""
         starts = range(0, len(rows), size)
         return [collate_pointer(rows[start : start + size], self.model.backbone.pad_id) for start in starts]
 
@@ -94,7 +94,7 @@ def open_split(name: str, shape: Shape, n_sentences: int | None) -> EvaluationSp
 
 
 def invented_split(test: Sequence[Example], shape: Shape, labels: Sequence[str] = LABELS) -> EvaluationSplit:
-    """Of sentences that were drawn; the tokenizer is trained on others that are drawn for it."""
+    """A split of invented sentences; the tokenizer is trained on other ones."""
     train = draw_sentences(max(shape.vocab_size // 4, 64), LENGTHS)
     tokenizer = train_byte_bpe([example.words for example in train], shape.vocab_size)
     return _prepare("invented", "discontinuous", labels, tokenizer, test, shape)
@@ -114,7 +114,7 @@ def _prepare(
 
 
 def _encode(examples: Sequence[Example], tokenizer: WordTokenizer, codec: PointerCodec) -> list[dict[str, Any]]:
-    """Rows as the pointer pipe makes them."""
+    """Rows of the pointer pipe."""
     rows = []
     alignments = tokenizer.align_many([example.words for example in examples])
     for idx, (example, alignment) in enumerate(zip(examples, alignments, strict=True)):

@@ -1,4 +1,4 @@
-"""A BIO tagger on the encoder of the pointer model: what prediction by generating is compared with."""
+"""A BIO tagger on the encoder of the pointer model, as a baseline for generation."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["BioTagger", "flat_entities"]
 class BioTagger(nn.Module):
     """A linear layer on the encoder state of every word's first piece, its best tag, and the entities of the tags.
 
-    As random weights would find entities everywhere, the tags of the gold entities are raised above all others, as the
-    symbols of the other sides are.
+    Random weights would find entities everywhere, so the scores of the gold tags are raised above all others, like the
+    gold symbols of the other sides.
 
     Args:
         model: its encoder and embedding are used.
@@ -58,20 +58,20 @@ class BioTagger(nn.Module):
     def _read(self, tags: Tensor, bounds: list[list[int]]) -> list[list[Entity]]:
         found = []
         for row, own_bounds in zip(tags.tolist(), bounds, strict=True):
-            entities, begun, label = [], 0, None
+            entities, start, label = [], 0, None
             for word, tag in enumerate([*row[: len(own_bounds) - 1], 0]):
                 kind = (tag - 1) // 2 if tag else None
                 if label is not None and (kind != label or tag % 2):
-                    entities.append(Entity(self.labels[label], (Segment(begun, word),)))
+                    entities.append(Entity(self.labels[label], (Segment(start, word),)))
                     label = None
                 if tag and label is None:
-                    begun, label = word, kind
+                    start, label = word, kind
             found.append(entities)
         return found
 
 
 def flat_entities(entities: Iterable[Entity]) -> list[Entity]:
-    """What BIO tags can say: of entities that overlap the longest, gaps filled; in order."""
+    """Entities that BIO tags can express: the longest of overlapping ones, gaps filled; in order."""
     kept: list[Entity] = []
     for entity in sorted(entities, key=lambda one: (one.start - one.end, one.start, one.label)):
         if all(entity.end <= other.start or other.end <= entity.start for other in kept):

@@ -1,13 +1,13 @@
-"""Texts in, entities out: what a recogniser costs beside its model (``python -m benchmarks.texts``).
+"""Texts in, entities out: the cost of a recogniser on top of its model (``python -m benchmarks.texts``).
 
-Latency: one sentence after the other through ``ner(text)``, beside the encoder, the source's keys and values, and as
-many steps of the bare decoder as the sentence needs. File: sentences, one a line, are read, split by spaCy's rules,
-recognised and written as JSON lines, beside the decoding of the same sentences, encoded beforehand, in the same batches
-(:mod:`benchmarks.predicting`). The model is made to find the gold entities, so the words that it reads are those of the
-corpus: the library splits every text all the same, and its answer is thrown away.
-Memory: a small model of random weights reads 100,000 texts; what the process has for itself at its highest while it
-reads the second half of them, beside the first half. The table has the highest of every fifth: it rises while oneDNN
-keeps the products of shapes that it meets, 1024 of them.
+Latency: one sentence after the other through ``ner(text)``, against the encoder, the source's keys and values, and as
+many steps of the bare decoder as the sentence needs. File: sentences, one per line, are read, split by spaCy's rules,
+recognised and written as JSON lines, against the decoding of the same sentences, encoded beforehand, in the same
+batches (:mod:`benchmarks.predicting`). The model is forced to find the gold entities, so the words are those of the
+corpus: spaCy still splits every text, but the result is discarded.
+Memory: a small model with random weights reads 100,000 texts; the peak private memory of the process in the second half
+of them, against the first half. The table shows the peak of every fifth: it rises while oneDNN fills its cache of 1024
+shapes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _BETWEEN_SAMPLES = 20  # texts
 
 
 class _Splitter:
-    """The words of the corpus; the library's are found, too, for their time."""
+    """The words of the corpus; spaCy's are computed only for their time."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
         self._library = TextSplitter()
@@ -59,7 +59,7 @@ class _Splitter:
 
 
 class _Sides:
-    """What is compared, on one split."""
+    """The sides of the comparison on one split."""
 
     def __init__(self, split: EvaluationSplit, folder: Path) -> None:
         self.split, self.folder = split, folder
@@ -125,7 +125,7 @@ def _recogniser(split: EvaluationSplit) -> Recogniser:
 
 
 def measure(settings: Settings) -> list[Measure]:
-    """Time sentences and files, and look at the memory of long files."""
+    """Time sentences and files, and measure the memory of long files."""
     shape, n_sentences = (Shape.quick(), _BATCH + 4) if settings.quick else (Shape(), _N_SENTENCES)
     rounds = settings.n_rounds(9)
     with tempfile.TemporaryDirectory() as name:
@@ -163,7 +163,7 @@ def run_through(n_texts: int) -> None:
 
 
 def _numbered(drawn: Sequence[Any], n_texts: int) -> Iterator[str]:
-    """Texts with words that were never there before."""
+    """Texts with words that never occurred before."""
     for number in range(n_texts):
         words = drawn[number % len(drawn)].words
         yield " ".join([*words[:-1], f"word{number}", *words[-1:]])

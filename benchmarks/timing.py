@@ -1,4 +1,4 @@
-"""Timing of things that are to be compared: in turns, in one process, with medians."""
+"""Timing of a comparison: the sides alternate in one process; medians are compared."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["Side", "compare", "interleave", "status_mb"]
 
 @dataclass(frozen=True)
 class Side:
-    """The times of one of the things compared, in seconds, one per round.
+    """The times of one side of a comparison in seconds, one per round.
 
     Attributes:
-        cpu: processor time of the process, all threads together.
-        wall: time on the clock.
+        cpu: CPU time of the process, all threads together.
+        wall: wall-clock time.
     """
 
     cpu: list[float]
     wall: list[float]
 
     def times(self, device: str) -> list[float]:
-        """What is compared: processor time, which other programs disturb least; on a GPU the clock."""
+        """The times to compare: CPU time, which other programs disturb least; on a GPU wall-clock time."""
         return self.cpu if device == "cpu" else self.wall
 
     def to_dict(self, device: str) -> dict[str, Any]:
@@ -44,13 +44,13 @@ class Side:
 def interleave(
     sides: Mapping[str, Callable[[], object]], *, rounds: int, device: str = "cpu", warmup: int = 1
 ) -> dict[str, Side]:
-    """Run every side once per round, in turns, so that a slow minute of the machine falls on all of them.
+    """Run every side once per round, so that a slow minute of the machine affects all of them.
 
-    Every other round runs in the opposite order; memory is collected before, not within, what is timed.
+    Every other round runs in the opposite order; garbage is collected before, not during, the timed calls.
     """
     found = {name: Side([], []) for name in sides}
     gc.collect()
-    gc.freeze()  # what is there already stays: looking through all of it each time takes longer than small sides do
+    gc.freeze()  # existing objects stay: scanning all of them each time takes longer than a small side
     for number in range(-warmup, rounds):
         for name in sides if number % 2 else reversed(sides):
             gc.collect()

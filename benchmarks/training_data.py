@@ -13,7 +13,6 @@ from transformers import PreTrainedTokenizerBase
 from genner import patches  # noqa: F401  before fastNLP
 from genner.data.alignment import WordTokenizer
 from genner.data.batching import collate_pointer
-from genner.data.bundle import to_bundle
 from genner.data.codecs.pointer import PointerCodec, PointerVocab
 from genner.data.pipe import PipeConfig, PointerPipe
 from genner.data.schema import Example
@@ -39,25 +38,22 @@ class TrainingData:
         self.codec = PointerCodec(PointerVocab(tuple(labels)), "word")
         words = WordTokenizer(tokenizer)
         pipe = PointerPipe(words, self.codec, PipeConfig(use_cache=False))
-        dataset = pipe.process(to_bundle({"train": examples})).get_dataset("train")
-        names = ["src_tokens", "src_seq_len", "first", "tgt_tokens", "tgt_seq_len"]
-        names += ["bounds", "example_idx", "word_offset"]
-        columns = [dataset.get_field(name).content for name in names]
-        self.lengths: list[int] = list(dataset.get_field("src_seq_len").content)
-        self.n_symbols = sum(dataset.get_field("tgt_seq_len").content)
-        self._rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        encoded = pipe.encode_splits({"train": examples})["train"]
+        self.lengths: list[int] = encoded.lengths.tolist()
+        self.n_symbols = int(encoded.target_lengths.sum())
+        self._rows = list(encoded)
         self._collate = partial(collate_pointer, pad_id=words.pad_id)
 
     def loader(self, **settings: Any) -> DataLoader:
         """A loader over all sentences; settings as in :class:`genner.training.samplers.LoaderConfig`."""
         return build_loader(self._rows, self.lengths, self._collate, LoaderConfig(**settings))
 
-    def batch(self, places: Sequence[int]) -> dict[str, Any]:
-        """One batch of the sentences at these places."""
-        return self._collate([self._rows[place] for place in places])
+    def batch(self, rows: Sequence[int]) -> dict[str, Any]:
+        """One batch of these rows."""
+        return self._collate([self._rows[idx] for idx in rows])
 
     def padding(self, batches: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        """Share of all pieces and of all symbols of the batches that is padding; the batches hold every sentence."""
+        """Share of padding among the pieces and the symbols of the batches, which hold every sentence."""
         pieces = sum(batch["src_tokens"].numel() for batch in batches)
         symbols = sum(batch["tgt_tokens"].numel() for batch in batches)
         return {

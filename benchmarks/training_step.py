@@ -1,13 +1,13 @@
 """Training step and Trainer step: ours / the bare backbone's; bf16 (``python -m benchmarks.training_step``).
 
-``training_step``: forward with loss, and backward. Bare: forward and backward of the very same network, in training
-mode like ours, for the same pieces and decoder inputs, without any head or loss: its last states get a constant as
-their gradient. The optimizer is in neither.
+``training_step``: forward with loss, and backward. Bare: forward and backward of the same network, in training mode
+like ours, on the same pieces and decoder inputs, without head or loss: its last states get a constant gradient. The
+optimizer is in neither.
 
 ``trainer_step``: what a run does for a batch: the loader, both steps above, the norm of the gradients and their
 clipping, learning rate, optimizer, progress. Bare: forward and backward of the network as above, on batches made
 beforehand, and the same optimizer over the network alone. ``waiting for the loader`` is its share of the time, without
-processes of its own.
+worker processes.
 
 ``bf16_step``: our training step under ``training.bf16`` / without it.
 """
@@ -44,7 +44,7 @@ _LR = 1e-5
 
 
 def measure(settings: Settings) -> list[Measure]:
-    """Time both pairs of steps, each in turns."""
+    """Time both pairs of steps, the sides of each alternately."""
     workload = Workload(Shape.quick() if settings.quick else Shape(), settings.device)
     workload.model.train()
     parts = (_measure_step, _measure_trainer, _measure_bf16)
@@ -88,7 +88,7 @@ def _bare_step(workload: Workload) -> Callable[[], None]:
 
 
 def _bare_fields(src_tokens: Tensor, src_mask: Tensor, inputs: Tensor) -> dict[str, Tensor]:
-    """What the network takes for sources (B, S), True = piece, and decoder inputs (B, T)."""
+    """The network's arguments for sources, (B, S), True = piece, and decoder inputs, (B, T)."""
     return {"input_ids": src_tokens, "attention_mask": src_mask.long(), "decoder_input_ids": inputs}
 
 
@@ -98,7 +98,7 @@ def _bare_pass(network: torch.nn.Module, fields: dict[str, Tensor], width: int) 
 
 
 class _Waiting(Callback):
-    """Time, as in :class:`benchmarks.timing.Side`, from asking for a batch until it is there."""
+    """Time, as in :class:`benchmarks.timing.Side`, of waiting for each batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ def _bare_epoch(workload: Workload, batches: list[dict[str, Any]]) -> Callable[[
 
 
 def _bare_batch(workload: Workload, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The network's fields of a collated batch: the rows that its symbols are fed as, padding behind their ends."""
+    """The network's fields of a collated batch: the embedding rows of its symbols as decoder inputs, padded."""
     model, device = workload.model, workload.batch["src_tokens"].device
     names = ("src_tokens", "src_seq_len", "tgt_tokens", "tgt_seq_len")
     src_tokens, src_seq_len, tgt_tokens, tgt_seq_len = (batch[name].to(device) for name in names)

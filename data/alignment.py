@@ -1,4 +1,4 @@
-"""Words -> pieces: every word tokenised by itself, every distinct word only once."""
+"""Words -> pieces: words are tokenised one by one, each distinct word only once."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CHUNK", "WordAlignment", "WordTokenizer"]
 
-#: Sentences that are aligned together.
+#: Sentences aligned at a time.
 CHUNK = 4096
-_GROUP = 64  # words that the library answers with one object: quicker than an object for every word
-# A noncharacter before the name of a special piece: text never has it, so text never becomes that piece.
+_GROUP = 64  # words per call of the library: faster than one call per word
+# A noncharacter before the name of a special piece: text never contains it, so text never becomes that piece.
 _HIDDEN = "\U0010fffe"
 
 
@@ -43,25 +43,25 @@ class WordAlignment:
 
 
 class WordTokenizer:
-    """Tokenises pre-split sentences word by word with a Hugging Face fast tokenizer, which it copies, never changes.
+    """Tokenises pre-split sentences word by word with a copy of a Hugging Face fast tokenizer.
 
-    A byte-level tokenizer gets one blank before the word unless the word begins with white space; others
-    (SentencePiece, WordPiece) get the word alone. Default: words that look like special pieces are plain text, and a
-    word that yields no piece becomes the unknown piece. With ``compat`` special pieces are cut out of the words, label
-    tokens are known and swallow the blanks beside them, ``<mask>`` the one before it, and words of white space have no
-    pieces at all.
+    A byte-level tokenizer gets one blank before the word unless the word starts with white space; others
+    (SentencePiece, WordPiece) get the word alone. Words that look like special pieces are plain text, and a word
+    without pieces becomes the unknown piece. With ``compat``, special pieces are cut out of words, label tokens are
+    known and strip the blanks around them, ``<mask>`` strips the one before it, and words of white space have no
+    pieces.
 
     Args:
         tokenizer: a fast tokenizer of transformers.
         compat: tokenise as the reference does.
         label_words: natural words of the labels in label order; their tokens may be in the tokenizer already.
-        max_remembered: words whose pieces are kept; a predictor that runs for long wants few, as all are gone through
-            when there are new ones.
+        max_remembered: number of words whose pieces are cached; keep it small in a long-running predictor, as new words
+            cost a pass over the cache.
 
     Attributes:
-        lead, tail: number of special pieces before and behind a sentence's words.
+        lead, tail: number of special pieces before and after a sentence's words.
         pad_id, unknown_id: pieces for padding and for words without pieces.
-        fingerprint: digest of everything that decides about pieces.
+        fingerprint: digest of everything that affects pieces.
         n_unknown_words: words (occurrences) so far that became the unknown piece; compat: that have no piece.
         n_lookalikes: words (occurrences) so far that contain the text of a special piece or of a label token.
 
@@ -97,11 +97,11 @@ class WordTokenizer:
         self._tokenizer = Tokenizer.from_str(text)
         self._byte_level = "ByteLevel" in json.dumps([settings["pre_tokenizer"], settings["normalizer"]])
         self._lookalike = re.compile("|".join(map(re.escape, [*specials, *label_tokens])) or "(?!)")
-        self._before, self._behind = self._surrounding()
-        self.lead, self.tail = len(self._before), len(self._behind)
+        self._before, self._after = self._surrounding()
+        self.lead, self.tail = len(self._before), len(self._after)
         self.pad_id: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         self.unknown_id: int = self._unknown(tokenizer)
-        shape = f"{text}\n{self._before}{self._behind}{self.unknown_id}{compat}"
+        shape = f"{text}\n{self._before}{self._after}{self.unknown_id}{compat}"
         self.fingerprint = hashlib.sha256(shape.encode("utf-8", "surrogatepass")).hexdigest()
         self._forget()
         self.n_unknown_words = 0
@@ -117,7 +117,7 @@ class WordTokenizer:
         self.n_unknown_words += int(is_unknown[numbers].sum())
         self.n_lookalikes += int(is_lookalike[numbers].sum())
         n_pieces = table.lens[numbers]
-        # Bounds are running totals of the pieces: one step for every word, and before the first one that of ``lead``.
+        # Bounds are cumulative sums: ``lead``, then the number of pieces of every word.
         rows = _offsets(n_words + 1)
         is_word = np.ones(rows[-1], dtype=bool)
         is_word[rows[:-1]] = False
@@ -125,13 +125,13 @@ class WordTokenizer:
         steps[is_word] = n_pieces
         total = steps.cumsum()
         bounds = total - np.repeat(total[rows[:-1]] - self.lead, n_words + 1)
-        # Pieces: the special ones at both ends of every row, those of a word up to its second bound.
+        # Special pieces go to both ends of every row, the pieces of a word before its end bound.
         offsets = _offsets(bounds[rows[1:] - 1] + self.tail)
         src = np.empty(offsets[-1], dtype=np.int32)
-        for place, piece_id in enumerate(self._before):
-            src[offsets[:-1] + place] = piece_id
-        for place, piece_id in enumerate(self._behind):
-            src[offsets[1:] - self.tail + place] = piece_id
+        for idx, piece_id in enumerate(self._before):
+            src[offsets[:-1] + idx] = piece_id
+        for idx, piece_id in enumerate(self._after):
+            src[offsets[1:] - self.tail + idx] = piece_id
         ends = (bounds + np.repeat(offsets[:-1], n_words + 1))[is_word]
         src[_ranges(ends - n_pieces, n_pieces)] = table.values[_ranges(table.offsets[numbers], n_pieces)]
         return Ragged(src, offsets), Ragged(bounds.astype(np.int32), rows)
@@ -147,11 +147,11 @@ class WordTokenizer:
         return next(self.align_many([words]))
 
     def enclose(self, piece_ids: Sequence[int]) -> list[int]:
-        """Put the special pieces around the pieces of some words."""
-        return [*self._before, *piece_ids, *self._behind]
+        """Add the special pieces around the pieces of some words."""
+        return [*self._before, *piece_ids, *self._after]
 
     def _learn(self, words: set[str]) -> None:
-        """Tokenise the words that were not met before."""
+        """Tokenise the words that are not cached yet."""
         if len(self._numbers) > self._max_remembered:
             self._forget()
         new = list(words.difference(self._numbers))
@@ -169,11 +169,11 @@ class WordTokenizer:
         self._table = self._known.build(), *(np.array(flags, dtype=bool) for flags in self._odd)
 
     def _tokenise(self, words: Sequence[str]) -> Ragged:
-        """The pieces of each word, as the library finds them: it takes the words of a group one by one."""
+        """The library's pieces of each word; it tokenises the words of a group one by one."""
         texts = [f" {word}" if self._byte_level and not word[:1].isspace() else word for word in map(_writable, words)]
         starts = range(0, len(texts), _GROUP)
         groups = [texts[start : start + _GROUP] for start in starts]
-        # Not the "fast" variant, which does not tell the words of a group apart.
+        # Not the "fast" variant, which does not separate the words of a group.
         encodings = self._tokenizer.encode_batch(groups, is_pretokenized=True, add_special_tokens=False)
         piece_ids = np.concatenate([np.array(encoding.ids, dtype=np.int32) for encoding in encodings])
         numbers = [np.array(encoding.word_ids, dtype=np.int64) for encoding in encodings]  # within the group
@@ -184,7 +184,7 @@ class WordTokenizer:
     def _look_alike(self, words: Sequence[str]) -> Iterable[bool]:
         """Whether each word contains the text of a special piece or of a label token."""
         search = self._lookalike.search
-        if not search("\n".join(words)):  # hardly a text has one
+        if not search("\n".join(words)):  # hardly any text does
             return [False] * len(words)
         return [search(word) is not None for word in words]
 
@@ -195,45 +195,45 @@ class WordTokenizer:
         self._table = self._known.build(), nothing, nothing
 
     def _surrounding(self) -> tuple[list[int], list[int]]:
-        """Special pieces that the tokenizer puts before and behind a text."""
+        """Special pieces that the tokenizer adds before and after a text."""
         encoding = self._tokenizer.encode("a", add_special_tokens=True)
         ids, inner = encoding.ids, encoding.special_tokens_mask.index(0)
         n_inner = encoding.special_tokens_mask.count(0)
         return ids[:inner], ids[inner + n_inner :]
 
     def _unknown(self, tokenizer: PreTrainedTokenizerBase) -> int:
-        """The unknown piece; a question mark for tokenizers that know every byte and have none."""
+        """The unknown piece; a question mark for byte-level tokenizers, which have none."""
         if tokenizer.unk_token_id is not None:
             return tokenizer.unk_token_id
         return self._tokenizer.encode("?", add_special_tokens=False).ids[0]
 
 
 def _offsets(lens: np.ndarray) -> np.ndarray:
-    """Where each row begins, and where the last one ends."""
+    """Start of each row, and end of the last one."""
     return np.concatenate((np.zeros(1, dtype=np.int64), lens.cumsum()))
 
 
 def _ranges(starts: np.ndarray, lens: np.ndarray) -> np.ndarray:
-    """``starts[i], starts[i] + 1, ...``, ``lens[i]`` of them, for every i, end to end."""
+    """``starts[i], starts[i] + 1, ...``, ``lens[i]`` of them, for every i, concatenated."""
     ends = lens.cumsum()
     return np.arange(lens.sum()) + np.repeat(starts - (ends - lens), lens)
 
 
 def _writable(word: str) -> str:
-    """The word with ``?`` for halves of surrogate pairs, which UTF-8 and thus the tokenizer cannot hold."""
+    """The word with ``?`` for lone surrogates, which UTF-8 and thus the tokenizer cannot represent."""
     return word if word.isascii() else word.encode("utf-8", "replace").decode("utf-8")
 
 
 def _special_texts(tokenizer: PreTrainedTokenizerBase, settings: dict[str, Any]) -> list[str]:
-    """Texts of the special pieces, longest first so that a pattern of them finds the longest."""
+    """Texts of the special pieces, longest first so that a pattern of them matches the longest."""
     added = {token["content"] for token in settings["added_tokens"] if token["special"]}
     return sorted(added | set(tokenizer.all_special_tokens), key=lambda text: (-len(text), text))
 
 
 def _hide(settings: dict[str, Any], texts: Iterable[str]) -> None:
-    """Rename special pieces and label tokens so that no text becomes one of them; ids stay.
+    """Rename special pieces and label tokens so that no text becomes one of them; ids are unchanged.
 
-    Asking the library to leave special tokens alone is not enough: a Unigram vocabulary holds them as pieces of the
+    The library's option to ignore special tokens is not enough: a Unigram vocabulary holds them as pieces with the
     best possible score, and a WordPiece or whole-word vocabulary finds them as words.
     """
     model = settings["model"]
@@ -243,7 +243,7 @@ def _hide(settings: dict[str, Any], texts: Iterable[str]) -> None:
     for token in settings["added_tokens"]:
         token["content"] = hidden.get(token["content"], token["content"])
     if isinstance(model["vocab"], dict):
-        for text in filter(model["vocab"].__contains__, hidden):  # always in one order: the fingerprint sees it
+        for text in filter(model["vocab"].__contains__, hidden):  # in a fixed order, for the fingerprint
             model["vocab"][hidden[text]] = model["vocab"].pop(text)
     else:
         model["vocab"] = [[hidden.get(text, text), score] for text, score in model["vocab"]]
@@ -252,7 +252,7 @@ def _hide(settings: dict[str, Any], texts: Iterable[str]) -> None:
 
 
 def _know_labels(settings: dict[str, Any], label_tokens: Sequence[str], label_ids: Sequence[int]) -> None:
-    """Add the label tokens, and let ``<mask>`` swallow the blank before it, as the tokenizers of transformers 3 did."""
+    """Add the label tokens, and let ``<mask>`` strip the blank before it, as the tokenizers of transformers 3 did."""
     others = [token for token in settings["added_tokens"] if token["content"] not in label_tokens]
     for token in others:
         token["lstrip"] |= token["content"] == "<mask>"

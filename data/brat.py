@@ -32,7 +32,7 @@ def brat_text(raw: str, mentions: Sequence[Mention], tally: Tally) -> tuple[str,
     inside = []
     for mention in mentions:
         if max(end for _, end in mention.fragments) > len(text):
-            tally.add("annotation that ends behind its text, dropped", mention.place)
+            tally.add("annotation that ends after its text, dropped", mention.place)
         else:
             inside.append(mention)
     return text, inside
@@ -61,7 +61,7 @@ def read_terms(path: Path, labels: Collection[str], tally: Tally) -> Iterator[Me
         if match is None:
             raise DataFormatError(
                 f"{path}:{number}: {line[:60]!r}. Expected 'T1<tab>LABEL start end[;start end...]<tab>text' with "
-                "character offsets. Mend the line."
+                "character offsets. Fix the line."
             )
         if labels and match["label"] not in labels:
             tally.add(f"annotation of type {match['label']}, left out", place)
@@ -69,6 +69,6 @@ def read_terms(path: Path, labels: Collection[str], tally: Tally) -> Iterator[Me
         pairs = [pair.split() for pair in match["offsets"].split(";")]
         fragments = tuple((int(start), int(end)) for start, end in pairs)
         if any(end <= start for start, end in fragments):
-            tally.add("annotation with a fragment that ends before it begins, dropped", place)
+            tally.add("annotation with a fragment that ends before it starts, dropped", place)
             continue
         yield Mention(match["label"], fragments, place, match["text"] or "")

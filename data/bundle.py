@@ -28,14 +28,14 @@ FIELDS = ("raw_words", "entities", "entity_tags", "entity_spans")
 
 @dataclass
 class LoadedCorpus:
-    """The sentences of a corpus, what happened on the way, and what is known about all of them.
+    """The sentences of a corpus, reports on loading them, and statistics.
 
-    Statistics, fingerprint and bundle are made when they are asked for; a corpus from the cache brings the first two.
+    Statistics and fingerprint are computed on demand; a corpus from the cache already has them.
 
     Args:
         examples: sentences per split; none is empty.
-        reports: what the loader changed, per file that was read (a dev file that went into train included).
-        notes: what the split rules and the limit did.
+        reports: what the loader changed, per file (including a dev file that was added to train).
+        notes: effects of the split rules and of ``limited``.
     """
 
     examples: Mapping[str, Sequence[Example]]
@@ -52,13 +52,8 @@ class LoadedCorpus:
 
     @cached_property
     def fingerprint(self) -> dict[str, dict[str, object]]:
-        """What identifies the data of a run, see :func:`genner.data.statistics.fingerprint`."""
+        """Identifies the data of a run, see :func:`genner.data.statistics.fingerprint`."""
         return fingerprint(self.examples, self.statistics)
-
-    @cached_property
-    def bundle(self) -> DataBundle:
-        """The same sentences as a data set per split."""
-        return to_bundle(self.examples)
 
     def limited(self, limit: int) -> LoadedCorpus:
         """The first ``limit`` sentences of every split."""
@@ -79,11 +74,11 @@ def load_bundle(
     """Read the train, dev and test files of a corpus.
 
     Args:
-        root: the folder of the files; not looked at where ``files`` names them.
+        root: the folder of the files; unused if ``files`` is given.
         loader_name: a key of ``LOADERS``.
         options: of the loader.
-        rules: how the setting rearranges the splits.
-        files: split -> file, any of them.
+        rules: rearrangement of the splits.
+        files: split -> file, for any of the splits.
 
     Raises:
         ConfigError: no such loader.
@@ -102,7 +97,7 @@ def load_bundle(
 
 
 def corpus_files(root: Path, loader_name: str, rules: SplitRules) -> dict[str, Path]:
-    """The files in ``root`` that :func:`load_bundle` reads; raises what it raises for a loader or folder it lacks."""
+    """The files in ``root`` that :func:`load_bundle` reads; raises the same errors for loader and folder."""
     _loader(loader_name)
     return find_split_files(root, loader_name, ("train", "test") if rules.dev_every else ("train", "dev", "test"))
 
@@ -128,7 +123,7 @@ def to_bundle(splits: Mapping[str, Sequence[Example]]) -> DataBundle:
 def to_dataset(examples: Sequence[Example]) -> DataSet:
     """A fastNLP ``DataSet`` with ``raw_words``, ``entities``, ``entity_tags`` and ``entity_spans``.
 
-    ``document`` is there as well if every sentence knows its document.
+    ``document`` is added if every sentence has a document number.
     """
     examples = list(examples)
     columns: dict[str, list] = {
@@ -145,7 +140,7 @@ def to_dataset(examples: Sequence[Example]) -> DataSet:
 def examples_of(dataset: DataSet, split: str = "train", *, compat: bool = False) -> list[Example]:
     """The examples of a data set with the four sentence fields, made by a loader or by hand.
 
-    ``compat`` lets pass what the reference's loaders produce: empty words and segments that touch.
+    ``compat`` accepts what the reference's loaders produce: empty words and segments that touch.
 
     Raises:
         DataFormatError: a field is missing or does not hold what the contract says; names split, row and field.
@@ -161,7 +156,7 @@ def examples_of(dataset: DataSet, split: str = "train", *, compat: bool = False)
     columns = [dataset.get_field(name).content for name in FIELDS]
     documents: list[int | None] = [None] * len(dataset)
     if dataset.has_field("document"):
-        # Only the four fields are the contract: another kind of document name is left alone.
+        # Only the four fields are required: other kinds of document names are ignored.
         documents = [int(name) if _is_offset(name) else None for name in dataset.get_field("document").content]
     examples = []
     for row, fields in enumerate(zip(*columns, strict=True)):
@@ -173,9 +168,9 @@ def examples_of(dataset: DataSet, split: str = "train", *, compat: bool = False)
 
 
 def _plain_entities(words: object, surfaces: object, tags: object, spans: object) -> tuple[Entity, ...] | None:
-    """The entities of a row of plain lists, as the loaders make them; None if anything in it wants a closer look.
+    """The entities of a row of plain lists, as loaders make them; None if the row needs the full check.
 
-    Nearly every row of a corpus goes through here, and only here: it asks what can be asked of a whole list at once.
+    Fast path for nearly every row of a corpus: it checks whole lists at once.
     """
     if not (type(words) is type(surfaces) is type(tags) is type(spans) is list):
         return None
@@ -189,7 +184,7 @@ def _plain_entities(words: object, surfaces: object, tags: object, spans: object
     for tag, span, surface in zip(tags, spans, surfaces, strict=True):
         if type(tag) is not str or not tag or type(span) is not list or len(span) % 2 or set(map(type, span)) != {int}:
             return None
-        # Offsets that ascend throughout are segments that are not empty, in order, and do not touch.
+        # Strictly ascending offsets are non-empty segments, in order, that do not touch.
         if span[0] < 0 or span[-1] > len(words) or any(map(ge, span, span[1:])):
             return None
         entity = Entity.from_flat(tag, span)
@@ -202,7 +197,7 @@ def _plain_entities(words: object, surfaces: object, tags: object, spans: object
 def _checked_entities(
     words: object, surfaces: object, tags: object, spans: object, where: str, compat: bool
 ) -> tuple[Entity, ...]:
-    """The entities of any row that is as the contract says, or what is wrong with it."""
+    """The entities of a valid row; raises :class:`DataFormatError` for any other."""
     _check_words(words, where, compat)
     _check_tags(tags, where)
     _check_length(spans, tags, where, "entity_spans")
@@ -236,7 +231,7 @@ def _check_words(words: object, where: str, compat: bool) -> None:
 
 
 def _is_writable(word: str) -> bool:
-    """Whether UTF-8 can hold the word: it cannot hold halves of surrogate pairs."""
+    """Whether UTF-8 can represent the word: it cannot represent lone surrogates."""
     return word.isascii() or not any("\ud800" <= char <= "\udfff" for char in word)
 
 
@@ -261,10 +256,10 @@ def _check_span(span: object, n_words: int, where: str, compat: bool) -> list[in
     if offsets[0] < 0 or max(offsets) > n_words:
         raise DataFormatError(f"{where} in a sentence of {n_words} words. Expected offsets from 0 to {n_words}.")
     if any(end <= start for start, end in zip(offsets[::2], offsets[1::2], strict=True)):
-        raise DataFormatError(f"{where}. Expected ends behind their starts: they are exclusive.")
+        raise DataFormatError(f"{where}. Expected ends after their starts: they are exclusive.")
     gaps = zip(offsets[1::2], offsets[2::2], strict=False)
     if not compat and any(start <= end for end, start in gaps):
-        raise DataFormatError(f"{where}. Expected segments in order that do not touch. Sort and unite them.")
+        raise DataFormatError(f"{where}. Expected segments in order that do not touch. Sort and merge them.")
     return offsets
 
 

@@ -1,4 +1,4 @@
-"""Columns on disk: plain integers in safetensors files, mapped into memory, rebuilt whenever anything is odd."""
+"""Columns on disk: plain integers in memory-mapped safetensors files, rebuilt whenever anything is inconsistent."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from genner.files import replace_file
 
 __all__ = ["CACHES", "CacheFile", "CacheStatus", "digest_of"]
 
-#: Where the commands keep their caches.
+#: Default cache folder of the commands.
 CACHES = Path(__file__).resolve().parents[1] / "caches"
 
 CacheStatus = Literal["off", "hit", "miss", "stale: rebuilt", "damaged: rebuilt"]
 
-#: Goes into every digest: raise it whenever the layout of the files or of their columns changes.
+#: Part of every digest: increase it whenever the layout of the files or of their columns changes.
 _LAYOUT = "genner-cache-2"
 _TYPES = {"U8": np.dtype(np.uint8), "I32": np.dtype(np.int32), "I64": np.dtype(np.int64)}
 _CODES = {dtype: code for code, dtype in _TYPES.items()}
@@ -32,30 +32,30 @@ _logger = logging.getLogger(__name__)
 
 
 def digest_of(settings: Mapping[str, Any]) -> str:
-    """Digest of settings, hexadecimal: equal settings and nothing else give the same one. Data goes in as digests."""
+    """Hexadecimal digest of settings, equal just for equal settings. Data is passed as digests."""
     return hashlib.sha256(f"{_LAYOUT}\n{json.dumps(settings, sort_keys=True)}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class CacheFile:
-    """One file of the cache: named integer arrays and a JSON note, checked by a digest of their own.
+    """One cache file: named integer arrays and a JSON note, with a checksum.
 
-    The arrays are mapped, not read: their pages belong to the file, are shared between processes and leave the memory
-    when it is needed. Nothing that is read here can execute: a file is a safetensors header and raw numbers.
+    The arrays are memory-mapped: their pages belong to the file, are shared between processes and can be evicted.
+    Reading never executes code: a file is a safetensors header and raw numbers.
 
-    A file that is open may be replaced (the old one lives on until it is closed), but must not be cut short in place:
+    An open file may be replaced (the old one lives on until it is closed) but must not be truncated in place;
     :meth:`store` never does that.
 
     Args:
-        path: where it lies; the name holds (part of) ``digest``.
-        digest: of everything that shaped the contents, see :func:`digest_of`.
+        path: of the file; the name contains (part of) ``digest``.
+        digest: of everything that affects the contents, see :func:`digest_of`.
     """
 
     path: Path
     digest: str
 
     def load(self) -> tuple[dict[str, np.ndarray] | None, dict[str, Any], CacheStatus]:
-        """Arrays and note, or ``None`` and the reason: ``miss``, ``stale: rebuilt`` or ``damaged: rebuilt``."""
+        """Arrays, note and ``hit``, or None, an empty note and ``miss``, ``stale: rebuilt`` or ``damaged: rebuilt``."""
         if not self.path.exists():
             return None, {}, "miss"
         try:
@@ -70,18 +70,18 @@ class CacheFile:
             _logger.warning("%s: damaged (%s); it is rebuilt.", self.path, error)
             return None, {}, "damaged: rebuilt"
         if about["digest"] != self.digest:
-            _logger.warning("%s: made from other data or settings; it is rebuilt.", self.path)
+            _logger.warning("%s: created from other data or settings; it is rebuilt.", self.path)
             return None, {}, "stale: rebuilt"
         return arrays, note, "hit"
 
     def store(self, arrays: Mapping[str, np.ndarray], note: Mapping[str, Any]) -> None:
-        """Write the file in one step; a folder that cannot be written to is reported and otherwise harmless.
+        """Write the file atomically; an unwritable folder is only logged.
 
         Args:
-            arrays: of one dimension; uint8, int32 or int64.
-            note: anything that JSON can hold.
+            arrays: one-dimensional uint8, int32 or int64.
+            note: JSON-serialisable.
         """
-        # Wide numbers first, so that every array begins at a multiple of its width.
+        # Wide numbers first, so that every array starts at a multiple of its width.
         ordered = sorted(arrays, key=lambda name: -arrays[name].itemsize)
         header: dict[str, Any] = {}
         sha, end = hashlib.sha256(), 0
@@ -102,11 +102,11 @@ class CacheFile:
                 for name in ordered:
                     file.write(np.ascontiguousarray(arrays[name]))
         except OSError as error:
-            _logger.warning("%s: not written (%s); the next run makes it again.", self.path, error)
+            _logger.warning("%s: not written (%s); the next run will recompute it.", self.path, error)
 
 
 def _read_header(file: BinaryIO) -> dict[str, Any]:
-    """The safetensors header; the file then stands at the first number."""
+    """The safetensors header; the file is then positioned at the first number."""
     size = file.seek(0, 2)
     file.seek(0)
     header_len = int.from_bytes(file.read(8), "little")
@@ -116,7 +116,7 @@ def _read_header(file: BinaryIO) -> dict[str, Any]:
 
 
 def _check(header: Mapping[str, Any], digest: str, note: str, file: BinaryIO) -> str:
-    """Digest of what a file says. Its numbers are read, not mapped: pages that were touched count as our memory."""
+    """Digest of a file's contents. Its numbers are read, not mapped: mapped pages would count as our memory."""
     sha = hashlib.sha256(_described(header, digest, note))
     while chunk := file.read(_CHUNK):
         sha.update(chunk)
@@ -128,7 +128,7 @@ def _described(header: Mapping[str, Any], digest: str, note: str) -> bytes:
 
 
 def _map_arrays(header: Mapping[str, Any], file: BinaryIO) -> dict[str, np.ndarray]:
-    """The arrays as read-only views of the mapped file, which stays open as long as one of them lives."""
+    """The arrays as read-only views of the mapped file, which stays open as long as any of them exists."""
     mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     begin = 8 + int.from_bytes(mapped[:8], "little")
     return {

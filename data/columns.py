@@ -1,4 +1,4 @@
-"""Rows of different lengths as two flat integer arrays: what the cache keeps, and what batches are read from."""
+"""Rows of different lengths as two flat integer arrays, for the cache and for reading batches."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["Ragged", "RaggedBuilder"]
 
 @dataclass(frozen=True, eq=False)
 class Ragged(Sequence[list[int]]):
-    """A sequence of rows of integers; a row becomes a list when it is asked for, a slice of rows shares the arrays.
+    """A sequence of rows of integers; rows become lists on access, slices share the arrays.
 
     Args:
-        values: the rows end to end.
-        offsets: (rows + 1,) int64; row i is ``values[offsets[i]:offsets[i + 1]]``. Need not begin at 0.
+        values: the rows, concatenated.
+        offsets: (rows + 1,) int64; row i is ``values[offsets[i]:offsets[i + 1]]``. Need not start at 0.
 
     >>> rows = Ragged.of([[1, 2, 3], [], [4]])
     >>> rows[0], rows[-1], list(rows[1:]), rows.lens.tolist()
@@ -38,11 +38,11 @@ class Ragged(Sequence[list[int]]):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], name: str) -> Ragged:
-        """What :meth:`to_arrays` named."""
+        """The inverse of :meth:`to_arrays`."""
         return cls(arrays[f"{name}_values"], arrays[f"{name}_offsets"])
 
     def to_arrays(self, name: str) -> dict[str, np.ndarray]:
-        """The two arrays for the cache, without what lies outside of the rows."""
+        """The two arrays for the cache, without values outside the rows."""
         return {f"{name}_values": self.flat, f"{name}_offsets": self.offsets - self.offsets[0]}
 
     @property
@@ -65,18 +65,18 @@ class Ragged(Sequence[list[int]]):
         return self.view(idx).tolist()
 
     def view(self, idx: int) -> np.ndarray:
-        """A row as it lies in ``values``."""
+        """A row as a view of ``values``."""
         row = position(idx, len(self))
         return self.values[self.offsets.item(row) : self.offsets.item(row + 1)]
 
     def __iter__(self) -> Iterator[list[int]]:
-        """All rows, made at once: for those who want them all as lists."""
+        """All rows as lists, converted at once."""
         flat = self.flat.tolist()
         return (flat[start:end] for start, end in pairwise((self.offsets - self.offsets[0]).tolist()))
 
 
 class RaggedBuilder:
-    """Collects rows of integers below 2**31; takes 4 bytes a value while it grows."""
+    """Collects rows of integers below 2**31; takes 4 bytes per value while it grows."""
 
     def __init__(self) -> None:
         self._values, self._lens = array("i"), array("q")
@@ -99,15 +99,15 @@ class RaggedBuilder:
 
 
 def position(idx: int, length: int) -> int:
-    """``idx`` counted from the beginning; raises ``IndexError`` as a list does."""
+    """``idx`` counted from the start; raises ``IndexError`` as a list does."""
     if not -length <= idx < length:
         raise IndexError(f"row {idx} of {length}")
     return idx + length if idx < 0 else idx
 
 
 def bounds_of_slice(idx: slice, length: int) -> tuple[int, int]:
-    """Start and stop of a slice of neighbouring rows; raises ``ValueError`` for another step than 1."""
+    """Start and stop of a slice; raises ``ValueError`` for a step other than 1."""
     start, stop, step = idx.indices(length)
     if step != 1:
-        raise ValueError(f"rows: a slice with step {step}. Expected neighbouring rows, step 1.")
+        raise ValueError(f"rows: a slice with step {step}. Expected step 1.")
     return start, max(start, stop)

@@ -1,4 +1,4 @@
-"""A corpus as it was read, kept as columns: a repeated command maps a file instead of parsing text again."""
+"""A loaded corpus kept as columns: a repeated command maps a file instead of parsing text again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from genner.data.statistics import SplitStatistics
 
 __all__ = ["load_cached"]
 
-# What decides about the contents besides files and settings: the code itself, so that nobody has to raise a version.
+# The contents also depend on this code; its digest replaces a version number kept by hand.
 _SOURCES = ("loaders/*.py", "schema.py", "splits.py", "statistics.py", "sentences.py", "corpus_cache.py")
 
 
@@ -29,11 +29,11 @@ def load_cached(
 ) -> LoadedCorpus:
     """:func:`genner.data.bundle.load_bundle` through the cache: the same corpus, its sentences in a mapped file.
 
-    Statistics and fingerprint, for which every sentence has to be looked at, are kept as well.
+    Statistics and fingerprint, which need a pass over all sentences, are cached as well.
 
     Args:
         root, loader_name, options, rules: see :func:`genner.data.bundle.load_bundle`.
-        cache_dir: where the file lies.
+        cache_dir: folder of the file.
 
     Raises:
         ConfigError, DataFormatError: as in :func:`genner.data.bundle.load_bundle`.
@@ -43,7 +43,7 @@ def load_cached(
     try:
         contents = [[split, path.name, _digest(path)] for split, path in files.items()]
     except OSError:
-        return load_bundle(root, loader_name, options, rules, files=files)  # the loader says what is wrong
+        return load_bundle(root, loader_name, options, rules, files=files)  # the loader reports what is wrong
     digest = digest_of(settings | {"files": contents})
     file = CacheFile(cache_dir / f"corpus-{digest[:32]}.safetensors", digest)
     arrays, note, _ = file.load()

@@ -1,9 +1,8 @@
 """The demo corpus: sentences drawn from our own grammar, with flat, nested and discontinuous mentions.
 
-It needs no download and shows every structure that the repository handles. Its test split is harder than training:
-a fifth of its fillers are names, places and body parts that training never shows, which leaves most entities of the
-split with an unseen surface, and two fifths of its sentences follow patterns (combinations of clauses) that training
-never shows.
+It needs no download and contains every structure that the repository handles. Its test split is harder than training:
+a fifth of its fillers are names, places and body parts that never occur in training, so that most of its entities have
+an unseen surface, and two fifths of its sentences follow patterns (combinations of clauses) that never occur there.
 """
 
 from __future__ import annotations
@@ -32,25 +31,25 @@ _SEED = 13
 _FILES = {"train": "train.txt", "dev": "dev.txt", "test": "test.txt"}
 _FINGERPRINT = "demo.json"
 _FEWEST_WORDS, _MOST_WORDS = 8, 18
-#: Share of fillers that training never shows, in the splits that have some.
+#: Share of fillers that never occur in training, in the splits that have some.
 _FRESH_SHARE = 0.2
-#: Share of test sentences that follow a pattern that training never shows.
+#: Share of test sentences with a pattern that never occurs in training.
 _HELD_OUT_SHARE = 0.4
 _DOMAINS = ((52, "health"), (38, "news"), (10, "nothing"))
 _TIMES = ("{day}", "{season}", "{month}", "{event}", "two days later")
 _README = """\
 # Demo corpus
 
-Invented sentences, drawn from the grammar in `data/demo_grammar.py`; `data/demo.py` writes this folder at first use.
-Three lines per sentence: the words, the mentions (`start,end[,start,end...] LABEL`, ends inclusive, parted by `|`),
-an empty line. `demo.json` holds the seed, the sizes and the digests of the files. Delete the folder to draw it anew.
+Invented sentences, drawn from the grammar in `data/demo_grammar.py`; `data/demo.py` writes this folder on first use.
+Three lines per sentence: the words, the mentions (`start,end[,start,end...] LABEL`, ends inclusive, separated by `|`),
+an empty line. `demo.json` holds the seed, the sizes and the digests of the files. Delete the folder to recreate it.
 """
 
 _Choice = TypeVar("_Choice")
 
 
 class DemoSentence(NamedTuple):
-    """A sentence and how it was made."""
+    """A sentence and its derivation."""
 
     example: Example
     pattern: str
@@ -58,7 +57,7 @@ class DemoSentence(NamedTuple):
 
 
 class _Word(NamedTuple):
-    """A word and the mentions that it belongs to, each a number of the phrase and a letter of it."""
+    """A word and its mentions, each given by the number of the phrase and a letter."""
 
     text: str
     mentions: frozenset[tuple[int, str]]
@@ -66,7 +65,7 @@ class _Word(NamedTuple):
 
 @dataclass
 class _Draft:
-    """One sentence while it is drawn."""
+    """One sentence while it is generated."""
 
     rng: random.Random
     split: str
@@ -75,19 +74,19 @@ class _Draft:
     numbers: Iterator[int] = field(default_factory=count)
 
     def pick(self, choices: Sequence[_Choice]) -> _Choice:
-        """One of the choices; from ``random()`` alone, whose numbers are the same in every version of Python."""
+        """A random choice, by ``random()`` alone, whose numbers are the same in every version of Python."""
         return choices[int(self.rng.random() * len(choices))]
 
     def weighted(self, choices: Sequence[tuple[int, str]]) -> str:
-        """One of the choices, in proportion to its weight."""
+        """A random choice, weighted."""
         return self.pick([choice for weight, choice in choices for _ in range(weight)])
 
     def entry(self, slot: str) -> str:
-        """A lexicon entry that the sentence does not have yet."""
+        """A lexicon entry that is not in the sentence yet."""
         entries = LEXICON[slot]
         fresh = entries.fresh(self.split)
         pool = fresh if fresh and self.rng.random() < _FRESH_SHARE else entries.train
-        # Nothing stands twice in a sentence, so that a mention can be told by its words.
+        # No entry occurs twice in a sentence, so that a mention is identified by its words.
         entry = self.pick([entry for entry in pool if entry not in self.used] or pool)
         self.used.add(entry)
         return entry
@@ -111,10 +110,10 @@ class _Draft:
 
 
 def demo_corpus(seed: int = _SEED, sizes: Mapping[str, int] | None = None) -> dict[str, list[DemoSentence]]:
-    """Draw the corpus; the same seed and sizes give the same sentences on every machine.
+    """Generate the corpus; the same seed and sizes give the same sentences on every machine.
 
     Args:
-        seed: of the generator; every split has its own stream, so the size of one does not change another one's start.
+        seed: of the generator; every split has its own stream, so the size of one does not change the others.
         sizes: sentences of ``train``, ``dev`` and ``test``; by default :data:`DEMO_SIZES`.
 
     Returns:
@@ -122,7 +121,7 @@ def demo_corpus(seed: int = _SEED, sizes: Mapping[str, int] | None = None) -> di
     """
     seen: set[tuple[str, ...]] = set()
     corpus: dict[str, list[DemoSentence]] = {}
-    # The small splits first: what they hold is then all that training must do without.
+    # The small splits first: their sentences are then excluded from training.
     for split, size in reversed({**DEMO_SIZES, **(sizes or {})}.items()):
         rng = random.Random(f"{seed}/{split}")
         corpus[split] = []
@@ -136,10 +135,10 @@ def demo_corpus(seed: int = _SEED, sizes: Mapping[str, int] | None = None) -> di
 
 
 def write_demo(root: Path, *, seed: int = _SEED, sizes: Mapping[str, int] | None = None) -> dict[str, Any]:
-    """Write the corpus to ``root`` in the three-line discontinuous format, unless it is there already.
+    """Write the corpus to ``root`` in the three-line discontinuous format, unless it already exists.
 
     Args:
-        root: folder; made if missing.
+        root: folder; created if missing.
         seed: see :func:`demo_corpus`.
         sizes: see :func:`demo_corpus`.
 
@@ -160,19 +159,19 @@ def write_demo(root: Path, *, seed: int = _SEED, sizes: Mapping[str, int] | None
     }
     texts["README.md"] = _README
     fingerprint = {**wanted, "sha256": {name: _sha256(text.encode()) for name, text in sorted(texts.items())}}
-    texts[_FINGERPRINT] = json.dumps(fingerprint, indent=1) + "\n"  # the last, so that it stands for a complete folder
+    texts[_FINGERPRINT] = json.dumps(fingerprint, indent=1) + "\n"  # last, as the mark of a complete folder
     for name, text in texts.items():
         write_text(root / name, text)
     return fingerprint
 
 
 def is_held_out(pattern: str) -> bool:
-    """Whether a pattern is kept for the test split; a quarter of the combinations, whatever the seed."""
+    """Whether a pattern is reserved for the test split; a quarter of the combinations, for any seed."""
     return crc32(pattern.encode()) % 4 == 0
 
 
 def _draw(rng: random.Random, split: str) -> DemoSentence:
-    """One sentence of any length."""
+    """One sentence."""
     draft = _Draft(rng, split)
     wants_held_out = split == "test" and rng.random() < _HELD_OUT_SHARE
     domain = CLAUSES[draft.weighted(_DOMAINS)]
@@ -187,7 +186,7 @@ def _draw(rng: random.Random, split: str) -> DemoSentence:
 
 
 def _pattern(draft: _Draft, domain: Clauses) -> str:
-    """Clauses parted by `` + ``: an opening, a core and an ending, or two cores."""
+    """Clauses joined by `` + ``: an opening, a core and an ending, or two cores."""
     core = draft.pick(domain.cores)
     if draft.rng.random() < 0.2:
         return " + ".join([core, draft.pick(JOINERS), draft.pick([other for other in domain.cores if other != core])])
@@ -198,7 +197,7 @@ def _pattern(draft: _Draft, domain: Clauses) -> str:
 
 
 def _entities(words: Sequence[_Word]) -> tuple[Entity, ...]:
-    """The entities that the marks of the words make up."""
+    """The entities given by the marks of the words."""
     places: dict[tuple[int, str], list[tuple[int, int]]] = {}
     for index, word in enumerate(words):
         for mention in word.mentions:
@@ -216,7 +215,7 @@ def _three_lines(sentence: DemoSentence) -> str:
 
 
 def _refuse_foreign(root: Path, marker: Path) -> None:
-    """Raise if writing would destroy a corpus of the user's."""
+    """Raise if writing would overwrite a corpus of the user."""
     theirs = sorted(path.name for path in root.iterdir()) if root.is_dir() and not marker.is_file() else []
     if theirs and set(theirs) & set(_FILES.values()):
         raise DataFormatError(
@@ -226,7 +225,7 @@ def _refuse_foreign(root: Path, marker: Path) -> None:
 
 
 def _complete(root: Path, marker: Path) -> dict[str, Any] | None:
-    """The fingerprint of a demo corpus whose files are all as they were written, else None."""
+    """The fingerprint of a demo corpus whose files are all unchanged, else None."""
     try:
         found = json.loads(marker.read_text(encoding="utf-8"))
         is_whole = all(_sha256((root / name).read_bytes()) == digest for name, digest in found["sha256"].items())
@@ -236,7 +235,7 @@ def _complete(root: Path, marker: Path) -> dict[str, Any] | None:
 
 
 def _grammar_digest() -> str:
-    """Changes with the code that draws the corpus."""
+    """Changes with the code that generates the corpus."""
     sources = (Path(__file__), Path(__file__).with_name("demo_grammar.py"))
     return _sha256(b"".join(source.read_bytes() for source in sources))
 

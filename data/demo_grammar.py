@@ -1,6 +1,6 @@
-"""The demo's grammar: words, phrases and clauses, all invented; :mod:`genner.data.demo` draws sentences from it.
+"""The demo's grammar: words, phrases and clauses, all invented; :mod:`genner.data.demo` generates sentences from it.
 
-Notation of phrases and clauses: words parted by blanks. A word may be followed by ``/`` and letters; every letter is
+Notation of phrases and clauses: words separated by blanks. A word may be followed by ``/`` and letters; every letter is
 one mention of the phrase, its label given by :data:`MARKS`, and the mention consists of all words that carry it::
 
     {hurt}/ab in/ab the/ab {joint}/ax and {joint}/by
@@ -31,30 +31,29 @@ MARKS = {
 
 @dataclass(frozen=True)
 class Entries:
-    """The words for one slot: those of the training split, and those that only dev or only test adds."""
+    """The fillers of one kind: those of the training split, and those that occur only in dev or only in test."""
 
     train: tuple[str, ...]
     dev: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
 
     def fresh(self, split: str) -> tuple[str, ...]:
-        """The entries of ``split`` that training never shows."""
+        """The entries of ``split`` that never occur in training."""
         return {"dev": self.dev, "test": self.test}.get(split, ())
 
 
 def _words(train: str, dev: str = "", test: str = "") -> Entries:
-    """Entries parted by commas."""
+    """Comma-separated entries."""
     return Entries(*(tuple(entry.strip() for entry in part.split(",") if entry.strip()) for part in (train, dev, test)))
 
 
 def _names(endings: str) -> Entries:
-    """One name for every stem: an unseen name has a new stem and an ending that training knows.
+    """One name for every stem: an unseen name has a new stem and a known ending.
 
-    There are many stems and each is rare, so that a model cannot learn the names by heart and has to look at endings
-    and neighbours.
+    There are many rare stems, so that a model cannot memorise the names and has to use endings and context.
 
     Args:
-        endings: parted by blanks; the stem decides which one it gets.
+        endings: separated by blanks; the stem determines its ending.
     """
     choices = endings.split()
     pools: dict[str, list[str]] = {"train": [], "dev": [], "test": []}
@@ -86,7 +85,7 @@ _JOINT = _words(
     "instep, kidney, wrist, elbow, shin, earlobe, jawbone, hipbone, anklebone, heelbone, thighbone, thumbnail, "
     "handbone, eyelash, eyeball, kneebone",
     "toenail",
-    # As with names: an unseen beginning and an ending that training knows.
+    # As with names: an unseen stem and a known ending.
     "cheekbone, collarbone, wristbone, footbone, fingernail, eyebrow",
 )
 

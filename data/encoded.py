@@ -1,4 +1,4 @@
-"""An encoded split: rows of the pointer model as columns, in memory or in a file of the cache."""
+"""An encoded split: rows of the pointer model as columns, in memory or in a cache file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RAGGED = ("src_tokens", "bounds", "tgt_tokens")
 
 @dataclass(frozen=True, eq=False)
 class EncodedSplit(Sequence[dict[str, Any]]):
-    """A row is a sentence or, after a split, a part of one; it is made of plain lists when it is asked for.
+    """A row is a sentence or a part of a long one; rows are dicts of plain lists, built on access.
 
     Attributes:
         src_tokens: (S,) pieces of each row.
@@ -26,7 +26,7 @@ class EncodedSplit(Sequence[dict[str, Any]]):
         tgt_tokens: (T,) symbols.
         example_idx: (rows,) number of the row's sentence in the split.
         word_offset: (rows,) the row's first word in its sentence.
-        compat: ``first`` is every position, as in the reference, instead of the first piece of every word.
+        compat: whether ``first`` is every position, as in the reference, instead of the first piece of every word.
 
     >>> builder = SplitBuilder()
     >>> builder.append(0, 0, [5, 6, 7, 8], [1, 2, 3], [0, 1])
@@ -70,30 +70,17 @@ class EncodedSplit(Sequence[dict[str, Any]]):
 
     def __getitem__(self, idx: int) -> dict[str, Any]:
         src_tokens, bounds, tgt_tokens = self.src_tokens[idx], self.bounds[idx], self.tgt_tokens[idx]
+        first = list(range(len(src_tokens))) if self.compat else bounds[:-1]
         return {
             "src_tokens": src_tokens,
             "src_seq_len": len(src_tokens),
             "tgt_tokens": tgt_tokens,
             "tgt_seq_len": len(tgt_tokens),
-            "first": self._first(src_tokens, bounds),
+            "first": first,
             "bounds": bounds,
             "example_idx": self.example_idx.item(idx),
             "word_offset": self.word_offset.item(idx),
         }
-
-    def columns(self) -> dict[str, list[Any]]:
-        """The fields of all rows at once, as lists."""
-        columns = {name: list(getattr(self, name)) for name in _RAGGED}
-        return columns | {
-            "src_seq_len": self.lengths.tolist(),
-            "tgt_seq_len": self.target_lengths.tolist(),
-            "first": list(map(self._first, columns["src_tokens"], columns["bounds"])),
-            "example_idx": self.example_idx.tolist(),
-            "word_offset": self.word_offset.tolist(),
-        }
-
-    def _first(self, src_tokens: list[int], bounds: list[int]) -> list[int]:
-        return list(range(len(src_tokens))) if self.compat else bounds[:-1]
 
 
 class SplitBuilder:
@@ -119,7 +106,7 @@ class SplitBuilder:
         self._word_offset.append(word_offset)
 
     def extend(self, first_idx: int, src_tokens: Ragged, bounds: Ragged, tgt_tokens: Iterable[Sequence[int]]) -> None:
-        """Add neighbouring sentences from number ``first_idx`` on, a row each."""
+        """Add consecutive sentences, numbered from ``first_idx``, as a row each."""
         self._src.extend(src_tokens)
         self._bounds.extend(bounds)
         for symbols in tgt_tokens:

@@ -1,4 +1,4 @@
-"""Encodes the sentences of one split and reports what that did to them."""
+"""Encodes the sentences of one split, and reports what happened to them."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _Row = tuple[int, WordAlignment, Target]  # first word of the row in its sentenc
 
 @dataclass
 class PipeReport:
-    """What the pipe did to one split.
+    """What happened to one split.
 
     Attributes:
-        counts: ``sentences words entities rows`` and, where they occur, ``unknown_words`` (without a piece),
+        counts: ``sentences words entities rows`` and, if they occur, ``unknown_words`` (without a piece),
             ``lookalikes`` (words that contain the text of a special piece), ``split_sentences``,
             ``dropped_sentences``, ``dropped_entities``, ``oracle_missed`` and ``oracle_wrong`` (entities).
-        places: numbers, from 1, of the first few sentences that were split or dropped.
+        places: numbers, from 1, of the first few split or dropped sentences.
         longest_source, longest_target: pieces and symbols of the longest row.
-        oracle_f: F1 in percent of the decoded targets against all gold entities, those of dropped sentences included;
-            100 where there are no entities.
-        cache: where the split came from, see :mod:`genner.data.cache`.
+        oracle_f: F1 in percent of the decoded targets against all gold entities, including those of dropped sentences;
+            100 if there are no entities.
+        cache: whether the split came from the cache, see :mod:`genner.data.cache`.
     """
 
     split: str
@@ -45,7 +45,7 @@ class PipeReport:
     cache: CacheStatus = "off"
 
     def count(self, reason: str, sentence_idx: int) -> None:
-        """Count something that happened to a sentence, and remember the first few sentences."""
+        """Count an event, and remember the first few sentences."""
         self.counts[reason] += 1
         places = self.places.setdefault(reason, [])
         if len(places) < _N_PLACES:
@@ -72,7 +72,7 @@ class SplitEncoder:
     Args:
         word_tokenizer: pieces of the words.
         codec: targets of the entities.
-        limits: what a row may have.
+        limits: of a row.
         on_too_long: ``error``, ``split`` or ``drop``.
     """
 
@@ -106,31 +106,31 @@ class SplitEncoder:
     def _encode_chunk(
         self, first_idx: int, examples: Sequence[Example], rows: SplitBuilder, report: PipeReport, oracle: _Oracle
     ) -> None:
-        """Add the rows of some sentences, the first of which has the number ``first_idx`` in the split."""
+        """Add the rows of some sentences, which are numbered from ``first_idx`` in the split."""
         src_tokens, bounds = self.word_tokenizer.align_columns([example.words for example in examples])
         n_pieces, encode, hold = src_tokens.lens.tolist(), self.codec.encode, self.limits.hold
         targets: list[list[int]] = []
-        shortened: dict[int, list[_Row]] = {}  # of the sentences that do not fit as they are
-        for place, (example, word_bounds) in enumerate(zip(examples, bounds, strict=True)):
+        shortened: dict[int, list[_Row]] = {}  # rows of the sentences that are too long
+        for idx, (example, word_bounds) in enumerate(zip(examples, bounds, strict=True)):
             gold = example.entities
             try:
                 target = encode(gold, word_bounds)
             except DataFormatError as error:
-                raise DataFormatError(f"{report.split}, sentence {first_idx + place + 1}: {error}") from None
+                raise DataFormatError(f"{report.split}, sentence {first_idx + idx + 1}: {error}") from None
             targets.append(target.symbols)
             written = [(0, word_bounds, target.symbols)]
-            if not hold(n_pieces[place], len(target.symbols) - 1):
-                sentence = first_idx + place, WordAlignment(src_tokens[place], word_bounds), target
-                parts = shortened[place] = self._shorten(sentence, gold, report)
+            if not hold(n_pieces[idx], len(target.symbols) - 1):
+                sentence = first_idx + idx, WordAlignment(src_tokens[idx], word_bounds), target
+                parts = shortened[idx] = self._shorten(sentence, gold, report)
                 written = [(offset, part.bounds, target.symbols) for offset, part, target in parts]
             if gold:
                 oracle.add(gold, written)
         start = 0
-        for place in [*shortened, len(examples)]:
-            rows.extend(first_idx + start, src_tokens[start:place], bounds[start:place], targets[start:place])
-            for offset, alignment, target in shortened.get(place, ()):
-                rows.append(first_idx + place, offset, alignment.piece_ids, alignment.bounds, target.symbols)
-            start = place + 1
+        for idx in [*shortened, len(examples)]:
+            rows.extend(first_idx + start, src_tokens[start:idx], bounds[start:idx], targets[start:idx])
+            for offset, alignment, target in shortened.get(idx, ()):
+                rows.append(first_idx + idx, offset, alignment.piece_ids, alignment.bounds, target.symbols)
+            start = idx + 1
 
     def _shorten(self, sentence: _Row, gold: Sequence[Entity], report: PipeReport) -> list[_Row]:
         """The rows of a sentence that is too long: its parts, or none if it is dropped."""

@@ -1,7 +1,7 @@
-"""Published counts of the eight sets, and what they say about the copy at hand.
+"""Published counts of the eight sets, and the comparison of a copy with them.
 
-A copy with other counts gives other scores. Counts that nobody of us could confirm are shown and called unconfirmed;
-they decide nothing.
+A copy with other counts gives other scores. Counts that could not be confirmed are shown as unconfirmed and do not
+affect the verdict.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Variant:
     """Another known form of a set.
 
     Args:
-        name: what it is.
-        effect: what it does to the score.
+        name: description.
+        effect: on the score.
         counts: any of sentences, entities and discontinuous.
     """
 
@@ -39,11 +39,11 @@ class Fingerprint:
     """The counts of the published copy.
 
     Args:
-        counts: confirmed ones, as in :class:`Variant`; they decide the verdict.
-        source: where they come from, and how sure it is.
-        unconfirmed: counts from memory; shown where they differ, never a target.
+        counts: confirmed ones, as in :class:`Variant`; they determine the verdict.
+        source: of the counts, and how reliable it is.
+        unconfirmed: counts from memory; only shown.
         informal: nested entities; papers count them differently, so they are only shown.
-        hint: what usually explains other counts.
+        hint: the usual reason for other counts.
         variants: other known forms.
     """
 
@@ -143,10 +143,10 @@ FINGERPRINTS: dict[str, Fingerprint] = {
 
 
 def compare(dataset: str, statistics: Mapping[str, SplitStatistics]) -> list[str]:
-    """Say whether a copy has the published counts: match, a known variant, or a mismatch with the numbers.
+    """Whether a copy has the published counts: a match, a known variant, or a mismatch with the numbers.
 
-    A split that is not there is not judged. Where train and dev were joined (conll2003), train is held against their
-    sum. Give the statistics of whole splits: a limited one never matches.
+    Missing splits are not judged. If train and dev were joined (conll2003), train is compared with their sum. Give the
+    statistics of whole splits: a limited one never matches.
 
     Args:
         dataset: name of a recipe.
@@ -163,19 +163,19 @@ def compare(dataset: str, statistics: Mapping[str, SplitStatistics]) -> list[str
     differing = [row for row in rows if not row.agrees]
     if not differing:
         verdict = "every confirmed count matches" if rows else "no confirmed counts of these splits to compare with"
-        told = "; ".join([f"{row.name} {_shown(row.found)}" for row in rows] + _asides(print_of, statistics, joined))
-        return [f"{dataset}: {verdict} ({told}; {print_of.source})."]
+        found = "; ".join([f"{row.name} {_shown(row.found)}" for row in rows] + _asides(print_of, statistics, joined))
+        return [f"{dataset}: {verdict} ({found}; {print_of.source})."]
     for variant in print_of.variants:
         known = _rows(variant.counts, statistics, joined)
         if known and all(row.agrees for row in known):
             return [f"{dataset}: not the published copy but a known variant: {variant.name}; {variant.effect}."]
     hint = f" Hint: {print_of.hint}." if print_of.hint else ""
-    told = "; ".join(f"{row.name} {_shown(row.found)}, published {_shown(row.published)}" for row in differing)
-    return [f"{dataset}: other counts than the published copy: {told} ({print_of.source}).{hint}"]
+    found = "; ".join(f"{row.name} {_shown(row.found)}, published {_shown(row.published)}" for row in differing)
+    return [f"{dataset}: counts differ from the published copy: {found} ({print_of.source}).{hint}"]
 
 
 class _Row(NamedTuple):
-    """One kind of count in the splits at hand."""
+    """One kind of count in the given splits."""
 
     name: str
     found: dict[str, int]
@@ -187,7 +187,7 @@ class _Row(NamedTuple):
 
 
 def _rows(counts: Counts, statistics: Mapping[str, SplitStatistics], joined: bool) -> list[_Row]:
-    """What was found beside what was published; a kind of count that no split at hand has is left out."""
+    """Found and published counts, for every kind of count that some given split has."""
     rows = []
     for name, published in counts.items():
         if joined and {"train", "dev"} <= published.keys():
@@ -200,12 +200,12 @@ def _rows(counts: Counts, statistics: Mapping[str, SplitStatistics], joined: boo
 
 
 def _value(stats: SplitStatistics, name: str) -> int:
-    # The published numbers call an entity nested as well that shares its words with another one of the same span.
+    # The published numbers also count entities as nested that have the same span as another one.
     return stats.nested + stats.same_span if name == "nested" else getattr(stats, name)
 
 
 def _asides(print_of: Fingerprint, statistics: Mapping[str, SplitStatistics], joined: bool) -> list[str]:
-    """What decides nothing: unconfirmed counts, and nested entities, which papers count in several ways."""
+    """Information without a verdict: unconfirmed counts, and nested entities, which papers count in several ways."""
     texts = []
     for row in _rows(print_of.unconfirmed, statistics, joined):
         text = "as in the unconfirmed count" if row.agrees else f"unconfirmed {_shown(row.published)}"

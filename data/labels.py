@@ -13,7 +13,7 @@ __all__ = ["LabelSet"]
 
 @dataclass(frozen=True)
 class LabelSet:
-    """Dataset tags, in symbol order, each with the natural words that stand for it.
+    """Dataset tags, in symbol order, each with natural words for it.
 
     >>> labels = LabelSet.from_tags(["PER", "LOC"], {"loc": "location"})
     >>> labels.tags, labels.words, labels.index("LOC")
@@ -32,9 +32,9 @@ class LabelSet:
 
     @classmethod
     def from_tags(cls, tags: Iterable[str], words: Mapping[str, str] | None = None) -> LabelSet:
-        """Label set of ``tags`` in the given order; ``words`` maps tags (any case) to natural words.
+        """Label set of ``tags`` in the given order; ``words`` maps tags (in any case) to natural words.
 
-        A tag without an entry is its own word, in lower case.
+        The default word of a tag is the tag itself in lower case.
         """
         tags = tuple(tags)
         by_tag = {tag.casefold(): word for tag, word in (words or {}).items()}
@@ -50,8 +50,8 @@ class LabelSet:
     ) -> LabelSet:
         """Collect the tags of all splits, sorted; ``first_seen_order`` numbers them as the reference does.
 
-        With ``first_seen_order`` a non-empty ``words`` fixes the order and the tags outright, as the reference's
-        mappings do; tags that it lacks follow.
+        With ``first_seen_order``, the tags of a non-empty ``words`` come first, in its order, as in the reference's
+        mappings; other tags follow.
         """
         seen = {entity.label: None for split in splits for example in split for entity in example.entities}
         if not first_seen_order:

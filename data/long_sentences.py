@@ -1,4 +1,4 @@
-"""Where a sentence that is too long for the backbone may be cut."""
+"""Splitting of sentences that are too long for the backbone."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["Limits", "cut_sentence", "entities_within"]
 
 @dataclass(frozen=True)
 class Limits:
-    """The most a sentence may have; ``None`` is no limit.
+    """Length limits of a sentence; None: no limit.
 
     Attributes:
         pieces: source pieces, special pieces included.
-        symbols: decoder inputs, which is the target with BOS and without EOS.
+        symbols: decoder inputs: the target with BOS and without EOS.
     """
 
     pieces: int | None = None
@@ -29,7 +29,7 @@ class Limits:
         return fits and (self.symbols is None or n_symbols <= self.symbols)
 
     def less(self, n_pieces: int, n_symbols: int) -> Limits:
-        """What is left for the words when so many pieces and symbols are taken."""
+        """The limits that remain after this many pieces and symbols."""
         pieces = None if self.pieces is None else self.pieces - n_pieces
         return Limits(pieces, None if self.symbols is None else self.symbols - n_symbols)
 
@@ -41,16 +41,16 @@ class Limits:
 def cut_sentence(
     bounds: Sequence[int], entities: Sequence[Entity], sizes: Sequence[int], limits: Limits
 ) -> list[tuple[int, int]] | None:
-    """Cut a sentence of W words between words that no entity spans, each part as long as the limits allow.
+    """Split a sentence of W words without cutting an entity, each part as long as the limits allow.
 
     Args:
         bounds: (W + 1,) piece bounds of the words, see :class:`genner.data.alignment.WordAlignment`.
         entities: a cut never falls between the first and the last word of one of them, gaps included.
-        sizes: symbols that each entity takes in the target.
-        limits: what a part may have, *without* special pieces and BOS.
+        sizes: symbols of each entity in the target.
+        limits: of a part, *without* special pieces and BOS.
 
     Returns:
-        The word ranges of the parts, or ``None`` if some stretch without a legal cut is too long by itself.
+        The word ranges of the parts, or None if some stretch without a legal cut is too long.
 
     >>> cut_sentence([1, 3, 4, 6], [Entity.from_flat("X", [1, 3])], [2], Limits(pieces=4))
     [(0, 1), (1, 3)]
@@ -80,5 +80,5 @@ def cut_sentence(
 
 
 def entities_within(entities: Sequence[Entity], start: int, end: int) -> list[Entity]:
-    """The entities that lie in the words ``start .. end - 1``, with offsets counted from ``start``."""
+    """The entities within the words ``start .. end - 1``, with offsets counted from ``start``."""
     return [entity.shifted(-start) for entity in entities if start <= entity.start and entity.end <= end]

@@ -1,4 +1,4 @@
-"""The pointer formulation's pipe: sentences and entities -> the fields that the model trains on."""
+"""The pipe of the pointer formulation: sentences with entities -> the fields that the model is trained on."""
 
 from __future__ import annotations
 
@@ -10,14 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import genner.patches  # noqa: F401  (before fastNLP)
-
-# isort: split
-from fastNLP import DataSet
-from fastNLP.io import DataBundle
-
 from genner.data.alignment import WordTokenizer
-from genner.data.bundle import examples_of
 from genner.data.cache import CacheFile, digest_of
 from genner.data.codecs.pointer import CODEC_VERSION, PointerCodec
 from genner.data.encoded import EncodedSplit
@@ -34,13 +27,13 @@ _REACTIONS = ("error", "split", "drop")
 
 @dataclass(frozen=True)
 class PipeConfig:
-    """How the pipe treats long sentences and where it remembers its work.
+    """Treatment of long sentences, and the cache.
 
     Attributes:
-        on_too_long: ``error`` names the sentence; ``split`` cuts it between words that no entity spans and drops it
-            only if that cannot be done; ``drop`` leaves it out and counts its entities.
-        max_pieces: most pieces of a source, special pieces included; ``None`` is no limit.
-        max_symbols: most decoder inputs (BOS and the symbols before EOS); ``None`` is no limit.
+        on_too_long: ``error`` names the sentence; ``split`` cuts it between words without cutting an entity, and drops
+            it only if that is impossible; ``drop`` drops it and counts its entities.
+        max_pieces: limit on source pieces, special pieces included; None: no limit.
+        max_symbols: limit on decoder inputs (BOS and the symbols before EOS); None: no limit.
         use_cache: keep encoded splits in ``cache_dir``.
     """
 
@@ -56,12 +49,11 @@ class PipeConfig:
 
 
 class PointerPipe:
-    """Adds the pointer fields to every split of a bundle, or encodes sentences without one.
+    """Encodes sentences as rows with the fields of the pointer model.
 
-    The contract's fields and whatever else there is stay; added are ``src_tokens src_seq_len tgt_tokens tgt_seq_len
-    first target_span bounds example_idx word_offset``. ``first`` is the first piece of every word; with a codec in
-    compat it is every position, as in the reference. Where a sentence is split, the contract's fields of a row speak
-    of its part, and ``example_idx`` and ``word_offset`` lead back to the whole.
+    The fields are ``src_tokens src_seq_len tgt_tokens tgt_seq_len first bounds example_idx word_offset``. ``first`` is
+    the first piece of every word; with a codec in compat mode it is every position, as in the reference. A long
+    sentence may become several rows: ``example_idx`` and ``word_offset`` refer to the whole sentence.
 
     Args:
         word_tokenizer: pieces of the words.
@@ -69,7 +61,7 @@ class PointerPipe:
         config: limits and cache.
 
     Attributes:
-        reports: after :meth:`process` or :meth:`encode_splits`, one :class:`PipeReport` per split.
+        reports: after :meth:`encode_splits`, one :class:`PipeReport` per split.
     """
 
     def __init__(self, word_tokenizer: WordTokenizer, codec: PointerCodec, config: PipeConfig | None = None) -> None:
@@ -78,34 +70,21 @@ class PointerPipe:
         self.config = config or PipeConfig()
         self.reports: dict[str, PipeReport] = {}
 
-    def process(self, bundle: DataBundle) -> DataBundle:
-        """A new bundle with the added fields; the given one stays as it is.
-
-        Raises:
-            DataFormatError: a row that is not as the contract says, or a label that is not in the label set.
-            SequenceTooLongError: a sentence over the limit with ``on_too_long="error"``, or nothing left of a split.
-        """
-        processed = DataBundle(vocabs=dict(bundle.vocabs))
-        with _no_collection():
-            for split, dataset in bundle.datasets.items():
-                processed.set_dataset(self._process_split(dataset, split), split)
-        return processed
-
     def encode_splits(self, splits: Mapping[str, Sequence[Example]]) -> dict[str, EncodedSplit]:
-        """What :meth:`process` adds, as rows that are made when they are asked for.
+        """Encode all splits; rows are built on access.
 
         Args:
-            splits: sentences as a loader or :func:`genner.data.bundle.examples_of` makes them.
+            splits: sentences as returned by a loader or :func:`genner.data.bundle.examples_of`.
 
         Raises:
             DataFormatError: a label that is not in the label set.
-            SequenceTooLongError: as in :meth:`process`.
+            SequenceTooLongError: a sentence over the limit with ``on_too_long="error"``, or a split left empty.
         """
         with _no_collection():
             return {split: self._encode_split(examples, split) for split, examples in splits.items()}
 
     def encode(self, examples: Sequence[Example], split: str) -> tuple[EncodedSplit, PipeReport]:
-        """Encode the sentences of a split, or take them from the cache. For prediction give no entities."""
+        """Encode the sentences of a split, or read them from the cache. For prediction, give no entities."""
         config, codec = self.config, self.codec
         limits = Limits(config.max_pieces, config.max_symbols)
         encoder = SplitEncoder(self.word_tokenizer, codec, limits, config.on_too_long)
@@ -123,13 +102,6 @@ class PointerPipe:
         file.store(encoded.to_arrays(), note)
         return encoded, replace(report, cache=status)
 
-    def _process_split(self, dataset: DataSet, split: str) -> DataSet:
-        columns = {name: dataset.get_field(name).content for name in dataset.get_field_names()}
-        encoded = self._encode_split(examples_of(dataset, split, compat=self.codec.compat), split)
-        added = encoded.columns()
-        added["target_span"] = list(map(self.codec.groups, added["tgt_tokens"]))
-        return DataSet(_gathered(columns, added) | added)
-
     def _encode_split(self, examples: Sequence[Example], split: str) -> EncodedSplit:
         encoded, self.reports[split] = self.encode(examples, split)
         if not len(encoded):
@@ -141,7 +113,7 @@ class PointerPipe:
         return encoded
 
     def _settings(self) -> dict[str, Any]:
-        """Everything besides the data that decides about an encoded split."""
+        """Everything besides the data that affects an encoded split."""
         codec = self.codec
         return {
             "tokenizer": self.word_tokenizer.fingerprint,
@@ -150,28 +122,9 @@ class PointerPipe:
         }
 
 
-def _gathered(columns: dict[str, list[Any]], added: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-    """The given columns, a row for every encoded one."""
-    example_idx = added["example_idx"]
-    if example_idx == list(range(len(columns["raw_words"]))):
-        return columns
-    gathered = {name: [column[idx] for idx in example_idx] for name, column in columns.items()}
-    for row, (start, bounds) in enumerate(zip(added["word_offset"], added["bounds"], strict=True)):
-        end = start + len(bounds) - 1
-        words, spans = gathered["raw_words"][row], gathered["entity_spans"][row]
-        if end - start == len(words):
-            continue
-        kept = [idx for idx, span in enumerate(spans) if start <= span[0] and span[-1] <= end]
-        gathered["raw_words"][row] = words[start:end]
-        gathered["entity_spans"][row] = [[offset - start for offset in spans[idx]] for idx in kept]
-        for name in ("entities", "entity_tags"):
-            gathered[name][row] = [gathered[name][row][idx] for idx in kept]
-    return gathered
-
-
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Millions of small lists that all stay: the garbage collector would walk them again and again for nothing."""
+    """Without garbage collection, which would scan millions of small live lists again and again."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""The entity schema that every loader, codec, metric and report shares: a label plus ordered segments of words."""
+"""The entity schema shared by loaders, codecs, metric and reports: a label plus ordered segments of words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A label and its segments: ascending, not empty and not touching each other.
+    """A label and its segments, which ascend, are not empty and do not touch.
 
     >>> Entity.from_flat("ADR", [0, 2, 7, 8]).segments
     (Segment(start=0, end=2), Segment(start=7, end=8))
@@ -52,7 +52,7 @@ class Entity:
         return len(self.segments) > 1
 
     def shifted(self, n_words: int) -> Entity:
-        """The same entity where ``n_words`` more words come before it (fewer, if negative)."""
+        """The same entity, moved right by ``n_words`` words (left, if negative)."""
         if not n_words:
             return self
         return Entity(self.label, tuple([Segment(start + n_words, end + n_words) for start, end in self.segments]))
@@ -66,13 +66,13 @@ class Entity:
         return [word for start, end in self.segments for word in words[start:end]]
 
     def surface_key(self, words: Sequence[str]) -> str:
-        """The case-folded surface: what makes a mention *seen* or *unseen* in training."""
+        """The case-folded surface, which decides whether a mention was *seen* in training."""
         return " ".join(self.surface(words)).casefold()
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A sentence, its gold entities and, where the format has it, the document it comes from."""
+    """A sentence, its gold entities and, if the format has one, its document number."""
 
     words: tuple[str, ...]
     entities: tuple[Entity, ...]
@@ -80,7 +80,7 @@ class Example:
 
 
 def merge_segments(segments: Iterable[Sequence[int]]) -> tuple[Segment, ...]:
-    """Sort segments and unite those that overlap or touch.
+    """Sort segments and merge those that overlap or touch.
 
     >>> merge_segments([(7, 8), (0, 2), (2, 3)])
     (Segment(start=0, end=3), Segment(start=7, end=8))

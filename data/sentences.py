@@ -1,4 +1,4 @@
-"""Sentences as columns: what a corpus looks like in the cache, and a sequence of examples made when asked for."""
+"""Sentences as columns: the form of a corpus in the cache, and a sequence of examples built on access."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from genner.data.schema import Entity, Example
 __all__ = ["Sentences"]
 
 _NO_DOCUMENT = np.iinfo(np.int64).min
-_CODING = ("utf-8", "surrogatepass")  # whatever a string can hold comes back
+_CODING = ("utf-8", "surrogatepass")  # lossless for any string
 
 
 @dataclass(frozen=True, eq=False)
 class Sentences(Sequence[Example]):
-    """Examples in flat arrays; a slice of neighbouring sentences shares them.
+    """Examples in flat arrays; slices share them.
 
     Args:
-        text: bytes of each sentence's words, joined by nothing.
+        text: bytes of each sentence's words, concatenated.
         word_lens: characters of each of its words.
-        label_idx: label of each of its entities, as a place in ``labels``.
+        label_idx: label of each of its entities, as an index into ``labels``.
         spans: ``[s1, e1, s2, e2, ...]`` of each entity; those of sentence i are the rows
             ``label_idx.offsets[i] .. label_idx.offsets[i + 1] - 1``.
-        documents: (sentences,) int64, the lowest number where the document is not known.
-        labels: in the order in which the sentences name them; a slice keeps those of the whole.
+        documents: (sentences,) int64, the lowest number if the document is unknown.
+        labels: in order of first appearance; a slice keeps all of them.
 
     >>> rows = Sentences.of([Example(("hip", "pain"), (Entity.from_flat("PART", [0, 1]),)), Example(("none",), ())])
     >>> rows[0].entities[0].flat, rows[1:][0].words, len(rows)
@@ -50,18 +50,18 @@ class Sentences(Sequence[Example]):
         """The examples, copied."""
         text, ends, documents = bytearray(), array("q", [0]), array("q")
         word_lens, label_idx, spans = RaggedBuilder(), RaggedBuilder(), RaggedBuilder()
-        places: dict[str, int] = {}
+        label_ids: dict[str, int] = {}
         for example in examples:
             text += "".join(example.words).encode(*_CODING)
             ends.append(len(text))
             word_lens.append(list(map(len, example.words)))
-            label_idx.append([places.setdefault(entity.label, len(places)) for entity in example.entities])
+            label_idx.append([label_ids.setdefault(entity.label, len(label_ids)) for entity in example.entities])
             for entity in example.entities:
                 spans.append(entity.flat)
             documents.append(_NO_DOCUMENT if example.document is None else example.document)
         letters = Ragged(np.frombuffer(text, dtype=np.uint8), np.array(ends, dtype=np.int64))
         columns = (builder.build() for builder in (word_lens, label_idx, spans))
-        return cls(letters, *columns, np.array(documents, dtype=np.int64), tuple(places))
+        return cls(letters, *columns, np.array(documents, dtype=np.int64), tuple(label_ids))
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], labels: Iterable[str], prefix: str = "") -> Sentences:
@@ -70,7 +70,7 @@ class Sentences(Sequence[Example]):
         return cls(*columns, arrays[f"{prefix}documents"], tuple(labels))
 
     def to_arrays(self, prefix: str = "") -> dict[str, np.ndarray]:
-        """The columns for the cache; ``labels`` is kept beside them."""
+        """The columns for the cache; ``labels`` is stored separately."""
         offsets = self.label_idx.offsets
         spans = self.spans[offsets.item(0) : offsets.item(-1)]
         columns = {"text": self.text, "word_lens": self.word_lens, "label_idx": self.label_idx, "spans": spans}
@@ -80,7 +80,7 @@ class Sentences(Sequence[Example]):
         return arrays
 
     def digest(self) -> str:
-        """SHA-256 of all that the sentences hold, hexadecimal."""
+        """Hexadecimal SHA-256 of the sentences."""
         sha = hashlib.sha256(json.dumps(self.labels).encode())
         for name, column in sorted(self.to_arrays().items()):
             sha.update(f"\n{name} {len(column)}\n".encode())

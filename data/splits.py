@@ -1,4 +1,4 @@
-"""Which files are train, dev and test, and how a published setting rearranges them."""
+"""The files of train, dev and test, and how published settings rearrange the splits."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class SplitRules:
 
     Args:
         train_on_dev: conll2003: train on train and dev together; test chooses the epoch.
-        dev_every: genia: where there is no dev file, every n-th training sentence, from the first on, goes to dev ...
-        dev_size: ... until dev holds this many; None sets no limit.
+        dev_every: genia: without a dev file, every n-th training sentence, from the first on, goes to dev ...
+        dev_size: ... until dev has this many; None: no limit.
     """
 
     train_on_dev: bool = False
@@ -37,7 +37,7 @@ class SplitRules:
 
     def __post_init__(self) -> None:
         if self.train_on_dev and self.dev_every:
-            raise ConfigError("data: train_on_dev and dev_every are both set. Expected one of them at most.")
+            raise ConfigError("data: train_on_dev and dev_every are both set. Expected at most one of them.")
         if self.dev_every is not None and self.dev_every < 2:
             raise ConfigError(f"data.dev_every: {self.dev_every}. Expected 2 or more, so that train keeps sentences.")
         if self.dev_size is not None and self.dev_size < 1:
@@ -47,10 +47,10 @@ class SplitRules:
 def find_split_files(root: Path, loader_name: str, required: Sequence[str] = tuple(SPLIT_WORDS)) -> dict[str, Path]:
     """The files of the splits in a folder: ``train.txt``, ``valid.jsonl``, ``eng.testa``, ``xy-dev.iob2`` ...
 
-    A name that is nothing but the split and its ending wins over longer ones, an ending of the format over others.
+    A name of just split and ending wins over longer ones, and an ending of the format over others.
 
     Raises:
-        DataFormatError: no such folder, no file for a required split, or several that fit equally well.
+        DataFormatError: no such folder, no file for a required split, or several equally good candidates.
     """
     root = Path(root)
     if not root.is_dir():
@@ -79,12 +79,12 @@ def find_split_files(root: Path, loader_name: str, required: Sequence[str] = tup
 
 
 def apply_rules(splits: dict[str, list[Example]], rules: SplitRules) -> tuple[dict[str, list[Example]], list[str]]:
-    """The splits as a published setting uses them, and what was done in words; ``splits`` does not change."""
+    """The splits as a published setting uses them, and notes on the changes; ``splits`` is left unchanged."""
     if rules.train_on_dev and not {"train", "dev", "test"} <= splits.keys():
         raise ConfigError(f"data.train_on_dev: there is only {', '.join(splits)}. Expected train, dev and test files.")
     if rules.train_on_dev:
         train, dev = splits["train"], splits["dev"]
-        both = train + _behind(dev, train)
+        both = train + _renumbered(dev, train)
         note = f"train: train and dev together ({len(train)} + {len(dev)} sentences); test chooses the epoch."
         return {"train": both} | {name: splits[name] for name in splits if name not in ("train", "dev")}, [note]
     if rules.dev_every and "dev" in splits:
@@ -100,7 +100,7 @@ def apply_rules(splits: dict[str, list[Example]], rules: SplitRules) -> tuple[di
 
 
 def _judge(name: str, loader_name: str) -> tuple[str | None, int]:
-    """The one split that a file name (lower case) speaks of, and how far the name is from the plainest one."""
+    """The split that a lower-case file name denotes, if there is just one, and a rank: 0 for the plainest name."""
     stem, _, ending = name.rpartition(".")
     endings = JSON_ENDINGS if loader_name == "nested" else TEXT_ENDINGS
     is_data = ending in JSON_ENDINGS + TEXT_ENDINGS
@@ -124,8 +124,8 @@ def _missing(root: Path, split: str, loader_name: str) -> str:
     )
 
 
-def _behind(later: list[Example], earlier: list[Example]) -> list[Example]:
-    """``later`` with document numbers that go on where those of ``earlier`` end."""
+def _renumbered(later: list[Example], earlier: list[Example]) -> list[Example]:
+    """``later`` with document numbers that continue those of ``earlier``."""
     offset = max((example.document for example in earlier if example.document is not None), default=-1) + 1
     known = (example.document is not None for example in later)
     return [replace(row, document=row.document + offset) if has else row for row, has in zip(later, known, strict=True)]

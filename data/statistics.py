@@ -1,4 +1,4 @@
-"""What a corpus holds: the numbers of the tables that are printed before training, and what they hint at."""
+"""Corpus statistics: the tables that are printed before training, and warnings derived from them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Splits = Mapping[str, Sequence[Example]]
 
 @dataclass
 class SplitStatistics:
-    """Counts of one split; ``nested``, ``crossing`` and their like count entities.
+    """Counts of one split.
 
     Args:
-        nested: its words contain those of another entity of the sentence, or are contained in them, properly.
-        same_span: has the words of another entity with another label.
-        crossing: shares words with another entity, and neither contains the other.
-        repeated: sentences whose words are those of a sentence of an earlier split.
-        unseen_labels: labels that the training split does not have, with their counts.
+        nested: entities that properly contain another entity of the sentence or are contained in one.
+        same_span: entities with the same words as another entity with another label.
+        crossing: entities that share words with another one, neither containing the other.
+        repeated: sentences with the same words as a sentence of an earlier split.
+        unseen_labels: labels that are not in the training split, with their counts.
     """
 
     sentences: int = 0
@@ -54,7 +54,7 @@ class SplitStatistics:
 
 
 def split_statistics(examples: Iterable[Example]) -> SplitStatistics:
-    """Count what one split holds."""
+    """The statistics of one split."""
     stats = SplitStatistics()
     labels: Counter[str] = Counter()
     documents = set()
@@ -80,7 +80,7 @@ def split_statistics(examples: Iterable[Example]) -> SplitStatistics:
 
 
 def corpus_statistics(splits: Splits) -> dict[str, SplitStatistics]:
-    """Statistics of every split, with what only shows between splits (taken in the given order, train first)."""
+    """Statistics of every split, and comparisons between splits (in the given order, train first)."""
     seen: set[tuple[str, ...]] = set()
     result = {}
     for name, examples in splits.items():
@@ -93,7 +93,7 @@ def corpus_statistics(splits: Splits) -> dict[str, SplitStatistics]:
 
 
 def corpus_notes(statistics: Mapping[str, SplitStatistics]) -> list[str]:
-    """What a person should know before training on these splits, one sentence each."""
+    """Warnings to read before training on these splits, one sentence each."""
     notes = []
     by_case: dict[str, set[str]] = {}
     for name, stats in statistics.items():
@@ -101,19 +101,19 @@ def corpus_notes(statistics: Mapping[str, SplitStatistics]) -> list[str]:
             by_case.setdefault(label.casefold(), set()).add(label)
         if stats.unseen_labels:
             counts = ", ".join(f"{label} ({count})" for label, count in stats.unseen_labels.items())
-            notes.append(f"{name}: labels that train does not have: {counts}. They cannot be learned.")
+            notes.append(f"{name}: labels that are not in train: {counts}. They cannot be learned.")
         if stats.repeated:
-            notes.append(f"{name}: {stats.repeated} of {stats.sentences} sentences are in an earlier split as well.")
+            notes.append(f"{name}: {stats.repeated} of {stats.sentences} sentences also occur in an earlier split.")
         if not stats.entities:
             notes.append(f"{name}: no entities at all.")
     for tags in by_case.values():
         if len(tags) > 1:
-            notes.append(f"labels that differ only in upper and lower case are different labels: {sorted(tags)}.")
+            notes.append(f"labels that differ only in case are different labels: {sorted(tags)}.")
     return notes
 
 
 def digest(examples: Iterable[Example]) -> str:
-    """SHA-256 of words, entities and their order: equal for equal data, wherever it was read from."""
+    """SHA-256 of words, entities and their order, independent of the file format."""
     sha = hashlib.sha256()
     for example in examples:
         row = [example.words, [[entity.label, entity.flat] for entity in example.entities]]
@@ -122,7 +122,7 @@ def digest(examples: Iterable[Example]) -> str:
 
 
 def fingerprint(splits: Splits, statistics: Mapping[str, SplitStatistics]) -> dict[str, dict[str, object]]:
-    """Per split what identifies the data of a run: counts to compare with published ones, and the digest."""
+    """Identifies the data of a run: per split the digest, and counts to compare with published ones."""
     names = ("sentences", "words", "entities", "nested", "discontinuous")
     return {
         split: {name: getattr(statistics[split], name) for name in names} | {"sha256": digest(examples)}
@@ -131,8 +131,8 @@ def fingerprint(splits: Splits, statistics: Mapping[str, SplitStatistics]) -> di
 
 
 def _relations(entities: Sequence[Entity]) -> tuple[int, int, int]:
-    """How many entities of a sentence are nested, share their words with another label, cross another one."""
-    # Sets of words as bits of an integer: a pair costs two operations whatever its length.
+    """How many entities of a sentence are nested, have the words of another label's entity, or cross another one."""
+    # Sets of words as bits of an integer: a pair costs two operations, whatever its length.
     masks = [sum((1 << end) - (1 << start) for start, end in entity.segments) for entity in entities]
     nested, same_span, crossing = set(), set(), set()
     for first, second in combinations(range(len(masks)), 2):

@@ -1,10 +1,10 @@
-"""Raw text with character annotations -> sentences of words with entities: one rule-based way for every source.
+"""Raw text with character annotations -> sentences of words with entities: the same rules for every source.
 
 Words: a run of letters and digits; numbers keep their inner points and commas (``3.5``), abbreviations their points
-(``U.S.``), a clitic stands alone (``'s``, ``n't``); a run of the same sign is one word (``...``);
-every other sign is a word. Sentences end behind ``. ! ?`` and closing signs if white space and something that can begin
-a sentence follow, not behind common abbreviations and initials; at empty lines; and, if asked, at every line end. No
-annotation decides where words and sentences end, since new text has none; ``across="join"`` is the exception.
+(``U.S.``), a clitic is a word of its own (``'s``, ``n't``); a run of the same sign is one word (``...``);
+every other sign is a word. Sentences end after ``. ! ?`` and closing signs if white space and a possible sentence start
+follow, but not after common abbreviations and initials; at empty lines; and optionally at every line end. Annotations
+do not influence word and sentence boundaries, since new text has none; ``across="join"`` is the exception.
 """
 
 from __future__ import annotations
@@ -34,16 +34,68 @@ _WORD = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-# A run of signs is taken whole (possessive), so that a failed look-ahead costs no second try from inside of it.
+# A run of signs is matched possessively, so that a failed look-ahead is not retried from inside it.
 _END = re.compile(r"""(?<![.!?])[.!?]++["'”’)\]}»]*+(?=\s+["'“‘(\[{«]*+[^\W_a-zß-öø-ÿ])""")
 _BREAK = re.compile(r"\n[^\S\n]*(?:\n|$)|\r\n?[^\S\n]*\r")
 _LINE = re.compile(r"[\r\n]")
 _ABBREVIATIONS = frozenset(
     [
-        "mr", "mrs", "ms", "dr", "prof", "gen", "gov", "sen", "rep", "lt", "col", "sgt", "capt", "maj",
-        "cmdr", "adm", "rev", "hon", "st", "mt", "jr", "sr", "vs", "fig", "figs", "eq", "ref", "refs", "al",
-        "cf", "eg", "ie", "approx", "dept", "est", "inc", "ltd", "co", "corp", "jan", "feb", "mar", "apr",
-        "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "a.m", "p.m", "e.g", "i.e", "u.s",
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "prof",
+        "gen",
+        "gov",
+        "sen",
+        "rep",
+        "lt",
+        "col",
+        "sgt",
+        "capt",
+        "maj",
+        "cmdr",
+        "adm",
+        "rev",
+        "hon",
+        "st",
+        "mt",
+        "jr",
+        "sr",
+        "vs",
+        "fig",
+        "figs",
+        "eq",
+        "ref",
+        "refs",
+        "al",
+        "cf",
+        "eg",
+        "ie",
+        "approx",
+        "dept",
+        "est",
+        "inc",
+        "ltd",
+        "co",
+        "corp",
+        "jan",
+        "feb",
+        "mar",
+        "apr",
+        "jun",
+        "jul",
+        "aug",
+        "sep",
+        "sept",
+        "oct",
+        "nov",
+        "dec",
+        "a.m",
+        "p.m",
+        "e.g",
+        "i.e",
+        "u.s",
     ]
 )
 _LONGEST = max(map(len, _ABBREVIATIONS)) + 4  # with opening signs before it
@@ -55,8 +107,8 @@ class Mention(NamedTuple):
     Args:
         label: its type.
         fragments: ``(start, end)`` of every part, ends exclusive.
-        place: where it stands, for the tally.
-        text: what the annotation says it covers; empty if it does not say.
+        place: for the tally.
+        text: the covered text according to the annotation; may be empty.
     """
 
     label: str
@@ -66,7 +118,7 @@ class Mention(NamedTuple):
 
 
 def words_in(text: str, start: int = 0, end: int | None = None) -> list[Span]:
-    """Where the words of a text are.
+    """The character spans of the words of a text.
 
     >>> text = "Didn't the U.S. team's 3.5 mg/day..."
     >>> [text[start:end] for start, end in words_in(text)]
@@ -79,8 +131,8 @@ def sentence_words(text: str, parts: Iterable[Span] | None = None, *, lines: boo
     """The words of every sentence.
 
     Args:
-        text: all of it.
-        parts: the stretches to read; sentences never reach over their ends. None: the whole text.
+        text: the whole text.
+        parts: the spans to read; sentences never cross their ends. None: the whole text.
         lines: every line end ends a sentence as well.
     """
     sentences = []
@@ -107,19 +159,19 @@ def build_examples(
 ) -> list[Example]:
     """Examples of a document: annotations on characters become entities on words.
 
-    Offsets inside words are widened to whole words; fragments that overlap or touch are united; duplicates are counted
-    once; what holds no word, or lies in several sentences (``across="drop"``), is dropped. All of it is counted.
+    Offsets inside words are widened to whole words; fragments that overlap or touch are merged; duplicates are counted
+    once; annotations without a word, or across sentences (``across="drop"``), are dropped. All changes are counted.
 
     Args:
         text: the document.
-        sentences: the words of every sentence, ascending; text between them is no part of the data.
+        sentences: the words of every sentence, ascending; text between them is not part of the data.
         mentions: its annotations.
         document: its number.
-        tally: where changes are counted.
-        across: ``drop`` annotations that reach over a sentence end, or ``join`` these sentences.
+        tally: counts changes.
+        across: ``drop`` annotations that cross a sentence boundary, or ``join`` these sentences.
     """
     words = [span for sentence in sentences for span in sentence]
-    firsts = [0]  # of every sentence its first word, and one past the last word of all
+    firsts = [0]  # the first word of every sentence, and one past the last word of all
     for sentence in sentences:
         firsts.append(firsts[-1] + len(sentence))
     found = [(mention, mention_segments(mention, words, tally)) for mention in mentions]
@@ -131,12 +183,12 @@ def build_examples(
             continue
         row = bisect_right(firsts, segments[0].start) - 1
         if segments[-1].end > firsts[row + 1]:
-            tally.add("annotation that reaches over a sentence end, dropped", mention.place)
+            tally.add("annotation that crosses a sentence boundary, dropped", mention.place)
             continue
         base = firsts[row]
         entity = Entity(mention.label, tuple(Segment(start - base, end - base) for start, end in segments))
         if entity in entities[row]:
-            tally.add("annotation that is there twice, counted once", mention.place)
+            tally.add("duplicate annotation, counted once", mention.place)
         entities[row][entity] = None
     surfaces = [text[start:end] for start, end in words]
     bounds = zip(firsts[:-1], firsts[1:], entities, strict=True)
@@ -144,9 +196,9 @@ def build_examples(
 
 
 def best_reading(readings: Sequence[str], mentions: Sequence[Mention], tally: Tally) -> str:
-    """The reading of a text in which most annotations cover what they say; those that do not are counted.
+    """The reading of a text in which most annotations cover their stated text; the others are counted.
 
-    Distributors count line ends and escaped characters in more than one way; the annotations tell which one it was.
+    Distributors count line ends and escaped characters in several ways; the annotations show which one was used.
     """
     wrong = [[mention for mention in mentions if not _covers(text, mention)] for text in readings]
     best = min(range(len(readings)), key=lambda index: len(wrong[index]))
@@ -161,17 +213,17 @@ def _covers(text: str, mention: Mention) -> bool:
 
 
 def mention_segments(mention: Mention, words: Sequence[Span], tally: Tally) -> tuple[Segment, ...]:
-    """The words that a mention covers, united where they touch; empty if it cannot be used.
+    """The words that a mention covers, as merged segments; empty if it cannot be used.
 
     Args:
         mention: an annotation on characters.
         words: character spans, ascending.
-        tally: counts what is changed, and the mention if it holds no word.
+        tally: counts changes, and the mention if it has no word.
     """
     segments = []
     fragments = sorted(mention.fragments)
     if any(right[0] < left[1] for left, right in pairwise(fragments)):
-        tally.add("annotation with overlapping fragments, united", mention.place)
+        tally.add("annotation with overlapping fragments, merged", mention.place)
     widened = False
     for start, end in fragments:
         first = bisect_right(words, start, key=lambda word: word[1])
@@ -182,27 +234,27 @@ def mention_segments(mention: Mention, words: Sequence[Span], tally: Tally) -> t
         widened |= words[first][0] < start or words[last - 1][1] > end
         segments.append(Segment(first, last))
     if widened:
-        tally.add("annotation that begins or ends inside a word, widened to the word", mention.place)
+        tally.add("annotation that starts or ends inside a word, widened to the word", mention.place)
     merged = merge_segments(segments)
     if len(merged) < len(segments):
-        tally.add("annotation with fragments that touch as words, united", mention.place)
+        tally.add("annotation with fragments that touch as words, merged", mention.place)
     return merged
 
 
 def _joined(firsts: list[int], found: Sequence[tuple[Mention, tuple[Segment, ...]]], tally: Tally) -> list[int]:
-    """The first words of the sentences, without those that an annotation reaches over."""
+    """The first words of the sentences, without boundaries that an annotation crosses."""
     crossed: set[int] = set()
     for mention, segments in found:
         if segments:
             low, high = bisect_right(firsts, segments[0].start), bisect_left(firsts, segments[-1].end)
             if low < high:
                 crossed.update(firsts[low:high])
-                tally.add("annotation that reaches over a sentence end, sentences joined", mention.place)
+                tally.add("annotation that crosses a sentence boundary, sentences joined", mention.place)
     return [first for first in firsts if first not in crossed]
 
 
 def _is_abbreviation(match: re.Match[str]) -> bool:
-    """Whether the point belongs to the word before it: ``Dr. Lee``, ``J. Lee``, ``No. 5``."""
+    """Whether the full stop belongs to the word before it: ``Dr. Lee``, ``J. Lee``, ``No. 5``."""
     if match.group() != ".":
         return False
     before = match.string[max(0, match.start() - _LONGEST) : match.start()].split(" ")[-1].split("\n")[-1]

@@ -44,7 +44,7 @@ def decode(raw: bytes, where: str) -> str:
 def guess_encoding(raw: bytes) -> str:
     """What a file that is not UTF-8 seems to be by its first bytes, in brackets; empty if they do not tell."""
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return " (the file begins with a UTF-16 mark)"
+        return " (the file starts with a UTF-16 mark)"
     if raw.startswith((b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ")):
         return " (the file is compressed)"
     return ""

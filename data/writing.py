@@ -27,15 +27,15 @@ FORMATS = {"conll": ".txt", "nested": ".jsonlines", "discontinuous": ".txt"}
 def write_split(folder: Path, split: str, loader: str, examples: Sequence[Example], tally: Tally) -> Path:
     """Write a split for a loader and return its file.
 
-    White space inside words, which columns and three-line records cannot hold, becomes ``_``; so does a word that is
-    empty. Signs in labels that would not read back become ``_`` as well. Both are counted.
+    White space inside words, which columns and three-line records cannot hold, becomes ``_``, as does an empty word.
+    Characters in labels that would not read back become ``_`` as well. Both are counted.
 
     Args:
-        folder: where the file goes; it is replaced in one step.
+        folder: for the file, which is replaced atomically.
         split: its name, and that of the file.
         loader: a key of ``FORMATS``.
         examples: the sentences, in order; those of a document together.
-        tally: where changes are counted.
+        tally: counts changes.
 
     Raises:
         DataFormatError: entities that the format cannot hold, or text that UTF-8 cannot hold.
@@ -47,23 +47,21 @@ def write_split(folder: Path, split: str, loader: str, examples: Sequence[Exampl
                 file.write(text.encode("utf-8"))
             except UnicodeEncodeError as error:
                 raise DataFormatError(
-                    f"{path}: {text[max(0, error.start - 20) : error.end]!r} holds half of a surrogate pair. Expected "
-                    "text that UTF-8 can hold. Mend the source."
+                    f"{path}: {text[max(0, error.start - 20) : error.end]!r} contains a lone surrogate. Expected "
+                    "text that UTF-8 can hold. Fix the source."
                 ) from None
     return path
 
 
-def format_examples(
-    loader: str, examples: Iterable[Example], where: str, source: str, tally: Tally
-) -> Iterator[str]:
+def format_examples(loader: str, examples: Iterable[Example], where: str, source: str, tally: Tally) -> Iterator[str]:
     """The text of some sentences in a format, in parts; changes are those of :func:`write_split`.
 
     Args:
         loader: a key of ``FORMATS``.
         examples: the sentences, in order; those of a document together.
-        where: names what is written in errors.
-        source: names what is read in the tally.
-        tally: where changes are counted.
+        where: name of the output, for errors.
+        source: name of the input, for the tally.
+        tally: counts changes.
 
     Raises:
         DataFormatError: entities that the format cannot hold.
@@ -79,7 +77,7 @@ def _clean(example: Example, place: str, loader: str, tally: Tally) -> Example:
         tally.add("word that is empty or has white space inside, written with '_'", place)
         words = tuple((word if loader == "nested" else _BLANK.sub("_", word)) or "_" for word in words)
     if any(_BAD_LABEL.search(entity.label) for entity in entities):
-        tally.add("label with signs that do not read back, written with '_'", place)
+        tally.add("label with characters that do not read back, written with '_'", place)
         entities = tuple(Entity(_plain_label(entity.label), entity.segments) for entity in entities)
     return replace(example, words=words, entities=entities)
 
@@ -109,7 +107,7 @@ def _columns(examples: Sequence[Example], where: str) -> Iterator[str]:
 
 
 def _json_documents(examples: Sequence[Example], where: str) -> Iterator[str]:
-    """One JSON object a document; sentences without one are a document each."""
+    """One JSON object per document; a sentence without a document is one of its own."""
     numbered = enumerate(examples, 1)
     for _, rows in groupby(numbered, key=lambda pair: pair[0] if pair[1].document is None else (pair[1].document,)):
         sentences, ners = [], []
@@ -122,7 +120,7 @@ def _json_documents(examples: Sequence[Example], where: str) -> Iterator[str]:
 
 
 def _records(examples: Sequence[Example], _: str) -> Iterator[str]:
-    """Three lines a sentence: words, mentions, nothing."""
+    """Three lines per sentence: words, mentions, an empty line."""
     for example in examples:
         mentions = (
             f"{','.join(f'{start},{end - 1}' for start, end in entity.segments)} {entity.label}"

@@ -1,7 +1,7 @@
-"""One small interface over the encoder-decoders of transformers, and the table of those that it covers.
+"""A small interface to the encoder-decoders of transformers, and the table of supported ones.
 
-A further family is one subclass of :class:`Backbone` and one row in :data:`BACKBONES`. Where a backbone comes from
-(hub, folder, random weights) is the business of ``model.sources``.
+Another family is a subclass of :class:`Backbone` and a row in :data:`BACKBONES`. Loading a backbone (hub, folder,
+random weights) is done in ``model.sources``.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ __all__ = ["BACKBONES", "Backbone", "BartBackbone", "T5Backbone", "backbone_clas
 
 
 class Backbone(nn.Module):
-    """An encoder-decoder with one embedding matrix for both sides, seen as encode and decode over hidden states.
+    """An encoder-decoder with a shared embedding matrix, as encode and decode over hidden states.
 
     Attributes:
         network: the transformers model, without a head.
         tokenizer: its fast tokenizer.
-        lead, tail: special pieces before and behind the pieces of a sentence; the tail is always the one end piece.
+        lead, tail: number of special pieces before and after a sentence; the tail is always the end piece.
         bos_id: row that starts the decoder; eos_id, pad_id: end piece and padding.
         hidden_size: H.
-        max_positions: longest source and target, None where positions are relative.
-        output_scale: factor on decoder states before they meet embedding rows.
-        is_fresh: True where the weights are random rather than trained.
+        max_positions: longest source and target, None if positions are relative.
+        output_scale: factor on decoder states before they are compared with embedding rows.
+        is_fresh: True if the weights are random rather than pretrained.
     """
 
     network_classes: ClassVar[dict[str, str]] = {}
@@ -65,19 +65,19 @@ class Backbone(nn.Module):
 
     @property
     def embedding(self) -> nn.Embedding:
-        """The matrix that encoder input, decoder input and scores share."""
+        """The matrix shared by encoder input, decoder input and scores."""
         return self.network.get_input_embeddings()
 
     @property
     def n_rows(self) -> int:
-        """Rows of the shared embedding."""
+        """Number of rows of the shared embedding."""
         return self.embedding.weight.shape[0]
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Rows of the shared embedding as they are stored, ``ids.shape + (H,)``.
+        """Unscaled rows of the shared embedding, ``ids.shape + (H,)``.
 
-        One call for all rows that a training step needs is cheaper than several: each makes a gradient of the size of
-        the whole matrix.
+        One call for all rows of a training step is cheaper than several: each creates a gradient of the size of the
+        whole matrix.
         """
         return functional.embedding(ids, self.embedding.weight)
 
@@ -86,7 +86,7 @@ class Backbone(nn.Module):
 
         Args:
             inputs: (B, S) piece ids, or (B, S, H) their rows from :meth:`embed`.
-            src_mask: (B, S) bool, True = piece; or what :meth:`attention_mask` made of it.
+            src_mask: (B, S) bool, True = piece; or the result of :meth:`attention_mask`.
 
         Returns:
             (B, S, H) states.
@@ -128,22 +128,22 @@ class Backbone(nn.Module):
 
     @property
     def stepper(self) -> Stepper:
-        """What feeds the decoder symbol by symbol."""
+        """Runs the decoder symbol by symbol."""
         return self.stepper_class(self.network.decoder)
 
     def check_room(self, bound: int, ends: Tensor) -> None:
         """Raise :class:`SequenceTooLongError` if one of the targets, (R,) ``ends`` symbols long, is too long.
 
-        ``bound`` is at least their maximum: as long as that fits, the device need not be asked.
+        ``bound`` is at least their maximum: as long as that fits, no device synchronisation is needed.
         """
         if self.max_positions is not None and bound > self.max_positions:
             self._check_length("target", int(ends.max()))
 
     def attention_mask(self, mask: Tensor) -> Tensor:
-        """What the attention layers take for a (B, S) bool mask: made once, it serves every layer and every step.
+        """The attention layers' form of a (B, S) bool mask, computed once for all layers and steps.
 
         Returns:
-            (B, 1, 1, S); a mask that has this form already comes back as it is.
+            (B, 1, 1, S); a mask of this form is returned unchanged.
         """
         if mask.dim() == 4:
             return mask
@@ -154,7 +154,7 @@ class Backbone(nn.Module):
         return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)
 
     def resize(self, n_rows: int) -> None:
-        """Give the shared embedding ``n_rows`` rows; new ones are drawn as the network draws its own."""
+        """Resize the shared embedding to ``n_rows`` rows; new ones are initialised as the network's own."""
         self.network.resize_token_embeddings(n_rows, mean_resizing=False)
 
     def layer_norms(self) -> list[nn.Module]:
@@ -167,7 +167,7 @@ class Backbone(nn.Module):
         self.tokenizer.save_pretrained(folder)
 
     def scaled_rows(self, inputs: Tensor) -> Tensor:
-        """What encoder and decoder read: (B, T) ids or their rows, (B, T, H), by the scale of the network."""
+        """Inputs of encoder and decoder: (B, T) ids or their rows, (B, T, H), scaled as in the network."""
         rows = inputs if inputs.is_floating_point() else self.embed(inputs)
         return rows if self.embedding_scale == 1.0 else rows * self.embedding_scale
 
@@ -181,7 +181,7 @@ class Backbone(nn.Module):
 
 
 class BartBackbone(Backbone):
-    """BART: learned positions, layer norms behind the layers, sources ``<s> pieces </s>``."""
+    """BART: learned positions, post-norm layers, sources ``<s> pieces </s>``."""
 
     network_classes: ClassVar[dict[str, str]] = {"bart": "BartModel"}
     dropout_fields: ClassVar[tuple[str, ...]] = ("dropout", "attention_dropout", "activation_dropout")
@@ -190,11 +190,11 @@ class BartBackbone(Backbone):
     def __init__(self, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, is_fresh: bool = False) -> None:
         super().__init__(network, tokenizer, is_fresh=is_fresh)
         self.max_positions = network.config.max_position_embeddings
-        # Resizing turns the scaled embedding of transformers into a plain one, so the scale is ours to apply.
+        # Resizing replaces the scaled embedding of transformers with a plain one, so we apply the scale.
         self.embedding_scale = math.sqrt(self.hidden_size) if network.config.scale_embedding else 1.0
 
     def _start_id(self) -> int:
-        # Not decoder_start_token_id, which is </s>: Yan et al. (2021) begin with <s>.
+        # Not decoder_start_token_id, which is </s>: Yan et al. (2021) start with <s>.
         return self.tokenizer.bos_token_id
 
 
@@ -208,8 +208,8 @@ class T5Backbone(Backbone):
     def __init__(self, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, is_fresh: bool = False) -> None:
         super().__init__(network, tokenizer, is_fresh=is_fresh)
         self.output_scale = self.hidden_size**-0.5
-        # The 1.0 models are trained to score against their embedding with this factor. The later ones have an output
-        # matrix of their own, and an embedding of any size: without its measure the first scores are in the hundreds.
+        # The 1.0 models are trained to score against their embedding with this factor. Later ones have a separate
+        # output matrix and an embedding of arbitrary norm: without rescaling the first scores are in the hundreds.
         if not getattr(network.config, "scale_decoder_outputs", network.config.model_type == "t5"):
             rms = self.embedding.weight.detach().float().pow(2).mean().sqrt().item()
             self.output_scale /= max(rms, torch.finfo(torch.float32).tiny)
@@ -223,7 +223,7 @@ BACKBONES: tuple[type[Backbone], ...] = (BartBackbone, T5Backbone)
 
 
 def backbone_class(model_type: str, where: str) -> type[Backbone]:
-    """The class that covers ``model_type``; raises :class:`MissingBackendError` naming those that are covered."""
+    """The class that covers ``model_type``; raises :class:`MissingBackendError` naming the supported ones."""
     for candidate in BACKBONES:
         if model_type in candidate.network_classes:
             return candidate
@@ -235,7 +235,7 @@ def backbone_class(model_type: str, where: str) -> type[Backbone]:
 
 
 def _count_lead(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Special pieces before a sentence, after checking that exactly the end piece stands behind it."""
+    """Number of special pieces before a sentence, after checking that only the end piece follows it."""
     if not tokenizer.is_fast:
         raise ConfigError(
             f"backbone: {type(tokenizer).__name__} is a slow tokenizer. Expected a fast one. "
@@ -244,7 +244,7 @@ def _count_lead(tokenizer: PreTrainedTokenizerBase) -> int:
     ids = tokenizer("")["input_ids"]
     if not ids or ids[-1] != tokenizer.eos_token_id or tokenizer.pad_token_id is None:
         raise ConfigError(
-            f"backbone: {type(tokenizer).__name__} frames a sentence with {ids}. Expected the end piece "
+            f"backbone: {type(tokenizer).__name__} adds {ids} around a sentence. Expected the end piece "
             f"{tokenizer.eos_token_id} at its end, and a padding piece. Choose another --backbone."
         )
     return len(ids) - 1

@@ -1,4 +1,4 @@
-"""What a decoder carries from symbol to symbol, for sentences that come and go."""
+"""State of incremental decoding, for continuous batching."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ __all__ = ["DecodeState"]
 
 @dataclass
 class DecodeState:
-    """G sentences half-way through their targets, K rows each (one, or beams); made by ``PointerModel.start``.
+    """G partly decoded sentences, K rows each (one, or beams); made by ``PointerModel.start``.
 
-    Rows are numbered sentence by sentence, the best beam first. Changed in place: of two states, that which a method
-    returns is the one to go on with. Columns past the longest sentence's are padding and may be left unread.
+    Rows are numbered sentence by sentence, the best beam first. Methods work in place: use only the state that they
+    return. Columns beyond the longest sentence are padding and may be ignored.
 
     Attributes:
-        row_table: (G, V) embedding row that each symbol is fed as.
-        symbols: (V - S, H) what the decoder state is compared with for labels and frame, scaled; of all sentences.
-        candidates: (G, S, H) what the decoder state is compared with at the source positions, scaled.
+        row_table: (G, V) embedding row of each symbol as decoder input.
+        symbols: (V - S, H) output vectors of BOS, EOS and labels, scaled; shared by all sentences.
+        candidates: (G, S, H) output vectors of the source positions, scaled.
         illegal: (G, V) bool, True = no target holds this symbol.
         src_seq_len: (G,) pieces, specials included.
-        sentence_idx: (G,) number of the sentence among those given to ``start``, or what a caller put there.
+        sentence_idx: (G,) number of the sentence in the batch given to ``start``, or whatever a caller has set.
         shift: symbols before the source positions.
         cache: keys and values.
-        drafts: guesses of what follows; None: the model has no head for them.
-        order: (R,) place in the cache of every row; None: the same.
+        drafts: predicted continuations; None: the model has no draft head.
+        cache_rows: (R,) cache row of every row; None: rows and cache rows are the same.
     """
 
     row_table: Tensor
@@ -44,7 +44,7 @@ class DecodeState:
     shift: int
     cache: StepCache
     drafts: DraftTables | None = None
-    order: Tensor | None = None
+    cache_rows: Tensor | None = None
 
     @property
     def n_rows(self) -> int:
@@ -53,7 +53,7 @@ class DecodeState:
 
     @property
     def n_symbols(self) -> int:
-        """V of the longest sentence."""
+        """V, that of the longest sentence."""
         return self.shift + self.cache.width
 
     @property
@@ -62,27 +62,27 @@ class DecodeState:
         return self.to_rows(self.cache.positions)
 
     def to_rows(self, values: Tensor) -> Tensor:
-        """From the order of the cache, (R, ...), to that of the rows."""
-        return values if self.order is None else values.index_select(0, self.order)
+        """Cache order, (R, ...), to row order."""
+        return values if self.cache_rows is None else values.index_select(0, self.cache_rows)
 
     def to_cache(self, values: Tensor) -> Tensor:
-        """From the order of the rows, (R, ...), to that of the cache."""
-        return values if self.order is None else torch.empty_like(values).index_copy_(0, self.order, values)
+        """Row order, (R, ...), to cache order."""
+        return values if self.cache_rows is None else torch.empty_like(values).index_copy_(0, self.cache_rows, values)
 
-    def spread(self, n_rows: int) -> DecodeState:
-        """``n_rows`` rows per sentence in place of one; before the first symbol."""
-        self.cache.spread(n_rows)
+    def expand_beams(self, n_beams: int) -> DecodeState:
+        """``n_beams`` rows per sentence instead of one, before the first symbol."""
+        self.cache.expand_beams(n_beams)
         return self
 
     def select(self, sentences: Tensor) -> DecodeState:
         """Other sentences, (G',): some left out, repeated or in another order, each with all its rows."""
         n_beams = self.cache.rows_per_sentence
         rows = rows_of(sentences, n_beams)
-        if self.order is not None:
-            # Of each row the beam's place within its sentence, and the sentence's new place.
-            within = self.order.index_select(0, rows) % n_beams
+        if self.cache_rows is not None:
+            # Cache row of a beam within its sentence, and first cache row of the sentence's new slot.
+            within = self.cache_rows.index_select(0, rows) % n_beams
             base = torch.arange(len(sentences), device=rows.device) * n_beams
-            self.order = base.repeat_interleave(n_beams) + within
+            self.cache_rows = base.repeat_interleave(n_beams) + within
         self.src_seq_len, self.sentence_idx = self.src_seq_len[sentences], self.sentence_idx[sentences]
         width = self._longest()
         self.row_table, self.illegal = (
@@ -94,49 +94,51 @@ class DecodeState:
         self.cache.select(sentences, rows, width)
         return self
 
-    def put(self, places: Tensor, other: DecodeState, picks: slice) -> DecodeState:
-        """Sentences ``picks`` of ``other``, to which nothing was fed, in place of those at ``places``, (N,)."""
+    def refill(self, slots: Tensor, other: DecodeState, incoming: slice) -> DecodeState:
+        """Overwrite ``slots``, (N,), with the sentences ``incoming`` of ``other``, an unused state."""
         n_other = other.candidates.shape[1]
         if n_other > self.candidates.shape[1]:
             extra = n_other - self.candidates.shape[1]
             self.candidates = pad(self.candidates, (0, 0, 0, extra))
             self.row_table, self.illegal = pad(self.row_table, (0, extra)), pad(self.illegal, (0, extra), value=True)
-        self.candidates[places, :n_other] = other.candidates[picks]
-        self.row_table[places, : self.shift + n_other] = other.row_table[picks]
-        self.illegal[places] = True
-        self.illegal[places, : self.shift + n_other] = other.illegal[picks]
-        self.src_seq_len[places] = other.src_seq_len[picks]
-        self.sentence_idx[places] = other.sentence_idx[picks]
+        self.candidates[slots, :n_other] = other.candidates[incoming]
+        self.row_table[slots, : self.shift + n_other] = other.row_table[incoming]
+        self.illegal[slots] = True
+        self.illegal[slots, : self.shift + n_other] = other.illegal[incoming]
+        self.src_seq_len[slots] = other.src_seq_len[incoming]
+        self.sentence_idx[slots] = other.sentence_idx[incoming]
         if self.drafts is not None:
-            self.drafts.put(places, other.drafts, picks)
-        rows = rows_of(places, self.cache.rows_per_sentence)
-        self.cache.put(places, rows, other.cache, picks, self._longest())
+            self.drafts.refill(slots, other.drafts, incoming)
+        rows = rows_of(slots, self.cache.rows_per_sentence)
+        self.cache.refill(slots, rows, other.cache, incoming, self._longest())
         return self
 
-    def follow(self, parents: Tensor) -> DecodeState:
-        """Beams: row k of sentence g goes on from row ``parents[g, k]`` of that sentence, (G, K).
+    def reorder(self, parents: Tensor) -> DecodeState:
+        """Row k of sentence g continues row ``parents[g, k]`` of that sentence, (G, K).
 
-        The first that goes on from a row keeps its place in the cache; only further ones are copied, to where rows end.
+        The first child of a row takes over its cache row; only further children are copied, to free cache rows.
         """
         n_sentences, n_beams = parents.shape
-        order = torch.arange(parents.numel(), device=parents.device) if self.order is None else self.order
+        cache_rows = self.cache_rows
+        if cache_rows is None:
+            cache_rows = torch.arange(parents.numel(), device=parents.device)
         base = torch.arange(n_sentences, device=parents.device).unsqueeze(1) * n_beams
-        origins = order.view_as(parents).gather(1, parents)  # places in the cache
+        origins = cache_rows.view_as(parents).gather(1, parents)
         is_same = parents.unsqueeze(2) == parents.unsqueeze(1)
         is_first = ~is_same.tril(-1).any(2)
         is_taken = torch.zeros_like(parents, dtype=torch.bool).scatter_(1, origins - base, True)
-        # The n-th that is no first one goes to the n-th place that nobody keeps.
+        # The n-th child that has to be copied goes to the n-th free cache row.
         free = base + is_taken.long().argsort(dim=1, stable=True)
         number = (~is_first).cumsum(1) - 1
-        places = torch.where(is_first, origins, free.gather(1, number.clamp(min=0)))
+        targets = torch.where(is_first, origins, free.gather(1, number.clamp(min=0)))
         copied = (~is_first).flatten().nonzero().squeeze(1)
         if copied.numel():
-            self.cache.copy_rows(places.flatten()[copied], origins.flatten()[copied])
-        self.order = places.flatten()
+            self.cache.copy_rows(targets.flatten()[copied], origins.flatten()[copied])
+        self.cache_rows = targets.flatten()
         return self
 
     def rewind(self, n_symbols: Tensor) -> None:
-        """Take back the last symbols of every row, (R,)."""
+        """Remove the last symbols of every row, (R,)."""
         self.cache.positions = self.cache.positions - self.to_cache(n_symbols)
 
     def _longest(self) -> int:

@@ -1,4 +1,4 @@
-"""Whether the Hugging Face hub can be asked at all."""
+"""Whether the Hugging Face hub can be reached."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["hub_is_reachable"]
 
 
 def hub_is_reachable() -> bool:
-    """False where the hub's name does not even resolve: its client would retry for half a minute."""
+    """False if the hub's host name does not resolve: its client would retry for half a minute."""
     if constants.HF_HUB_OFFLINE:
         return False
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):

@@ -1,4 +1,4 @@
-"""Embedding rows of the label symbols: where they lie and what they start from."""
+"""Embedding rows of the label symbols, and their initialisation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def label_pieces(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> li
 
 
 def reference_label_ids(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> list[int]:
-    """Ids that the reference gives to the label tokens (``compat`` only), whether the tokenizer has them yet or not."""
+    """The reference's ids of the label tokens (``compat`` only), whether or not the tokenizer already has them."""
     added = tokenizer.get_added_vocab()
     n_there = sum(label_token(word) in added for word in words)
     return label_token_ids(len(tokenizer) - n_there, words, compat=True)
@@ -29,7 +29,7 @@ def reference_label_ids(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]
 def init_label_rows(
     weight: Tensor, rows: Sequence[int], pieces: Sequence[Sequence[int]], *, compat_words: Sequence[str] | None = None
 ) -> None:
-    """Start every label's row from the rows of its words, in place.
+    """Initialise every label's row from the rows of its words, in place.
 
     Yan et al. (2021), section 3.2, https://arxiv.org/abs/2106.01223
 
@@ -37,9 +37,9 @@ def init_label_rows(
         weight: (rows, H) shared embedding.
         rows: row of every label.
         pieces: piece ids of every label's words; a label without any keeps its random row.
-        compat_words: the labels' words, to repeat the reference's arithmetic: it adds the pieces up in the row of the
-            first one, which is thereby overwritten, and takes the labels in the order of their token strings, so that
-            later ones read rows that earlier ones have changed. None: the mean of the original rows, others untouched.
+        compat_words: the labels' words, to repeat the reference's arithmetic: it sums the pieces in the row of the
+            first one, which is overwritten, and processes the labels in the order of their token strings, so that
+            later ones read modified rows. None: the mean of the original rows, which are left unchanged.
     """
     if compat_words is None:
         means = [weight[torch.tensor(ids, device=weight.device)].mean(dim=0) if ids else None for ids in pieces]

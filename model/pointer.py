@@ -1,4 +1,4 @@
-"""The pointer-generator of Yan et al. (2021): an encoder-decoder that writes labels and source positions.
+"""The pointer-generator of Yan et al. (2021): an encoder-decoder that generates labels and source positions.
 
 A unified generative framework for various NER subtasks, https://arxiv.org/abs/2106.01223, section 3.
 """
@@ -25,7 +25,7 @@ __all__ = ["DECODER_TYPES", "PointerConfig", "PointerModel"]
 
 DECODER_TYPES = ("none", "avg_score", "avg_feature")
 
-# What the reference writes into the columns that cannot be chosen; recorded, so kept in compat mode.
+# The reference's logits of columns that cannot be chosen; part of the recorded numbers, so kept in compat mode.
 _COMPAT_BOS_LOGIT = -1e24
 _COMPAT_MASKED_LOGIT = -1e32
 _IGNORED = -100
@@ -34,18 +34,18 @@ _DRAFT_LR = 1e-3
 
 @dataclass(frozen=True)
 class PointerConfig:
-    """Shape of the head.
+    """Options of the pointer head.
 
     Attributes:
         decoder_type: ``none`` scores a position by its encoder state, the other two by the mean of encoder state and
-            piece embedding; ``avg_score`` and ``avg_feature`` are the same function up to rounding.
+            piece embedding; ``avg_score`` and ``avg_feature`` differ only in rounding.
         encoder_mlp: whether encoder states pass through two linear layers first.
         dropout: of the head.
-        word_dropout: share of source words that training replaces by the unknown piece, so that the model learns to
-            find entities by their context; not published, for small corpora and random backbones.
-        draft_unit: target type that a head on the encoder guesses (:mod:`genner.model.drafts`), one of ``word`` and
-            ``bpe``; None: no such head.
-        compat: repeat the reference's label rows, scoring order and mask values.
+        word_dropout: share of source words replaced by the unknown piece in training, so that the model learns to find
+            entities by their context; not in the paper, for small corpora and random backbones.
+        draft_unit: target type that the draft head predicts (:mod:`genner.model.drafts`), ``word`` or ``bpe``; None:
+            no draft head.
+        compat: use the reference's label rows, scoring order and mask values.
     """
 
     decoder_type: str = "avg_feature"
@@ -66,11 +66,13 @@ class PointerConfig:
             )
         for name in ("dropout", "word_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
-                raise ConfigError(f"model.{name}: {getattr(self, name)} is no probability. Expected 0 <= {name} < 1.")
+                raise ConfigError(
+                    f"model.{name}: {getattr(self, name)} is not a probability. Expected 0 <= {name} < 1."
+                )
 
     @property
     def has_mlp(self) -> bool:
-        """The reference gives type ``none`` its encoder MLP whatever the option says."""
+        """In the reference, type ``none`` has an encoder MLP whatever the option says."""
         return self.encoder_mlp or (self.compat and self.decoder_type == "none")
 
 
@@ -80,9 +82,9 @@ class PointerModel(nn.Module):
     Args:
         backbone: its embedding grows by the label rows.
         label_words: natural words of every label, in symbol order.
-        config: shape of the head.
-        label_token_ids: rows of the labels in compat mode, where the pipe has numbered them; None: numbered here.
-        initialise: False for a model whose weights, rows included, are loaded afterwards.
+        config: options of the head.
+        label_token_ids: rows of the labels in compat mode, if the pipe has numbered them; None: numbered here.
+        initialise: False for a model whose weights, label rows included, are loaded afterwards.
     """
 
     def __init__(
@@ -103,7 +105,7 @@ class PointerModel(nn.Module):
         self.shift = 2 + self.n_labels
         rows = self._add_label_rows(label_words, label_token_ids) if initialise else [0] * self.n_labels
         frame = [backbone.bos_id, backbone.eos_id]
-        # The reference feeds labels in symbol order, but scores them in the order of their rows.
+        # The reference feeds labels in symbol order but scores them in the order of their rows.
         scored = range(min(rows), max(rows) + 1) if initialise and self.config.compat else rows
         self.register_buffer("input_rows", torch.tensor(frame + rows))
         self.register_buffer("score_rows", torch.tensor(frame + list(scored)))
@@ -113,7 +115,7 @@ class PointerModel(nn.Module):
         self.draft_head = DraftHead(backbone.hidden_size, self.n_labels, unit) if unit else None
         use_fast_linears(self)
         if self.encoder_mlp is None and initialise and backbone.is_fresh and backbone.output_scale == 1.0:
-            # Two normalised states of an untrained network meet: as in attention, their product is divided by sqrt(H).
+            # The product of two normalised states of an untrained network: divided by sqrt(H), as in attention.
             backbone.output_scale = backbone.hidden_size**-0.5
 
     def _add_label_rows(self, words: Sequence[str], token_ids: Sequence[int] | None) -> list[int]:
@@ -125,7 +127,7 @@ class PointerModel(nn.Module):
             init_label_rows(backbone.embedding.weight, rows, pieces)
             return rows
         rows = list(token_ids if token_ids is not None else reference_label_ids(tokenizer, words))
-        # The reference counts the tokenizer's own specials once more when it enlarges the matrix.
+        # The reference counts the tokenizer's own specials twice when it resizes the matrix.
         n_specials = sum(not token.startswith("<<") for token in set(tokenizer.all_special_tokens))
         backbone.resize(max(backbone.n_rows + n_specials + len(set(rows)), max(rows) + 1))
         init_label_rows(backbone.embedding.weight, rows, pieces, compat_words=words)
@@ -135,7 +137,7 @@ class PointerModel(nn.Module):
         width = self.backbone.hidden_size
         last = nn.Linear(width, width)
         if self.backbone.is_fresh:
-            # Without pretraining the usual size lets noise decide the first pointers: small, all positions start equal.
+            # Without pretraining, weights of the usual size let noise decide the first pointers; small ones start even.
             nn.init.normal_(last.weight, std=2.0 / width)
             nn.init.zeros_(last.bias)
         return nn.Sequential(nn.Linear(width, width), nn.Dropout(self.config.dropout), nn.ReLU(), last)
@@ -153,12 +155,12 @@ class PointerModel(nn.Module):
         Args:
             src_tokens: (B, S) pieces with specials.
             src_seq_len: (B,) lengths, specials included.
-            tgt_tokens: (B, T) symbols, BOS first; every 1 behind a row's first 1 is padding.
-            tgt_seq_len: unused, the padding is in ``tgt_tokens``.
-            first: (B, W) first piece of every word, padded with 0; only word dropout looks at it.
+            tgt_tokens: (B, T) symbols, BOS first; every 1 after a row's first 1 is padding.
+            tgt_seq_len: unused: ``tgt_tokens`` shows its padding.
+            first: (B, W) first piece of every word, padded with 0; used only by word dropout.
 
         Returns:
-            ``logits`` (B, T-1, 2+L+S) float32; ``total``, the sum of the cross entropy over all symbols but padding,
+            ``logits`` (B, T-1, 2+L+S) float32; ``total``, the sum of the cross entropy over all symbols except padding,
             ``weight``, their number, and ``loss``, the mean.
 
         Raises:
@@ -178,7 +180,7 @@ class PointerModel(nn.Module):
         source = source.view(n_rows, n_pieces, -1)
         attention_mask = self.backbone.attention_mask(src_mask)
         memory = self.backbone.encode(source, attention_mask)
-        # Padding stands behind every real step, where the causal mask hides it; only its own logits tell the two apart.
+        # Padding comes after all real steps, hidden by the causal mask; a target mask changes only its own logits.
         target_mask = ~is_padding[:, :-1] if self.config.compat else None
         hidden = self.backbone.decode(target.view(*inputs.shape, -1), target_mask, memory, attention_mask)
         hidden = self.head_dropout(hidden) * self.backbone.output_scale
@@ -200,15 +202,15 @@ class PointerModel(nn.Module):
 
     @torch.no_grad()
     def start(self, src_tokens: Tensor, src_seq_len: Tensor, first: Tensor | None = None) -> DecodeState:
-        """Encode sentences and compute everything that stays the same while they are decoded.
+        """Encode sentences and compute everything that is constant during decoding.
 
         Args:
             src_tokens: (G, S) pieces with specials.
             src_seq_len: (G,) lengths, specials included.
-            first: (G, W) first piece of every word, padded with 0; without it nothing can be drafted.
+            first: (G, W) first piece of every word, padded with 0; without it there are no drafts.
 
         Returns:
-            the state of G sentences before their first symbol, BOS; one row each.
+            the state of G sentences before BOS is fed, one row each.
         """
         src_mask = _length_mask(src_tokens, src_seq_len)
         source = self.backbone.embed(src_tokens)
@@ -232,15 +234,15 @@ class PointerModel(nn.Module):
 
     @torch.no_grad()
     def step(self, symbols: Tensor, state: DecodeState) -> Tensor:
-        """Feed symbols and score those that come next.
+        """Feed symbols and score the next ones.
 
         Args:
-            symbols: (R,) the symbols written last, BOS at the first step; or (R, Q) symbols in a row. What is scored
-                behind an EOS means nothing; a row that is fed EOS first has ended.
-            state: of R rows; moves on by as many steps.
+            symbols: (R,) last symbols, BOS at the first step; or (R, Q) consecutive symbols. Logits after an EOS are
+                undefined; a row whose first symbol is EOS has ended.
+            state: of R rows; advanced by as many steps.
 
         Returns:
-            (R, V) or (R, Q, V) float32 logits; columns that no target ever holds have the lowest value.
+            (R, V) or (R, Q, V) float32 logits; columns that no target holds have the lowest value.
 
         Raises:
             SequenceTooLongError: the backbone has no position left.
@@ -248,12 +250,12 @@ class PointerModel(nn.Module):
         fed = state.to_cache(symbols if symbols.dim() == 2 else symbols.unsqueeze(1))
         cache, n_new = state.cache, fed.shape[1]
         has_ended = fed[:, 0] == EOS
-        begin = cache.positions.masked_fill(has_ended, 0)
-        ends = begin + n_new
+        starts = cache.positions.masked_fill(has_ended, 0)
+        ends = starts + n_new
         self.backbone.check_room(cache.longest + n_new, ends)
         cache.reserve(cache.longest + n_new)
         inputs = state.row_table.gather(1, fed.reshape(len(state.row_table), -1)).view_as(fed)
-        positions = begin.unsqueeze(1)
+        positions = starts.unsqueeze(1)
         if n_new > 1:
             positions = positions + torch.arange(n_new, device=fed.device)
         hidden = self.backbone.stepper(self.backbone.scaled_rows(inputs), cache, positions)
@@ -264,7 +266,7 @@ class PointerModel(nn.Module):
         return logits if symbols.dim() == 2 else logits.squeeze(1)
 
     def draft(self, written: Tensor, steps: Tensor, n_symbols: int, state: DecodeState) -> Tensor | None:
-        """Guess (G, Q) symbols, ``n_symbols`` at most, that follow the (G, T) ``written``; see :class:`DraftTables`."""
+        """Draft (G, Q <= ``n_symbols``) symbols to follow ``written``, (G, T); see :class:`DraftTables`."""
         if self.backbone.max_positions is not None:
             n_symbols = min(n_symbols, self.backbone.max_positions - state.cache.longest - 1)
         if state.drafts is None or n_symbols < 1:
@@ -276,16 +278,16 @@ class PointerModel(nn.Module):
         hidden = hidden.reshape(len(state.row_table), -1, hidden.shape[2])
         candidates = state.candidates[:, : state.cache.width]
         hidden = hidden.to(candidates.dtype)
-        # The large factor first: the other way round takes twice as long for one or a few states per sentence.
+        # The large factor first: the other order takes twice as long for one or a few states per sentence.
         pointers = (candidates @ hidden.transpose(1, 2)).transpose(1, 2)
         logits = torch.cat((hidden @ state.symbols.T, pointers), dim=2)
         return self._mask(logits.float(), state.illegal[:, None, : state.n_symbols])
 
     def parameter_groups(self, weight_decay: float) -> list[dict[str, object]]:
-        """Parameters for the optimizer: decoder and head, encoder, those free of weight decay, and the head of drafts.
+        """Parameters for the optimizer: decoder and head, encoder, those without weight decay, and the draft head.
 
-        The shared embedding is in the encoder's group. Free are all layer norms and biases; in compat mode, as in the
-        reference, only the encoder's layer norms.
+        The shared embedding is in the encoder's group. Layer norms and biases have no weight decay; in compat mode, as
+        in the reference, only the encoder's layer norms.
         """
         drafts = [] if self.draft_head is None else list(self.draft_head.parameters())
         norms = {parameter for norm in self.backbone.layer_norms() for parameter in norm.parameters()}
@@ -304,12 +306,12 @@ class PointerModel(nn.Module):
             for name, members in groups.items()
         ]
         if drafts:
-            # A layer that starts from nothing: the rate that suits a pretrained network would not move it.
+            # Trained from scratch: it needs a higher learning rate than a pretrained network.
             found.append({"name": "drafts", "params": drafts, "weight_decay": 0.0, "lr": _DRAFT_LR})
         return found
 
     def _row_table(self, src_tokens: Tensor, src_mask: Tensor) -> Tensor:
-        """(B, 2+L+S) embedding row that each symbol of a sentence is fed as."""
+        """(B, 2+L+S) embedding row of each symbol of a sentence as decoder input."""
         if self.config.compat:
             src_tokens = src_tokens.masked_fill(~src_mask, self.backbone.bos_id)
         return torch.cat([self.input_rows.expand(len(src_tokens), -1), src_tokens], dim=1)
@@ -322,7 +324,7 @@ class PointerModel(nn.Module):
         return src_tokens.masked_fill(is_hit & is_piece, self.backbone.tokenizer.unk_token_id)
 
     def _candidates(self, memory: Tensor, source: Tensor) -> Tensor:
-        """(B, S, H) what a decoder state is compared with, position by position."""
+        """(B, S, H) output vectors of the source positions."""
         states = memory if self.encoder_mlp is None else self.encoder_mlp(memory)
         if self.config.decoder_type == "none":
             return states
@@ -352,6 +354,6 @@ def _length_mask(src_tokens: Tensor, src_seq_len: Tensor) -> Tensor:
 
 
 def _padding(tgt_tokens: Tensor) -> Tensor:
-    """(B, T) bool, True = behind the row's first end symbol."""
+    """(B, T) bool, True = after the row's first EOS."""
     is_end = tgt_tokens == EOS
     return is_end.cumsum(dim=1) > is_end

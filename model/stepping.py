@@ -1,8 +1,8 @@
-"""The decoders of transformers, one symbol at a time, every row at a position of its own.
+"""Incremental decoding with the decoders of transformers, every row at a position of its own.
 
-The layers of transformers count positions for a whole batch and lengthen their caches by copying. Here sentences come
-and go while others are half-way, so the same modules (the weights are theirs) are run over keys and values that are
-written in place. A further family is a subclass of :class:`Stepper`, named by its backbone.
+The layers of transformers count positions for a whole batch and grow their caches by copying. Continuous batching needs
+a position per row, so the same modules (and weights) are run over keys and values that are written in place. Another
+model family is a subclass of :class:`Stepper`, named by its backbone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional
 
 __all__ = ["BartStepper", "StepCache", "Stepper", "T5Stepper", "select_rows"]
 
-_FIRST_ROOM = 32
+_MIN_CAPACITY = 32
 _FEW_ROWS = 4
 
 
@@ -26,10 +26,10 @@ class StepCache:
 
     Attributes:
         source: (2, G, heads, S, D) of the encoder states; S may be more than the sentences need.
-        source_bias: (G, 1, 1, S) 0 at pieces, the lowest value at padding.
+        source_bias: (G, 1, 1, S) 0 at pieces, the dtype's lowest value at padding.
         written: (2, R, heads, T, D) of the symbols fed so far; T grows by doubling.
         positions: (R,) symbols fed to each row.
-        longest: at least the largest of them; known without asking the device.
+        longest: at least the largest of them; known without a device synchronisation.
         width: pieces of the longest sentence.
     """
 
@@ -42,7 +42,7 @@ class StepCache:
 
     @classmethod
     def start(cls, source: list[Tensor], src_mask: Tensor) -> StepCache:
-        """Of sentences whose first symbol is still to be fed, one row each; ``src_mask`` (G, S) is True at pieces."""
+        """An unused cache, one row per sentence; ``src_mask``, (G, S), is True at pieces."""
         dtype, device = source[0].dtype, src_mask.device
         bias = torch.zeros(src_mask.shape, dtype=dtype, device=device).masked_fill_(~src_mask, torch.finfo(dtype).min)
         written = [layer[:, :, :, :0] for layer in source]
@@ -54,10 +54,10 @@ class StepCache:
         """K."""
         return len(self.positions) // max(len(self.source_bias), 1)
 
-    def spread(self, n_rows: int) -> None:
-        """Give every sentence ``n_rows`` rows; nothing has been fed yet."""
-        self.positions = self.positions.repeat_interleave(n_rows)
-        self.written = [layer.repeat_interleave(n_rows, dim=1) for layer in self.written]
+    def expand_beams(self, n_beams: int) -> None:
+        """``n_beams`` rows per sentence instead of one, before the first symbol."""
+        self.positions = self.positions.repeat_interleave(n_beams)
+        self.written = [layer.repeat_interleave(n_beams, dim=1) for layer in self.written]
 
     def select(self, sentences: Tensor, rows: Tensor, width: int) -> None:
         """Other sentences and their rows; the longest has ``width`` pieces."""
@@ -65,37 +65,37 @@ class StepCache:
         self.source_bias = self.source_bias[..., :width].index_select(0, sentences)
         self.written = [select_rows(layer, rows, dim=1) for layer in self.written]
         self.positions = self.positions.index_select(0, rows)
-        self._look(width)
+        self._set_width(width)
 
-    def put(self, places: Tensor, rows: Tensor, other: StepCache, picks: slice, width: int) -> None:
-        """Write the sentences ``picks`` of ``other``, to which nothing was fed, over those at ``places``."""
+    def refill(self, slots: Tensor, rows: Tensor, other: StepCache, incoming: slice, width: int) -> None:
+        """Overwrite ``slots`` and their ``rows`` with the sentences ``incoming`` of ``other``, an unused cache."""
         n_other, lowest = other.source_bias.shape[3], torch.finfo(self.source_bias.dtype).min
         if n_other > self.source_bias.shape[3]:
             extra = n_other - self.source_bias.shape[3]
             self.source = [functional.pad(layer, (0, 0, 0, extra)) for layer in self.source]
             self.source_bias = functional.pad(self.source_bias, (0, extra), value=lowest)
         for mine, theirs in zip(self.source, other.source, strict=True):
-            mine[:, places, :, :n_other] = theirs[:, picks]
-        self.source_bias[places] = lowest
-        self.source_bias[places, :, :, :n_other] = other.source_bias[picks]
+            mine[:, slots, :, :n_other] = theirs[:, incoming]
+        self.source_bias[slots] = lowest
+        self.source_bias[slots, :, :, :n_other] = other.source_bias[incoming]
         self.positions[rows] = 0
-        self._look(width)
+        self._set_width(width)
 
     def copy_rows(self, targets: Tensor, origins: Tensor) -> None:
-        """Let rows ``targets`` go on from where rows ``origins`` are."""
+        """Copy rows ``origins`` to rows ``targets``."""
         for layer in self.written:
             used = layer[:, :, :, : self.longest]
             used[:, targets] = used[:, origins]
         self.positions[targets] = self.positions[origins]
 
     def reserve(self, n_symbols: int) -> None:
-        """Make room for this many symbols per row."""
-        room = self.written[0].shape[3]
-        if n_symbols > room:
-            extra = max(n_symbols, 2 * room, _FIRST_ROOM) - room
+        """Grow the cache to hold this many symbols per row."""
+        capacity = self.written[0].shape[3]
+        if n_symbols > capacity:
+            extra = max(n_symbols, 2 * capacity, _MIN_CAPACITY) - capacity
             self.written = [functional.pad(layer, (0, 0, 0, extra)) for layer in self.written]
 
-    def _look(self, width: int) -> None:
+    def _set_width(self, width: int) -> None:
         self.longest = int(self.positions.max()) if len(self.positions) else 0
         self.width = width
 
@@ -103,13 +103,12 @@ class StepCache:
 def select_rows(values: Tensor, rows: Tensor, dim: int) -> Tensor:
     """The ``rows``, (N,), of a large tensor, which may change in place.
 
-    Where rows stay or come from behind the first N, only those that come are copied.
+    If every row stays in place or comes from after the first N, only the moved rows are copied.
     """
-    place = torch.arange(len(rows), device=rows.device)
-    comes = rows != place
-    if len(rows) > values.shape[dim] or bool((comes & (rows < len(rows))).any()):
+    is_moved = rows != torch.arange(len(rows), device=rows.device)
+    if len(rows) > values.shape[dim] or bool((is_moved & (rows < len(rows))).any()):
         return values.index_select(dim, rows)
-    targets = comes.nonzero().squeeze(1)
+    targets = is_moved.nonzero().squeeze(1)
     values.index_copy_(dim, targets, values.index_select(dim, rows[targets]))
     return values.narrow(dim, 0, len(rows))
 
@@ -118,7 +117,7 @@ class Stepper:
     """Runs a decoder over Q new symbols per row.
 
     Args:
-        decoder: of the network; its modules are called as they are, so quantised ones serve as well.
+        decoder: of the network; its modules are called unchanged, so quantised ones work as well.
     """
 
     def __init__(self, decoder: nn.Module) -> None:
@@ -133,9 +132,9 @@ class Stepper:
         """Feed symbols.
 
         Args:
-            inputs: (R, Q, H) their embedding rows, scaled.
-            cache: its ``positions`` stay as they are, so that symbols can be taken back.
-            positions: (R, Q) where the symbols stand.
+            inputs: (R, Q, H) scaled embeddings of the symbols.
+            cache: its ``positions`` are left to the caller, so that symbols can be rewound.
+            positions: (R, Q) of the symbols.
 
         Returns:
             (R, Q, H) states of the last layer.
@@ -143,7 +142,7 @@ class Stepper:
         raise NotImplementedError
 
     def _projections(self) -> Iterator[tuple[nn.Module, nn.Module]]:
-        """Of every layer, what makes keys and values of encoder states."""
+        """The key and value projections of every layer's cross-attention."""
         raise NotImplementedError
 
     def _split(self, states: Tensor) -> Tensor:
@@ -157,7 +156,7 @@ class Stepper:
     def _attend_written(
         self, layer: Tensor, query: Tensor, new: tuple[Tensor, Tensor], positions: Tensor, bias: Tensor, scale: float
     ) -> Tensor:
-        """Self-attention: write the new keys and values (R, Q, heads * D) at their positions, then look at all."""
+        """Self-attention: write the new keys and values, (R, Q, heads * D), at their positions, then attend to all."""
         rows = torch.arange(len(positions), device=positions.device).unsqueeze(1)
         for stored, states in zip(layer, new, strict=True):
             stored[rows, :, positions] = states.unflatten(2, (self.n_heads, -1)).to(stored.dtype)
@@ -180,21 +179,21 @@ def _attend(query: Tensor, keys: Tensor, values: Tensor, bias: Tensor, scale: fl
         bias = bias.to(query.dtype)
         found = functional.scaled_dot_product_attention(query, keys, values, attn_mask=bias, scale=scale)
     else:
-        # With one query per row the fused kernel of the CPU takes 1.4 times as long as plain products.
+        # With one query per row, the fused CPU kernel takes 1.4 times as long as plain products.
         scores = torch.matmul(query * scale, keys.transpose(2, 3))
         found = torch.matmul(scores.add_(bias).softmax(3).to(values.dtype), values)
     return found.transpose(1, 2).flatten(2)
 
 
-def _later_bias(positions: Tensor, n_symbols: int, dtype: torch.dtype) -> Tensor:
-    """(R, 1, Q, T) the lowest value at places behind the query's own, else 0."""
+def _causal_bias(positions: Tensor, n_symbols: int, dtype: torch.dtype) -> Tensor:
+    """(R, 1, Q, T) the lowest value at positions after the query's own, else 0."""
     is_later = torch.arange(n_symbols, device=positions.device) > positions.unsqueeze(2)
     bias = torch.zeros(is_later.shape, dtype=dtype, device=positions.device)
     return bias.masked_fill_(is_later, torch.finfo(dtype).min).unsqueeze(1)
 
 
 class BartStepper(Stepper):
-    """BART: learned positions, normalisation behind each part of a layer."""
+    """BART: learned positions, post-norm layers."""
 
     @property
     def n_heads(self) -> int:
@@ -209,7 +208,7 @@ class BartStepper(Stepper):
         table = decoder.embed_positions
         hidden = inputs + functional.embedding(positions + table.offset, table.weight)
         hidden = decoder.layernorm_embedding(hidden)
-        bias = _later_bias(positions, cache.longest + inputs.shape[1], cache.source_bias.dtype)
+        bias = _causal_bias(positions, cache.longest + inputs.shape[1], cache.source_bias.dtype)
         for layer, written, source in zip(decoder.layers, cache.written, cache.source, strict=True):
             own, other = layer.self_attn, layer.encoder_attn
             new = own.k_proj(hidden), own.v_proj(hidden)
@@ -223,7 +222,7 @@ class BartStepper(Stepper):
 
 
 class T5Stepper(Stepper):
-    """T5 and mT5: a bias by distance that the first layer keeps for all, normalisation before each part of a layer."""
+    """T5 and mT5: relative position bias shared by all layers, pre-norm layers."""
 
     @property
     def n_heads(self) -> int:
@@ -248,12 +247,12 @@ class T5Stepper(Stepper):
         return self.decoder.final_layer_norm(hidden)
 
     def _bias(self, positions: Tensor, n_symbols: int, dtype: torch.dtype) -> Tensor:
-        """(R, heads, Q, T) bias by distance, and the lowest value at places behind the query's own."""
+        """(R, heads, Q, T) relative position bias, and the lowest value at positions after the query's own."""
         attention = self.decoder.block[0].layer[0].SelfAttention
-        place = torch.arange(n_symbols, device=positions.device)
-        # Of all queries of a row at the last place: column T - 1 - d is the bias of distance d.
-        by_place = attention.compute_bias(1, n_symbols, device=positions.device, past_seen_tokens=n_symbols - 1)
-        by_place = by_place.view(self.n_heads, n_symbols).to(dtype)
-        column = (n_symbols - 1 - positions.unsqueeze(2) + place).clamp(max=n_symbols - 1)
-        found = by_place.index_select(1, column.flatten()).view(self.n_heads, *column.shape).transpose(0, 1)
-        return found + _later_bias(positions, n_symbols, dtype)
+        key_positions = torch.arange(n_symbols, device=positions.device)
+        # The bias of a query at the last position: column T - 1 - d holds the bias of distance d.
+        by_distance = attention.compute_bias(1, n_symbols, device=positions.device, past_seen_tokens=n_symbols - 1)
+        by_distance = by_distance.view(self.n_heads, n_symbols).to(dtype)
+        column = (n_symbols - 1 - positions.unsqueeze(2) + key_positions).clamp(max=n_symbols - 1)
+        found = by_distance.index_select(1, column.flatten()).view(self.n_heads, *column.shape).transpose(0, 1)
+        return found + _causal_bias(positions, n_symbols, dtype)

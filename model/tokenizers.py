@@ -1,4 +1,4 @@
-"""Tokenizers trained on the words of a corpus, for backbones that start from random weights."""
+"""Tokenizers trained on the words of a corpus, for backbones with random weights."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["train_byte_bpe", "train_unigram"]
 _BPE_SPECIALS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 _WORDS_PER_LINE = 64
 # A control piece such as </s> is an ordinary entry of the unigram table. With its usual score of 0 it beats every other
-# segmentation of the same characters, and a word that merely looks like it would be read as the control piece.
+# segmentation of the same characters, and a word that looks like it would become the control piece.
 _CONTROL_SCORE = -1.0e4
 _CONTROL_CHARS = "</padsunk>"
-# Padding, end, unknown and the mark of a word's beginning.
+# Padding, end, unknown and the word-start marker.
 _N_SPECIALS = 4
-# Of a piece that only ever was a step towards longer ones.
+# Of a piece that was only ever an intermediate step towards longer ones.
 _UNSEEN_COUNT = 0.5
 
 
@@ -41,7 +41,7 @@ def train_byte_bpe(words: Iterable[Sequence[str]], vocab_size: int) -> PreTraine
         a fast tokenizer; ``<s> 0, <pad> 1, </s> 2, <unk> 3, <mask> 4``.
 
     Raises:
-        ConfigError: no word at all.
+        ConfigError: there are no words.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -49,11 +49,11 @@ def train_byte_bpe(words: Iterable[Sequence[str]], vocab_size: int) -> PreTraine
         vocab_size=vocab_size,
         min_frequency=2,
         special_tokens=_BPE_SPECIALS,
-        # All bytes are known from the start, so that no word of any language is ever unknown.
+        # The alphabet holds all bytes, so that no word of any language is unknown.
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    # The blank in front of every word is what the pipe will put there too.
+    # The pipe adds the same blank before every word.
     tokenizer.train_from_iterator((" " + " ".join(line) for line in _lines(words)), trainer)
     model = json.loads(tokenizer.to_str())["model"]
     return RobertaTokenizer(vocab=model["vocab"], merges=[tuple(pair) for pair in model["merges"]])
@@ -62,10 +62,10 @@ def train_byte_bpe(words: Iterable[Sequence[str]], vocab_size: int) -> PreTraine
 def train_unigram(words: Iterable[Sequence[str]], vocab_size: int) -> PreTrainedTokenizerBase:
     """A SentencePiece model like T5's, trained on ``words``; deterministic.
 
-    T5 splits with a unigram table, which we fill with the pieces of a SentencePiece BPE and their frequencies. The
-    unigram trainer itself looks for pieces in the list of different words, where a word that is no part of another is
-    never found, however frequent: on the demo it split off a bare ``▁`` from every sixth word and needed 2.1 pieces a
-    word instead of 1.2. A pointer to a word is fed back as its first piece, which should tell words apart.
+    T5 uses a unigram table, which we fill with the pieces of a SentencePiece BPE and their frequencies. The unigram
+    trainer itself takes candidates from the list of distinct words, where a word that is not part of another one is
+    never found, however frequent: on the demo it split off a bare ``▁`` from every sixth word and needed 2.1 pieces
+    per word instead of 1.2. A pointer to a word is fed back as its first piece, which should distinguish words.
 
     Args:
         words: sentences as word lists.
@@ -75,14 +75,14 @@ def train_unigram(words: Iterable[Sequence[str]], vocab_size: int) -> PreTrained
         a fast tokenizer without sentinel pieces; ``<pad> 0, </s> 1, <unk> 2``.
 
     Raises:
-        ConfigError: no word at all, or more different characters than ``vocab_size`` holds.
+        ConfigError: there are no words, or more distinct characters than ``vocab_size``.
     """
     lines = [" ".join(line) for line in _lines(words)]
     n_characters = len(set(_CONTROL_CHARS).union(chain.from_iterable(lines)))
     if n_characters + _N_SPECIALS > vocab_size:
         raise ConfigError(
-            f"tokenizer: the corpus has {n_characters} different characters, too many for {vocab_size} pieces. "
-            "Take a backbone whose tokenizer works on bytes (scratch:tiny, scratch:small) or a pretrained one."
+            f"tokenizer: the corpus has {n_characters} distinct characters, too many for {vocab_size} pieces. "
+            "Use a backbone whose tokenizer works on bytes (scratch:tiny, scratch:small) or a pretrained one."
         )
     buffer = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
@@ -92,7 +92,7 @@ def train_unigram(words: Iterable[Sequence[str]], vocab_size: int) -> PreTrained
         vocab_size=vocab_size,
         hard_vocab_limit=False,
         character_coverage=1.0,
-        # Words stay as they are written: the other rules could turn one word into two.
+        # Words are not normalised: the usual rules could split a word in two.
         normalization_rule_name="identity",
         required_chars=_CONTROL_CHARS,
         pad_id=0,
@@ -117,11 +117,11 @@ def train_unigram(words: Iterable[Sequence[str]], vocab_size: int) -> PreTrained
 
 
 def _lines(words: Iterable[Sequence[str]]) -> Iterator[list[str]]:
-    """Lines of a bounded number of words, whatever the length of the sentences."""
+    """Lines with a bounded number of words, whatever the length of the sentences."""
     empty = True
     for sentence in words:
-        for begin in range(0, len(sentence), _WORDS_PER_LINE):
+        for start in range(0, len(sentence), _WORDS_PER_LINE):
             empty = False
-            yield list(sentence[begin : begin + _WORDS_PER_LINE])
+            yield list(sentence[start : start + _WORDS_PER_LINE])
     if empty:
         raise ConfigError("tokenizer: no words to train on. Expected a corpus with at least one sentence.")

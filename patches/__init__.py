@@ -1,6 +1,6 @@
-"""What third-party libraries need from us. Importing this package applies every patch; later calls change nothing.
+"""Patches for third-party libraries. Importing this package applies all of them; later calls do nothing.
 
-Import it before fastNLP or fitlog. The patches are the only place that looks at the version of a library.
+Import it before fastNLP or fitlog. The patches are the only place that checks the version of a library.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["apply_all"]
 
 logger = logging.getLogger(__name__)
 
-# In the order in which they must run: fastNLP imports fitlog, and both may be imported by the later ones.
+# The order matters: fastNLP imports fitlog, and later patches may import both.
 _PATCHES: tuple[Callable[[], bool], ...] = (
     fastnlp.provide_pkg_resources,
     fastnlp.choose_torch_backend,
@@ -24,10 +24,10 @@ _done: dict[str, bool] = {}
 
 
 def apply_all() -> dict[str, bool]:
-    """Apply every patch once and say which of them were needed here.
+    """Apply every patch once.
 
     Returns:
-        For each patch, by name, whether it changed anything (False: this version of the library does not need it).
+        For each patch, by name, whether it changed anything (False: the installed version does not need it).
     """
     for patch in _PATCHES:
         name = f"{patch.__module__}.{patch.__name__}"

@@ -1,4 +1,4 @@
-"""Patches for fastNLP 1.0.1, the last release there will be. Both must run before ``import fastNLP``."""
+"""Patches for fastNLP 1.0.1, the final release. Both must run before ``import fastNLP``."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["choose_torch_backend", "provide_pkg_resources"]
 
 
 def provide_pkg_resources() -> bool:
-    """Stand in for ``pkg_resources`` where setuptools no longer has it.
+    """Provide a stand-in for ``pkg_resources`` if setuptools no longer has it.
 
     Symptom: ``import fastNLP`` raises ``ModuleNotFoundError: No module named 'pkg_resources'``.
     Cause: ``fastNLP/envs/utils.py`` and three more files import it; setuptools 82 removed it
         (https://setuptools.pypa.io/en/latest/history.html).
-    Applies: fastNLP <= 1.0.1 with setuptools >= 82 or without setuptools. Older setuptools bring a warning at the
-        import, which is silenced here.
+    Applies: fastNLP <= 1.0.1 with setuptools >= 82 or without setuptools. Older setuptools warn on import,
+        which is silenced here.
     Remove when: fastNLP no longer imports ``pkg_resources``.
 
     Returns:
-        Whether the stand-in was put in place by this call.
+        Whether this call installed the stand-in.
     """
     if "pkg_resources" in sys.modules:
         return False
@@ -35,7 +35,7 @@ def provide_pkg_resources() -> bool:
             warnings.simplefilter("ignore")
             importlib.import_module("pkg_resources")
         return False
-    # Only the three names fastNLP uses: whoever asks for another one still gets the usual ImportError.
+    # Only the three names that fastNLP uses: any other name still raises ImportError.
     module = types.ModuleType("pkg_resources", "Stand-in for the module that setuptools 82 removed.")
     module.DistributionNotFound = importlib.metadata.PackageNotFoundError
     module.get_distribution = importlib.metadata.distribution
@@ -45,16 +45,16 @@ def provide_pkg_resources() -> bool:
 
 
 def choose_torch_backend() -> bool:
-    """Tell fastNLP that we use torch, and when this program was started.
+    """Set fastNLP's backend to torch, and its launch time.
 
     Symptom: ``import fastNLP`` looks for all four of its backends, reads ``~/.fastNLP/envs/*.json`` and may print
-        the backend it found there; processes started together do not share a launch time.
+        the backend that it found there; processes started together do not share a launch time.
     Cause: ``fastNLP/envs/set_backend.py`` and ``set_env_on_import.py`` decide at import, from the environment.
-    Applies: fastNLP 1.0.x. Values that are already in the environment are kept.
+    Applies: fastNLP 1.0.x. Values already in the environment are kept.
     Remove when: fastNLP takes its backend as an argument.
 
     Returns:
-        Whether a variable was set by this call.
+        Whether this call set a variable.
     """
     launch_time = datetime.datetime.now().strftime("%Y-%m-%d-%H_%M_%S_%f")
     missing = {

@@ -1,4 +1,4 @@
-"""Patches for fitlog 0.9.15, the last release there will be."""
+"""Patches for fitlog 0.9.15, the final release."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def provide_numpy_str() -> bool:
     Remove when: fitlog no longer uses ``numpy.str``.
 
     Returns:
-        Whether the logger's numpy was exchanged by this call.
+        Whether this call replaced the logger's numpy.
     """
     importlib.import_module("fitlog.fastlog")
     # ``import fitlog.fastlog.logger as x`` would yield the Logger instance of the same name, not the module.
     logger_module = sys.modules["fitlog.fastlog.logger"]
-    if "str" in vars(logger_module.np):  # ``hasattr`` would bring numpy's warning about its old aliases
+    if "str" in vars(logger_module.np):  # ``hasattr`` would trigger numpy's warning about its old aliases
         return False
     logger_module.np = _numpy_with_str()
     return True
 
 
 def _numpy_with_str() -> types.ModuleType:
-    """A module that answers as numpy does, and has ``str``; numpy itself stays as it is."""
-    stand_in = types.ModuleType("numpy", "numpy with the alias `str` that fitlog asks for.")
+    """A proxy for numpy with ``str``; numpy itself is unchanged."""
+    stand_in = types.ModuleType("numpy", "numpy with the alias `str` that fitlog uses.")
     stand_in.__getattr__ = lambda name: getattr(numpy, name)
     stand_in.str = str
     return stand_in

@@ -34,7 +34,7 @@ def test_the_bare_decoder_is_fed_what_the_search_feeds(split):
     both = decoding._Decoding(split, "cpu")
     script = both._script()
     assert sum(len(args[0]) for name, args in script if name == "step") == both.guided.n_row_steps
-    assert {name for name, _ in script} == {"step", "reserve", "put", "select"}  # 80 sentences, 64 places
+    assert {name for name, _ in script} == {"step", "reserve", "refill", "select"}  # 80 sentences, 64 slots
     both.bare()()
 
 

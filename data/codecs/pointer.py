@@ -1,4 +1,4 @@
-"""Entities <-> pointer symbols: four ways of pointing, one decoder that counts what it cannot read."""
+"""Entities <-> pointer symbols: four target types, and a decoder that counts what it cannot read."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["BOS", "EOS", "Decoded", "PointerCodec", "PointerVocab", "Reject", "T
 
 Unit = Literal["word", "span", "bpe", "span_bpe"]
 Order = Literal["position", "shuffled"]
-#: Goes into cache names: raise it whenever the same input gets another target.
+#: Part of cache names: increase it whenever the target of the same input changes.
 CODEC_VERSION = 2
 
 
 class Reject(NamedTuple):
-    """A group of symbols that is no entity. ``key`` (the symbols) tells repetitions from one another.
+    """A group of symbols that is not an entity; ``key``, its symbols, identifies repetitions.
 
     Reasons: ``empty`` a label without pointers; ``order`` pointers in an illegal order or an odd number of ends;
-    ``open`` pointers without a label at the end (these three the reference's counting forgives); ``unaligned`` a
-    pointer at a piece that the unit does not allow, a word that is not complete, segments that touch or overlap;
-    ``bos`` BOS in the place of a label.
+    ``open`` pointers without a label at the end (the reference's counting forgives these three); ``unaligned`` a
+    pointer to a piece that the unit does not allow, an incomplete word, segments that touch or overlap; ``bos`` BOS
+    instead of a label.
     """
 
     reason: str
@@ -37,7 +37,7 @@ class Reject(NamedTuple):
 
 @dataclass(slots=True)
 class Target:
-    """What a sentence's entities look like to the model: ``symbols`` from BOS to EOS, ``groups`` one per entity."""
+    """The target of a sentence: ``symbols`` from BOS to EOS, and ``groups``, those of each entity."""
 
     symbols: list[int]
     groups: list[list[int]]
@@ -45,13 +45,13 @@ class Target:
 
 @dataclass(slots=True)
 class Decoded:
-    """What a symbol sequence says.
+    """Contents of a symbol sequence.
 
     Attributes:
         entities: in written order, repetitions included.
         symbol_spans: for each entity the half-open range of its symbols in the sequence, label included.
-        rejected: the groups that are no entity, in written order.
-        closed: an EOS was written.
+        rejected: the groups that are not entities, in written order.
+        closed: whether there was an EOS.
     """
 
     entities: list[Entity] = field(default_factory=list)
@@ -72,11 +72,11 @@ class PointerCodec:
 
     Args:
         vocab: labels and their symbols.
-        unit: what a pointer points at.
-        compat: the reference's target (order and duplicates as given) and its reading: without EOS the last symbol is
-            lost, and segments that touch or overlap stay an entity with these segments.
-        order: ``position``, the canonical order, or ``shuffled``, one that looks random but is always the same: what
-            the order is good for (not in compat mode, which keeps that of the file).
+        unit: the target type, see above.
+        compat: the reference's targets (order and duplicates as given) and decoding: without EOS the last symbol is
+            lost, and entities may have segments that touch or overlap.
+        order: ``position``, the canonical order, or ``shuffled``, a pseudo-random but fixed order for ablations (not in
+            compat mode, which keeps the order of the file).
 
     >>> codec = PointerCodec(PointerVocab(("LOC",)), "word")
     >>> target = codec.encode([Entity.from_flat("LOC", [0, 1, 2, 3])], bounds=[1, 3, 4, 6])
@@ -116,7 +116,7 @@ class PointerCodec:
         return Target([BOS, *chain.from_iterable(groups), EOS], groups)
 
     def decode(self, symbols: Sequence[int], bounds: Sequence[int]) -> Decoded:
-        """Read a sequence that begins with BOS; what follows the first EOS does not count."""
+        """Decode a sequence that starts with BOS; everything after the first EOS is ignored."""
         assert not symbols or symbols[0] == BOS, f"internal error: {symbols[0]} instead of BOS at the beginning"
         symbols = list(symbols)
         decoded = Decoded(closed=EOS in symbols)
@@ -134,28 +134,8 @@ class PointerCodec:
             decoded.rejected.append(Reject("open", tuple(symbols[start:end])))
         return decoded
 
-    def groups(self, symbols: Sequence[int]) -> list[list[int]]:
-        """The ``groups`` of a target that :meth:`encode` made: its symbols, cut behind every label."""
-        groups: list[list[int]] = []
-        start = 1
-        for idx in range(1, len(symbols) - 1):
-            if symbols[idx] < self.vocab.shift:
-                groups.append(list(symbols[start : idx + 1]))
-                start = idx + 1
-        return groups
-
-    def entity_of_group(self, group: Sequence[int], bounds: Sequence[int]) -> Entity | None:
-        """The entity that one group of a target (``target_span``) stands for; ``None`` if it is not aligned.
-
-        Unlike :meth:`decode` it does not look at the order of the pointers, as the reference takes its gold groups
-        as they are. Two groups give equal entities just when they are equal.
-        """
-        pointers = [symbol - self.vocab.shift for symbol in group[:-1]]
-        segments = self._segments(pointers, _WordStarts(bounds))
-        return Entity(self.vocab.label_of(group[-1]), segments) if segments else None
-
     def _close(self, group: list[int], span: tuple[int, int], words: _WordStarts, decoded: Decoded) -> None:
-        """Judge a group of pointers and the symbol that closes it."""
+        """Check a group of pointers and the symbol that closes it."""
         shift = self.vocab.shift
         reason, segments = self._judge([symbol - shift for symbol in group[:-1]], words)
         if reason in (None, "unaligned") and group[-1] == BOS:
@@ -167,7 +147,7 @@ class PointerCodec:
             decoded.rejected.append(Reject(reason, tuple(group)))
 
     def _judge(self, pointers: list[int], words: _WordStarts) -> tuple[str | None, tuple[Segment, ...]]:
-        """Why the pointers are no entity, or ``None`` and the segments."""
+        """The reason why the pointers are not an entity, or None and the segments."""
         if not pointers:
             return "empty", ()
         if self.unit in ("word", "bpe"):
@@ -189,7 +169,7 @@ class PointerCodec:
         return None, segments
 
     def _segments(self, pointers: list[int], words: _WordStarts) -> tuple[Segment, ...] | None:
-        """Segments as written; ``None`` if a pointer is at a piece where the unit has none.
+        """Segments as written; None if the unit does not allow a pointer to some piece.
 
         An odd last word of ``span_bpe`` becomes a segment that ends before it starts.
         """
@@ -210,7 +190,7 @@ class PointerCodec:
 
 
 class _WordStarts:
-    """Looks up words by the piece they begin or end with. Words without pieces (compat only) are never found."""
+    """Looks up words by their first or last piece. Words without pieces (compat only) are never found."""
 
     __slots__ = ("_bounds", "_n_words")
 
@@ -219,17 +199,17 @@ class _WordStarts:
         self._n_words = len(bounds) - 1
 
     def starting_at(self, piece: int) -> int | None:
-        # Of words that begin at one piece only the last has pieces: the one left of where a larger piece would go.
+        # Of several words that start at the same piece only the last has pieces: the one left of the insertion point.
         word = bisect_right(self._bounds, piece, 0, self._n_words) - 1
         return word if word >= 0 and self._bounds[word] == piece else None
 
     def ending_at(self, piece: int) -> int | None:
-        # The first bound behind the piece is the end of the word before it.
+        # The first bound after the piece is the end of the word before it.
         bound = bisect_left(self._bounds, piece + 1)
         return bound - 1 if 0 < bound <= self._n_words and self._bounds[bound] == piece + 1 else None
 
     def complete(self, pieces: list[int]) -> list[int] | None:
-        """The words whose pieces are written one after the other, each complete; ``None`` otherwise."""
+        """The words that consist of exactly these pieces, in order; None if there are none."""
         found, done = [], 0
         while done < len(pieces):
             word = self.starting_at(pieces[done])
@@ -244,7 +224,7 @@ class _WordStarts:
 
 
 def _runs(indices: list[int]) -> tuple[Segment, ...]:
-    """Join words that follow one another into segments.
+    """Join consecutive words into segments.
 
     >>> _runs([2, 3, 6])
     (Segment(start=2, end=4), Segment(start=6, end=7))

@@ -1,4 +1,4 @@
-"""The pointer vocabulary: which number means what in a target sequence, and which token rows the labels get."""
+"""The pointer vocabulary: the meaning of the symbols in a target, and the embedding rows of the labels."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PointerVocab:
 
     @property
     def shift(self) -> int:
-        """The pointer to source position 0, which is the leading special piece where there is one."""
+        """The pointer to source position 0, which is the leading special piece if there is one."""
         return _FIRST_LABEL + len(self.labels)
 
     def label_id(self, tag: str) -> int:
@@ -47,7 +47,7 @@ class PointerVocab:
         except KeyError:
             raise DataFormatError(
                 f"label {tag!r} is not in the label set. Expected one of {list(self.labels)}. "
-                "Collect the labels over all splits, or mend the tag."
+                "Collect the labels over all splits, or correct the tag."
             ) from None
 
     def label_of(self, symbol: int) -> str:
@@ -55,11 +55,11 @@ class PointerVocab:
         return self.labels[symbol - _FIRST_LABEL]
 
     def pointer_id(self, position: int) -> int:
-        """Symbol that points at a source piece position, counted from the first piece, specials included."""
+        """Symbol that points to a source piece position, counted from the first piece, specials included."""
         return self.shift + position
 
     def kind(self, symbol: int) -> Literal["bos", "eos", "label", "pointer"]:
-        """What ``symbol`` stands for."""
+        """The kind of ``symbol``."""
         if symbol >= self.shift:
             return "pointer"
         return ("bos", "eos")[symbol] if symbol < _FIRST_LABEL else "label"
@@ -80,7 +80,7 @@ def label_token_ids(n_base: int, words: Sequence[str], compat: bool) -> list[int
     Args:
         n_base: rows of the checkpoint's vocabulary, ``len(tokenizer)`` before anything is added.
         words: natural words of each label, in label order.
-        compat: number the tokens as the reference does: longest first, equal lengths in label order.
+        compat: number the tokens as the reference does: longest first, ties in label order.
 
     >>> label_token_ids(1500, ["location", "person", "organization", "others"], compat=True)
     [1501, 1502, 1500, 1503]

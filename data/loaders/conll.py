@@ -1,8 +1,8 @@
 """Flat entities in columns: a word and its BIO tag per line, an empty line after each sentence.
 
-Fields are parted by blanks and tabs, the first is the word, the last the tag, whatever stands between. IOB1 is read as
-well: ``I-X`` whose predecessor is neither ``B-X`` nor ``I-X`` begins an entity. Sentences that consist of the one word
-``-DOCSTART-`` mark documents and are skipped. A line that begins with ``#`` is a word like any other.
+Fields are separated by blanks and tabs; the first is the word, the last the tag. IOB1 is read as
+well: ``I-X`` whose predecessor is neither ``B-X`` nor ``I-X`` starts an entity. Sentences that consist of the one word
+``-DOCSTART-`` mark documents and are skipped. A line that starts with ``#`` is a word like any other.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _SEVERAL = re.compile(r"[,;|/+&][BI]-|[,;|]O$")
 def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Example], LoadReport]:  # noqa: B008
     """Read a file of columns.
 
-    With ``options.compat``: any white space parts fields, lines beginning with ``#`` and sentences beginning with
-    ``-DOCSTART-`` vanish, tags are lower-cased.
+    With ``options.compat``: any white space separates fields, lines starting with ``#`` and sentences starting with
+    ``-DOCSTART-`` are dropped, tags are lower-cased.
 
     Raises:
         DataFormatError: the file is not UTF-8, a line lacks a column or has one too many, a tag is not BIO.
@@ -57,10 +57,10 @@ def read_sentence(
 
     Args:
         rows: at least one.
-        n_columns: that every row should have: those of the file's first.
-        report: takes what was repaired.
-        options: which columns are read.
-        document: what the example says of its document.
+        n_columns: expected in every row: those of the file's first row.
+        report: counts repairs.
+        options: columns to read.
+        document: number of the document.
 
     Raises:
         DataFormatError: a line lacks a column or has one too many, a tag is not BIO.
@@ -78,7 +78,7 @@ def column_sentences(lines: Iterable[str], report: LoadReport, options: LoaderOp
     rows: list[Row] = []
     for number, line in enumerate(lines, 1):
         if options.compat and line.startswith("#"):
-            report.add_line("line that begins with '#', skipped", number)
+            report.add_line("line that starts with '#', skipped", number)
             continue
         fields = line.split() if options.compat else split_fields(line)
         if fields:
@@ -107,11 +107,11 @@ def _check_row(where: str, fields: list[str], n_columns: int, options: LoaderOpt
             "by space or tab; an empty line ends a sentence. If they are in other columns, set data.word_column and "
             "data.tag_column."
         )
-    # A word with a blank inside would lose its second half, a missing column would shift the others.
+    # A blank inside a word would cut it in two, a missing column would shift the others.
     if n_found != n_columns and not options.compat:
         raise DataFormatError(
-            f"{where}: {n_found} columns in {_shown(fields)}, but {n_columns} in the first sentence. Expected as many "
-            "in every line; a word cannot hold a blank. Mend the line."
+            f"{where}: {n_found} columns in {_shown(fields)}, but {n_columns} in the first sentence. Expected the same "
+            "number in every line; a word cannot contain a blank. Fix the line."
         )
     tag = fields[options.tag_column]
     if _TAG.fullmatch(tag) is None or _SEVERAL.search(tag):
@@ -120,7 +120,7 @@ def _check_row(where: str, fields: list[str], n_columns: int, options: LoaderOpt
 
 def _read_tags(rows: list[Row], report: LoadReport, options: LoaderOptions) -> tuple[Entity, ...]:
     entities: list[Entity] = []
-    start, label = 0, None  # the entity that is open, if label is not None
+    start, label = 0, None  # the open entity, if label is not None
     for index, (number, fields) in enumerate(rows):
         tag = fields[options.tag_column]
         inside = tag[2:] or None
@@ -141,7 +141,7 @@ def _entity(label: str, start: int, end: int, options: LoaderOptions) -> Entity:
 
 
 def _tag_problem(tag: str) -> str:
-    """What is wrong with a tag that is not BIO, and what to do."""
+    """The problem of a tag that is not BIO, and what to do."""
     if _SEVERAL.search(tag):
         return "holds several tags. Expected one label per word. Keep one, or use a nested file (--kind nested)."
     if re.fullmatch(r"[BIESMLU]-?", tag):
@@ -149,13 +149,13 @@ def _tag_problem(tag: str) -> str:
     if re.match(r"[ESMLU]-", tag):
         return (
             "is of a BIOES, BMES or BILOU scheme. Expected O, B-type or I-type. "
-            "Turn E-, M- and L- into I-, S- and U- into B-."
+            "Change E-, M- and L- to I-, S- and U- to B-."
         )
     if re.fullmatch(r"o|[biesmlu](-.*)?", tag):
         return "is in lower case. Expected O, B-type or I-type. Write the O, B and I in upper case."
     return (
         "is not a BIO tag. Expected O, B-type or I-type in the last column. For other columns set data.tag_column "
-        "and data.word_column; do remove comment lines."
+        "and data.word_column. Remove comment lines."
     )
 
 

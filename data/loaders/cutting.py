@@ -1,4 +1,4 @@
-"""Cutting sentences that are too long for the published setting, between entities."""
+"""Splitting of sentences that are too long for the published setting, between entities."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ SENTENCE_END = (".", "!", "?", "。", "！", "？")
 def cut(example: Example, line: int, report: LoadReport, options: LoaderOptions) -> list[Example]:
     """Cut a sentence of more than ``options.max_words`` words at sentence ends; entities stay whole.
 
-    Each piece ends at the last sentence end within the limit that no entity crosses; where there is none, at the first
-    one after it; where there is none at all, the rest stays as it is. ``options.compat`` cuts where the reference does.
+    Each part ends at the last sentence end within the limit that no entity crosses; if there is none, at the first one
+    after it; if there is none at all, the rest stays whole. ``options.compat`` cuts where the reference does.
     """
     limit = options.max_words
     if not limit or len(example.words) <= limit:
@@ -50,7 +50,7 @@ def _cuts(example: Example, limit: int) -> list[int]:
 
 
 def _reference_cuts(example: Example) -> list[int]:
-    """After a word in '.' with more than 150 words of its piece before it that no entity covers."""
+    """After a word in '.' with more than 150 words of its part before it, if no entity covers it."""
     covered = {index for entity in example.entities for index in range(entity.start, entity.end)}
     cuts: list[int] = []
     start = 0

@@ -1,7 +1,7 @@
 """Flat, nested and discontinuous entities, three lines per sentence: the words, the mentions, an empty line.
 
-Words are parted by single blanks. Mentions are ``start,end Type`` or ``s1,e1,s2,e2 Type`` parted by ``|``; ends are
-the index of the last word. A sentence without mentions has an empty second line.
+Words are separated by single blanks. Mentions are ``start,end Type`` or ``s1,e1,s2,e2 Type``, separated by ``|``; ends
+are the index of the last word. A sentence without mentions has an empty second line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from genner.errors import DataFormatError
 
 __all__ = ["line_records", "load", "read_record"]
 
-# The type may hold blanks but does not look like the rest of the offsets, as it does in `0, 1, 7, 7 ADR`.
+# The type may contain blanks but must not look like further offsets, as in `0, 1, 7, 7 ADR`.
 _MENTION = re.compile(
     r"(?P<offsets>[0-9]{1,9}(?:,[0-9]{1,9})*)(?P<gap>[ \t]+)(?P<label>(?![0-9]*(?:[,;\s]|$)).+)", re.DOTALL
 )
@@ -26,8 +26,8 @@ _MENTION = re.compile(
 def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Example], LoadReport]:  # noqa: B008
     """Read a file of three-line records.
 
-    With ``options.compat`` every single blank parts two words, so that two of them make an empty word; duplicates and
-    touching segments stay, tags are lower-cased.
+    With ``options.compat`` every single blank separates two words, so that two of them enclose an empty word;
+    duplicates and touching segments are kept, tags are lower-cased.
 
     Raises:
         DataFormatError: the lines do not come in threes, blanks are doubled, a mention cannot be read.
@@ -54,15 +54,15 @@ def line_records(lines: Iterable[str], report: LoadReport) -> Iterator[tuple[int
         if not words.strip(" \t"):
             skipped.append(number)
             continue
-        # The end of the file may have more of them; elsewhere it is worth a word.
+        # Harmless at the end of the file; reported elsewhere.
         for empty in skipped:
-            report.add_line("empty line where a sentence should begin, skipped", empty)
+            report.add_line("empty line where a sentence should start, skipped", empty)
         skipped.clear()
         mentions, between = (next(numbered, (0, ""))[1] for _ in range(2))
         if between.strip(" \t"):
             raise DataFormatError(
                 f"{report.path}:{number + 2}: {between[:40]!r} in the third line of a record. Expected three lines per "
-                "sentence: words, mentions (empty if there are none), an empty line. Mend the records from here on."
+                "sentence: words, mentions (empty if there are none), an empty line. Fix the records from here on."
             )
         yield number, words, mentions
 
@@ -74,8 +74,8 @@ def read_record(number: int, text: str, mentions: str, report: LoadReport, optio
         number: of the line of words, from 1.
         text: the line of words.
         mentions: the line of mentions.
-        report: takes what was repaired or left out.
-        options: whether the reference's reading is wanted.
+        report: counts repairs and losses.
+        options: only ``compat`` is used.
 
     Raises:
         DataFormatError: blanks are doubled, a mention cannot be read.
@@ -89,20 +89,18 @@ def _split_words(text: str, line: int, report: LoadReport, options: LoaderOption
     if options.compat:
         return tuple(text.split(" "))
     if text.endswith(" "):
-        report.add_line("blank behind the last word, ignored", line)
+        report.add_line("blank after the last word, ignored", line)
     words = tuple(text.rstrip(" ").split(" "))
     if "" in words or "\t" in text:
         raise DataFormatError(
             f"{report.path}:{line}: {'a tab' if chr(9) in text else 'two blanks in a row or one at the start'} in "
-            f"{text[:40]!r}, so that the index of a word is not certain. Expected single blanks between words. Do "
-            "check which word is missing."
+            f"{text[:40]!r}, so that word indices are not certain. Expected single blanks between words. "
+            "Check which word is missing."
         )
     return words
 
 
-def _read_mentions(
-    text: str, line: int, n_words: int, report: LoadReport, options: LoaderOptions
-) -> Iterator[Entity]:
+def _read_mentions(text: str, line: int, n_words: int, report: LoadReport, options: LoaderOptions) -> Iterator[Entity]:
     if not text.strip(" \t"):
         return
     for part in text.split("|"):
@@ -117,7 +115,7 @@ def _read_mentions(
         if match is None or len(offsets) % 2:
             raise DataFormatError(
                 f"{report.path}:{line}: mention {field[:60]!r}. Expected 'start,end Type' or 's1,e1,s2,e2 Type' with "
-                "inclusive ends, mentions parted by '|', in the second of three lines per sentence. Mend the line."
+                "inclusive ends, mentions separated by '|', in the second of three lines per sentence. Fix the line."
             )
         label = _read_label(match, line, report, options)
         pairs = list(zip(offsets[::2], offsets[1::2], strict=True))
@@ -137,7 +135,7 @@ def _read_label(match: re.Match[str], line: int, report: LoadReport, options: Lo
 def _segments(
     pairs: list[tuple[int, int]], line: int, report: LoadReport, options: LoaderOptions
 ) -> tuple[Segment, ...]:
-    """End-exclusive segments, ascending; those that overlap or touch are one (compat: as they are)."""
+    """End-exclusive segments, ascending; those that overlap or touch are merged (compat: kept)."""
     if pairs != sorted(pairs):
         report.add_line("mention with parts out of order, sorted", line)
     segments = tuple(Segment(start, end + 1) for start, end in sorted(pairs))
@@ -145,5 +143,5 @@ def _segments(
         return segments
     merged = merge_segments(segments)
     if merged != segments:
-        report.add_line("mention with parts that overlap or touch, united", line)
+        report.add_line("mention with parts that overlap or touch, merged", line)
     return merged

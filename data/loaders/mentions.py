@@ -1,4 +1,4 @@
-"""What the loaders of explicit mentions share: judging offsets and putting a sentence's entities in order."""
+"""Shared by the loaders of explicit mentions: checking offsets and sorting a sentence's entities."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def in_order(entities: Iterable[Entity], report: LoadReport, line: int, options:
         return tuple(sorted(entities, key=lambda entity: (entity.start, entity.end)))
     unique = dict.fromkeys(entities)
     for _ in range(len(entities) - len(unique)):
-        report.add_line("mention that is there twice, counted once", line)
+        report.add_line("duplicate mention, counted once", line)
     return sort_entities(unique)
 
 
 def is_usable(pairs: Sequence[tuple[int, int]], n_words: int, report: LoadReport, line: int) -> bool:
     """Whether the parts ``(start, inclusive end)`` of a mention lie in the sentence; if not, it is dropped and counted.
 
-    Offsets that show a misunderstanding of the whole file are errors: an end of exactly ``n_words`` (exclusive ends)
-    and a mention all behind the sentence (offsets counted from the start of the document). A mention that only ends
-    further out, as in a sentence that was cut, is lost: clipping it would invent another one.
+    Offsets that indicate a wrong reading of the whole file are errors: an end of exactly ``n_words`` (exclusive ends)
+    and a mention entirely after the sentence (offsets counted from the start of the document). A mention that only
+    ends after it, as in a truncated sentence, is dropped: clipping it would invent another one.
 
     Raises:
-        DataFormatError: as said above.
+        DataFormatError: see above.
     """
     if any(end < start for start, end in pairs):
         report.add_line("mention whose end is before its start, dropped", line)
@@ -43,11 +43,11 @@ def is_usable(pairs: Sequence[tuple[int, int]], n_words: int, report: LoadReport
         )
     if first >= n_words:
         raise DataFormatError(
-            f"{report.path}:{line}: mention {first}..{last} begins behind a sentence of {n_words} words. Expected "
-            "offsets that count from the start of the sentence. Subtract the sentence's offset if they count from "
-            "the document's."
+            f"{report.path}:{line}: mention {first}..{last} starts after the end of a sentence of {n_words} "
+            "words. Expected offsets from the start of the sentence. Subtract the sentence's offset if they count from "
+            "the start of the document."
         )
     if last > n_words:
-        report.add_line("mention that ends behind its sentence, dropped", line)
+        report.add_line("mention that ends after its sentence, dropped", line)
         return False
     return True

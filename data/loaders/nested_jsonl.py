@@ -21,9 +21,9 @@ __all__ = ["check_text", "check_words", "load", "read_document"]
 
 
 def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Example], LoadReport]:  # noqa: B008
-    """Read a file of JSON lines; every example knows the number of its document.
+    """Read a file of JSON lines; every example has the number of its document.
 
-    With ``options.compat`` duplicates stay, tags are lower-cased, sentences are cut where the reference cuts them.
+    With ``options.compat`` duplicates are kept, tags are lower-cased, sentences are cut where the reference cuts them.
 
     Raises:
         DataFormatError: a line is not a JSON object, lacks a key, or holds words or mentions of another shape.
@@ -50,9 +50,9 @@ def read_document(
     Args:
         line: a JSON object.
         number: of the line, from 1.
-        report: takes what was repaired or left out.
+        report: counts repairs and losses.
         options: whether long sentences are cut.
-        document: what the examples say of their document.
+        document: number of the document.
 
     Raises:
         DataFormatError: it is not a JSON object, lacks a key, or holds words or mentions of another shape.
@@ -98,10 +98,10 @@ def _read_lists(line: str, where: str) -> Iterator[tuple[tuple[str, ...], list]]
 
 
 def check_words(sentence: object, where: str) -> tuple[str, ...]:
-    """The words of a sentence as JSON has them.
+    """The words of a sentence from JSON.
 
     Raises:
-        DataFormatError: it is no list of texts that are not empty; names ``where``.
+        DataFormatError: it is not a list of non-empty strings; names ``where``.
     """
     if not isinstance(sentence, list):
         raise DataFormatError(f"{where}: sentence {sentence!r:.40}. Expected a list of words.")
@@ -116,11 +116,11 @@ def check_words(sentence: object, where: str) -> tuple[str, ...]:
 
 
 def check_text(text: str, where: str) -> None:
-    """Raise :class:`DataFormatError`, which names ``where``, for a text that UTF-8 cannot hold."""
+    """Raise :class:`DataFormatError`, which names ``where``, for text that UTF-8 cannot represent."""
     if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
         raise DataFormatError(
-            f"{where}: {text!r:.40} holds half of a surrogate pair, which cannot be written as UTF-8. Expected whole "
-            "characters. Mend the text that was cut inside an emoji."
+            f"{where}: {text!r:.40} contains a lone surrogate, which cannot be written as UTF-8. Expected whole "
+            "characters. Fix the text that was cut inside an emoji."
         )
 
 
@@ -137,7 +137,7 @@ def _check_mention(mention: object, line: int, report: LoadReport) -> tuple[int,
     """Start, inclusive end and label of a raw mention."""
     where = f"{report.path}:{line}"
     if not isinstance(mention, list) or len(mention) < 3:
-        raise DataFormatError(f"{where}: mention {mention!r:.60}. Expected [start, end, \"TYPE\"].")
+        raise DataFormatError(f'{where}: mention {mention!r:.60}. Expected [start, end, "TYPE"].')
     *offsets, label = mention[:3]
     if len(mention) > 3:
         report.add_line("mention with more than start, end and type, the rest ignored", line)

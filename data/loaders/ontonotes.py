@@ -1,8 +1,8 @@
 """Flat entities in the layout of OntoNotes 5 and CoNLL-2012 (``*_gold_conll``).
 
-Each line holds at least twelve fields parted by blanks: document, part, word number, WORD, part of speech, parse,
+Each line has at least twelve fields separated by blanks: document, part, word number, WORD, part of speech, parse,
 predicate, frameset, sense, speaker, NAME, ... Names are in brackets, ``(DATE*``, ``*``, ``*)``, ``(GPE)``. Lines
-``#begin document ...`` and ``#end document`` part documents. As in the published preprocessing
+``#begin document ...`` and ``#end document`` enclose documents. As in the published preprocessing
 (https://github.com/yhcc/OntoNotes-5.0-NER) all files of a split are collected in ``train.txt``, ``dev.txt`` and
 ``test.txt``, and the Penn Treebank's escapes are undone: ``-LRB-`` is ``(``, ``/.`` is ``.``.
 
@@ -64,7 +64,7 @@ def _read_block(
             if len(fields) <= NAME_COLUMN:
                 raise DataFormatError(
                     f"{report.path}:{number}: {len(fields)} columns. Expected the CoNLL-2012 layout, at least "
-                    f"{NAME_COLUMN + 1} columns with the word in the 4th and the name in the 11th. Mend the line."
+                    f"{NAME_COLUMN + 1} columns with the word in the 4th and the name in the 11th. Fix the line."
                 )
         words = tuple(_unescaped(fields[WORD_COLUMN], options) for _, fields in numbered)
         examples.append(Example(words, _read_names(numbered, report, options), document))
@@ -73,7 +73,7 @@ def _read_block(
 
 def _read_names(rows: list[Row], report: LoadReport, options: LoaderOptions) -> tuple[Entity, ...]:
     entities = []
-    start, label = 0, None  # the name that is open, if label is not None
+    start, label = 0, None  # the open name, if label is not None
     for index, (number, fields) in enumerate(rows):
         name = fields[NAME_COLUMN]
         match = _NAME.fullmatch(name)
@@ -81,7 +81,7 @@ def _read_names(rows: list[Row], report: LoadReport, options: LoaderOptions) -> 
             raise _bracket_error(report, number, name, "is not a name in brackets")
         if match["label"]:
             if label is not None:
-                raise _bracket_error(report, number, name, f"opens a name inside of ({label}")
+                raise _bracket_error(report, number, name, f"opens a name inside ({label}")
             start, label = index, match["label"]
         if match["close"]:
             if label is None:
@@ -96,7 +96,7 @@ def _read_names(rows: list[Row], report: LoadReport, options: LoaderOptions) -> 
 def _bracket_error(report: LoadReport, number: int, name: str, what: str) -> DataFormatError:
     return DataFormatError(
         f"{report.path}:{number}: name {name!r} {what}. Expected *, (TYPE), (TYPE* or *) in the 11th column, names "
-        "not nested. Mend the line."
+        "not nested. Fix the line."
     )
 
 

@@ -1,4 +1,4 @@
-"""What all loaders share: options, the report of what was repaired, and reading a text file without changing it."""
+"""Shared by all loaders: options, the report of repairs, and reading a text file unchanged."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class LoaderOptions:
-    """How files are read. Each loader uses the options that concern its format.
+    """How files are read. Each loader uses the options of its format.
 
     Args:
-        compat: read as the reference does: tags in lower case, duplicates kept, its cutting and its skipping.
-        max_words: nested: longer sentences are cut; None or 0 never cuts.
+        compat: read as the reference does: tags in lower case, duplicates kept, sentences cut and skipped likewise.
+        max_words: nested: longer sentences are cut; None or 0: never.
         tag_column: flat: the column of the tag, from 0; negative counts from the end.
         word_column: flat: the column of the word.
     """
@@ -59,8 +59,8 @@ class LoadReport(Tally):
 def read_lines(path: Path) -> list[str]:
     """The lines of a UTF-8 file without their ends (LF or CRLF) and without a byte order mark; nothing else changes.
 
-    Only LF parts lines: U+2028, U+0085 and their like occur inside words. The empty text after a final line end is
-    no line.
+    Only LF ends lines: U+2028, U+0085 and the like occur inside words. The empty text after a final line end is not a
+    line.
 
     Raises:
         DataFormatError: the file cannot be opened, is not UTF-8, or holds NUL bytes or lone carriage returns.
@@ -78,7 +78,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def split_fields(line: str) -> list[str]:
-    """The fields of a line, parted by blanks and tabs only: other white space belongs to the words.
+    """The fields of a line, separated by blanks and tabs only: other white space belongs to the words.
 
     >>> split_fields("10\\u00a0000 \\tB-QTY ")
     ['10\\xa0000', 'B-QTY']
@@ -87,7 +87,7 @@ def split_fields(line: str) -> list[str]:
 
 
 def check_kind(path: Path, lines: list[str], expected: str) -> None:
-    """Raise :class:`DataFormatError` where the first lines are clearly those of another format."""
+    """Raise :class:`DataFormatError` if the first lines are clearly in another format."""
     found = _guess_kind(lines)
     if found is not None and found != expected:
         raise DataFormatError(
@@ -105,7 +105,7 @@ def _reject_lone_cr(path: Path, lines: list[str]) -> None:
 
 
 def _guess_kind(lines: list[str]) -> str | None:
-    """The format that the first lines show beyond doubt, or None."""
+    """The format of the first lines if it is unmistakable, else None."""
     number = next((number for number, line in enumerate(lines) if line.strip(" \t")), None)
     if number is None:
         return None

@@ -1,1 +1,1 @@
-"""Turn the distributors' originals into the files that the loaders read: ``genner prepare <name>``."""
+"""Conversion of the distributors' originals to files that the loaders read: ``genner prepare <name>``."""

@@ -1,7 +1,7 @@
 """ACE 2004 and ACE 2005 (LDC2005T09, LDC2006T06): ``.sgm`` texts and ``.apf.xml`` stand-off annotation.
 
 The entities are the full extents of the entity mentions, with the type of their entity; values, times, relations and
-events are no part of the task. The text is what stands inside of ``<TEXT>``; sentences do not reach over its tags.
+events are not part of the task. The text is the contents of ``<TEXT>``; sentences do not cross its tags.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ __all__ = ["ace", "read_ace_document"]
 
 _TAG = re.compile(r"<[^<>]*>")
 _ESCAPE = re.compile(r"&(?:amp|lt|gt|quot|apos|#\d+);")
-_FILLER = "\x1f"  # white space that no text has: keeps the length of an escaped character
+_FILLER = "\x1f"  # white space that does not occur in texts: keeps the length of an escaped character
 _ANNOTATION = ".apf.xml"
 _STAGES = ("timex2norm", "adj")  # ACE 2005 has every document in several stages of annotation
 
 
 def ace(request: Request, tally: Tally) -> dict[str, list[Example]]:
-    """Every document that the lists name.
+    """All documents named by the lists.
 
     Raises:
         ConfigError: no lists of documents.
@@ -60,12 +60,12 @@ def read_ace_document(path: Path, tally: Tally) -> tuple[str, list[tuple[int, in
     """The text without tags, the stretches of it inside ``<TEXT>``, and the entity mentions of an ``.apf.xml`` file.
 
     Raises:
-        DataFormatError: there is no text file, the XML cannot be read, or an offset is no number.
+        DataFormatError: there is no text file, the XML cannot be read, or an offset is not a number.
     """
     source = path.with_name(path.name.removesuffix(_ANNOTATION) + ".sgm")
     raw = read_raw(source)
     mentions = list(_mentions(path))
-    # Offsets count an escaped character as it is written or as one, a CRLF as two or as one: the mentions tell.
+    # Offsets count an escaped character as written or as one, a CRLF as two or one: the mentions show which.
     readings = [raw, *([raw.replace("\r\n", "\n")] if "\r" in raw else [])]
     ways = [_pad, _unescape] if "&" in raw else [_unescape]
     marked = [_strip_tags(reading, way) for way in ways for reading in readings]
@@ -74,7 +74,7 @@ def read_ace_document(path: Path, tally: Tally) -> tuple[str, list[tuple[int, in
 
 
 def _files(root: Path, tally: Tally) -> dict[str, Path]:
-    """Document -> annotation; of several stages of annotation the last."""
+    """Document -> annotation; of several stages the last."""
     found: dict[str, list[Path]] = {}
     for path in sorted(root.rglob("*" + _ANNOTATION)):
         if {"Arabic", "Chinese"} & set(path.relative_to(root).parts):
@@ -107,20 +107,20 @@ def _mentions(path: Path) -> Iterator[Mention]:
             if not (label and start.isdecimal() and end.isdecimal()):
                 raise DataFormatError(
                     f"{path}: mention {name} has type {label!r} and extent {start!r}..{end!r}. Expected a TYPE and an "
-                    "<extent> with a <charseq START=... END=...>. Mend the file."
+                    "<extent> with a <charseq START=... END=...>. Fix the file."
                 )
             place = f"{path.name}:{name}"
             yield Mention(label, ((int(start), int(end) + 1),), place, "".join(extent.itertext()))
 
 
 def _strip_tags(raw: str, unescape: Callable[[re.Match[str]], str]) -> tuple[str, list[tuple[int, int]]]:
-    """The text between the tags, its escapes undone, and where it has the stretches inside ``<TEXT>``."""
+    """The text between the tags, unescaped, and the spans inside ``<TEXT>``."""
     pieces: list[str] = []
     parts: list[tuple[int, int]] = []
     at = length = 0
     inside = False
     for match in _TAG.finditer(raw):
-        piece = _ESCAPE.sub(unescape, raw[at : match.start()])  # after the tags: &lt; begins none
+        piece = _ESCAPE.sub(unescape, raw[at : match.start()])  # after the tags: &lt; does not start one
         pieces.append(piece)
         if inside and piece.strip():
             parts.append((length, length + len(piece)))

@@ -16,11 +16,11 @@ from genner.errors import DataFormatError
 
 __all__ = ["brat", "cadec"]
 
-_OWN_SPLIT = "document put into a split by shares 70/15/15 of our own (no --splits): not a published split"
+_OWN_SPLIT = "document assigned to a split by our own 70/15/15 shares (no --splits): not a published split"
 
 
 def cadec(request: Request, tally: Tally) -> dict[str, list[Example]]:
-    """CADEC v2: ``text/*.txt`` with ``original/*.ann``; adverse drug reactions (ADR) only, unless told otherwise.
+    """CADEC v2: ``text/*.txt`` with ``original/*.ann``; only adverse drug reactions (ADR) by default.
 
     Raises:
         DataFormatError: the folders are not there, or a file cannot be read.
@@ -41,9 +41,9 @@ def cadec(request: Request, tally: Tally) -> dict[str, list[Example]]:
 
 
 def brat(request: Request, tally: Tally) -> dict[str, list[Example]]:
-    """Every ``.txt`` below the folder with the ``.ann`` of the same name beside it.
+    """Every ``.txt`` below the folder, with the ``.ann`` file of the same name.
 
-    Folders called train, dev and test are the splits, unless lists say otherwise.
+    Folders called train, dev and test are the splits, unless there are lists.
 
     Raises:
         DataFormatError: there are no texts or no annotations, or a file cannot be read.
@@ -94,7 +94,7 @@ def _document(
     raw = read_raw(path)
     mentions: list[Mention] = []
     if annotation is None:
-        tally.add("text without an annotation file, read as without entities", path.name)
+        tally.add("text without an annotation file, read as having no entities", path.name)
     else:
         mentions = list(read_terms(annotation, labels, tally))
     text, inside = brat_text(raw, mentions, tally)

@@ -1,4 +1,4 @@
-"""CoNLL-2003 and OntoNotes (CoNLL-2012): files of columns that our loaders read already, brought into one layout."""
+"""CoNLL-2003 and OntoNotes (CoNLL-2012): column files, converted to a common layout."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PARTS = {"train": "train", "development": "dev", "dev": "dev", "test": "test", 
 def conll2003(request: Request, tally: Tally) -> dict[str, list[Example]]:
     """``eng.train``, ``eng.testa`` and ``eng.testb``: four columns, IOB1, ``-DOCSTART-`` between documents.
 
-    IOB2 in the last column is understood as well.
+    IOB2 in the last column is accepted as well.
 
     Raises:
         DataFormatError: a file is missing or has other columns.
@@ -43,8 +43,8 @@ def conll2003(request: Request, tally: Tally) -> dict[str, list[Example]]:
 def ontonotes(request: Request, tally: Tally) -> dict[str, list[Example]]:
     """The ``*_gold_conll`` or ``*.conll`` files of CoNLL-2012 in folders ``train``, ``development`` and ``test``.
 
-    The New Testament (``pt``), which has no names annotated, is left out, as in the published preprocessing. Of English
-    and other languages in one tree only English is read. In the v12 release the official test is called
+    The New Testament (``pt``), which has no names annotated, is left out, as in the published preprocessing. If a tree
+    has several languages, only English is read. In the v12 release the official test is called
     ``conll-2012-test``; it wins over ``test``.
 
     Raises:

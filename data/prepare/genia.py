@@ -1,8 +1,8 @@
 """GENIA 3.02: the XML of the distributor, and the JSON lines of later releases.
 
 The five types of the task: DNA, RNA, protein (with all their kinds), cell_line, cell_type. Coordinated terms
-(``sem="(AND G#... G#...)"``) and their parts are left out, as in the published preprocessing, where only contiguous
-terms stay.
+(``sem="(AND G#... G#...)"``) and their parts are left out, as in the published preprocessing, which keeps only
+contiguous terms.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def genia(request: Request, tally: Tally) -> dict[str, list[Example]]:
     """Read ``GENIAcorpus3.02*.xml`` below the folder, or train, dev and test files of JSON lines in it.
 
     Without lists the XML is split as in the published run: the first nine tenths of the sentences are train, the rest
-    is test, and dev is taken from train when the files are loaded (``data.dev_every``).
+    is test, and dev is taken from train on loading (``data.dev_every``).
 
     Raises:
-        DataFormatError: nothing of it is there, several XML files are, or a file cannot be read.
+        DataFormatError: no such files, several XML files, or a file cannot be read.
     """
     paths = [request.raw] if request.raw.is_file() else sorted(request.raw.rglob("*.xml"))
     if not paths:
@@ -57,7 +57,7 @@ def genia(request: Request, tally: Tally) -> dict[str, list[Example]]:
     examples = [example for _, rows in documents for example in rows]
     for name, count in Counter(name for name, _ in documents).items():
         if count > 1:
-            tally.add("document that is there twice, both kept, as in the published run", name)
+            tally.add("duplicate document, both kept, as in the published run", name)
     n_test = len(examples) // _TEST_SHARE
     if not n_test:
         raise DataFormatError(
@@ -71,14 +71,14 @@ def _by_documents(documents: list[Document], request: Request, tally: Tally) -> 
     by_name: dict[str, list[Example]] = {}
     for name, rows in documents:
         if name in by_name:
-            tally.add("document that is there twice, the later one taken, as published", name)
+            tally.add("duplicate document, the later one taken, as published", name)
         by_name[name] = rows
     splits = assign(dict.fromkeys(by_name), read_lists(request.splits), tally, request.raw)
     return {split: [example for name in names for example in by_name[name]] for split, names in splits.items()}
 
 
 def _documents(path: Path, tally: Tally) -> Iterator[Document]:
-    """Name and sentences of every article; the tree is thrown away article by article."""
+    """Name and sentences of every article; the tree is freed article by article."""
     number = 0
     try:
         for _, element in ElementTree.iterparse(path):
@@ -126,7 +126,7 @@ def _walk(
     tokens: list[tuple[int, int]],
     terms: list[tuple[int, int, str | None]],
 ) -> int:
-    """Collect the text of an element and where its words and terms are; returns where the text ends."""
+    """Collect the text of an element and the spans of its words and terms; returns the end of the text."""
     start = at
     pieces.append(element.text or "")
     at += len(pieces[-1])
@@ -142,7 +142,7 @@ def _walk(
 
 
 def _all_words(text: str, tokens: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The words that the file marks, and those of the text between them; all of our own where it marks none."""
+    """The words marked in the file, and those of the text between them; if it marks none, all are our own."""
     words: list[tuple[int, int]] = []
     at = 0
     for start, end in [*sorted(tokens), (len(text), len(text))]:
@@ -169,7 +169,7 @@ def _json_lines(path: Path, tally: Tally) -> list[Example]:
         words = tuple(row["tokens"])
         entities = dict.fromkeys(_entity(mention, len(words), place) for mention in row["entity_mentions"])
         for _ in range(len(row["entity_mentions"]) - len(entities)):
-            tally.add("annotation that is there twice, counted once", place)
+            tally.add("duplicate annotation, counted once", place)
         document = documents.setdefault(row.get("doc_id", number), len(documents))
         examples.append(Example(words, sort_entities(entities), document))
     return examples
@@ -184,7 +184,7 @@ def _json_row(line: str, place: str) -> dict[str, Any]:
     if not all(isinstance(value, list) for value in lists) or not all(isinstance(word, str) for word in lists[0]):
         raise DataFormatError(
             f"{place}: {line[:60]!r}. Expected an object with the lists 'tokens' (words) and 'entity_mentions'. "
-            "Mend the line."
+            "Fix the line."
         )
     return row
 
@@ -194,6 +194,6 @@ def _entity(mention: object, n_words: int, place: str) -> Entity:
     if list(map(type, found)) != [int, int, str] or not 0 <= found[0] < found[1] <= n_words or not found[2]:
         raise DataFormatError(
             f"{place}: mention {mention!r:.60} in a sentence of {n_words} words. Expected start, end (exclusive) and "
-            "entity_type. Mend the line."
+            "entity_type. Fix the line."
         )
     return Entity(found[2], (Segment(found[0], found[1]),))

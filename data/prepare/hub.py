@@ -1,7 +1,7 @@
 """Any Hugging Face dataset with words and BIO tags, words and spans, or text and spans.
 
 A folder made by ``save_to_disk``, a folder of data files and a name on the hub are all read by the library
-``datasets``, which is imported here only. Scripts that a dataset brings along are never run.
+``datasets``, which is imported only here. Scripts of a dataset are never run.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def hub(request: Request, tally: Tally) -> dict[str, list[Example]]:
 
     Raises:
         MissingBackendError: ``datasets`` is not installed.
-        ConfigError: the options do not say which columns to read, or name some that are not there.
-        DataFormatError: the dataset cannot be opened, lacks a split, or a row does not hold what it should.
+        ConfigError: the options name no columns to read, or missing ones.
+        DataFormatError: the dataset cannot be opened, lacks a split, or has an invalid row.
     """
     columns = request.hub
     asked = [columns.words or columns.text, columns.tags or columns.spans]
@@ -55,7 +55,7 @@ def hub(request: Request, tally: Tally) -> dict[str, list[Example]]:
 
 def _open(request: Request) -> Any:
     try:
-        import datasets  # late: large, and needed by this source only
+        import datasets  # late: large, and needed only by this source
     except ImportError:
         raise MissingBackendError(
             "hf: the library 'datasets' is not installed. Expected it for Hugging Face datasets. "
@@ -97,7 +97,7 @@ def _check_columns(rows: Any, names: Sequence[str], split: str) -> None:
 
 
 def _tag_names(rows: Any, column: str | None) -> Sequence[str] | None:
-    """The names behind numbered tags, if the dataset knows them."""
+    """The names of numbered tags, if the dataset has them."""
     feature = rows.features.get(column) if column else None
     return getattr(getattr(feature, "feature", feature), "names", None)
 
@@ -124,7 +124,7 @@ def _examples(
     entities = [Entity(label, (Segment(start, end),)) for start, end, label in spans]
     unique = dict.fromkeys(entities)
     if len(unique) < len(entities):
-        tally.add("annotation that is there twice, counted once", place, len(entities) - len(unique))
+        tally.add("duplicate annotation, counted once", place, len(entities) - len(unique))
     return [Example(words, sort_entities(unique))]
 
 
@@ -142,7 +142,7 @@ def _tags(values: Sequence[Any], names: Sequence[str] | None, n_words: int, plac
             value = names[value]
         if not isinstance(value, str) or not _TAG.fullmatch(value):
             raise DataFormatError(
-                f"{place}: tag {value!r}. Expected O, B-type or I-type, or numbers whose names the dataset knows. "
+                f"{place}: tag {value!r}. Expected O, B-type or I-type, or numbers whose names the dataset defines. "
                 "Choose another column with --tags."
             )
         tags.append(value)
@@ -188,7 +188,7 @@ def _spans(values: Any, length: int, inclusive: bool, place: str) -> Iterator[tu
 
 
 def _whole(value: Any) -> int | None:
-    """An offset; some datasets write numbers as text."""
+    """An offset; some datasets store numbers as text."""
     if isinstance(value, str) and value.isdecimal():
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,4 +1,4 @@
-"""What is asked of a source, whatever its kind."""
+"""What to prepare, whatever the source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SPLITS = ("train", "dev", "test")
 
 @dataclass(frozen=True)
 class HubColumns:
-    """Where a Hugging Face dataset keeps what we need.
+    """The columns of a Hugging Face dataset.
 
     Args:
         config: the dataset's configuration, if it has several.
@@ -22,7 +22,7 @@ class HubColumns:
         tags: column of BIO tags of these words.
         text: column of raw text, instead of words.
         spans: column of spans, instead of tags: of words if there are words, of characters if there is text.
-        inclusive: the spans end at their last word or character, not behind it.
+        inclusive: whether the ends of spans are inclusive.
         splits: our split -> the dataset's.
     """
 
@@ -41,14 +41,14 @@ def _unseen(items: Iterable[Any], _: str) -> Iterable[Any]:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for.
+    """What to prepare.
 
     Args:
-        raw: the distributor's folder; of a Hugging Face dataset also its name.
+        raw: the distributor's folder; for a Hugging Face dataset also its name.
         splits: file or folder with the documents of every split.
-        labels: keep only these; None keeps what the source does by default, an empty tuple all.
-        across: ``drop`` annotations that reach over a sentence end, or ``join`` the sentences.
-        lines: every line end of a raw text ends a sentence; None leaves it to the source.
+        labels: keep only these; None: the source's default; an empty tuple: all.
+        across: ``drop`` annotations that cross a sentence boundary, or ``join`` the sentences.
+        lines: every line end of a raw text ends a sentence; None: the source's default.
         new_testament: OntoNotes: keep the pivot text.
         hub: columns of a Hugging Face dataset.
         progress: gives the items that it gets on, and may show how far they are; the text says what they are.

@@ -1,7 +1,7 @@
-"""ShARe/CLEF 2013 task 1 and 2014 task 2: clinical notes with pipe-delimited disorders, some of several parts.
+"""ShARe/CLEF 2013 task 1 and 2014 task 2: clinical notes with pipe-delimited disorders, some discontinuous.
 
-2013: ``note.txt||Disease_Disorder||C0000000||12||17||30||36``; 2014: ``note.txt|12-17,30-36|C0000000|...``. All of them
-get the one label ``Disorder``.
+2013: ``note.txt||Disease_Disorder||C0000000||12||17||30||36``; 2014: ``note.txt|12-17,30-36|C0000000|...``. All of
+them get the label ``Disorder``.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _LABEL = "Disorder"
 _OLD = re.compile(r"(?P<note>[^|]+)\|\|(?P<kind>[^|]*)\|\|(?P<cui>[^|]*)(?P<offsets>(?:\|\|\d+\|\|\d+)+)(?:\|\|)?")
 _NEW = re.compile(r"(?P<note>[^|]+)\|(?P<offsets>\d+-\d+(?:,\d+-\d+)*)\|.*")
 _NUMBER = re.compile(r"\d+")
-_DEV_EVERY = 10  # of the training notes, where no list says which are dev
+_DEV_EVERY = 10  # of the training notes, without a list for dev
 
 
 def share(request: Request, tally: Tally) -> dict[str, list[Example]]:
-    """Notes (``.txt``) and annotations (names with ``.pipe``) anywhere below folders that say train and test.
+    """Notes (``.txt``) and annotations (names with ``.pipe``) anywhere below folders named train and test.
 
     The distributor has no dev part: lists name its notes, or every tenth training note is taken.
 
     Raises:
-        DataFormatError: there are no notes or annotations, a note is annotated in several folders, a line is odd.
+        DataFormatError: there are no notes or annotations, a note is annotated in several folders, a line is malformed.
     """
     notes, parts = _notes(request.raw, tally)
     mentions = _annotations(request.raw, tally)
@@ -50,7 +50,7 @@ def share(request: Request, tally: Tally) -> dict[str, list[Example]]:
         result[split] = []
         for number, name in enumerate(request.progress(names, f"{split} notes")):
             if name not in mentions:
-                tally.add("note without annotations, read as without entities", name)
+                tally.add("note without annotations, read as having no entities", name)
             result[split] += _note(notes[name], mentions.get(name, []), number, request, tally)
     return result
 
@@ -60,7 +60,7 @@ def _note(path: Path, mentions: list[Mention], number: int, request: Request, ta
     inside = []
     for mention in mentions:
         if mention.fragments[-1][1] > len(text):
-            tally.add("annotation that ends behind its text, dropped", mention.place)
+            tally.add("annotation that ends after its text, dropped", mention.place)
         else:
             inside.append(mention)
     lines = True if request.lines is None else request.lines
@@ -107,13 +107,13 @@ def _read_pipe(path: Path, tally: Tally) -> Iterator[tuple[Mention, str]]:
         if match is None:
             raise DataFormatError(
                 f"{path}:{number}: {line[:60]!r}. Expected 'note.txt||type||CUI||start||end...' (2013) or "
-                "'note.txt|start-end,start-end|CUI|...' (2014). Mend the line."
+                "'note.txt|start-end,start-end|CUI|...' (2014). Fix the line."
             )
         offsets = list(map(int, _NUMBER.findall(match["offsets"])))
         fragments = tuple(sorted(zip(offsets[::2], offsets[1::2], strict=True)))
         place = f"{path.name}:{number}"
         if any(end <= start for start, end in fragments):
-            tally.add("annotation with a fragment that ends before it begins, dropped", place)
+            tally.add("annotation with a fragment that ends before it starts, dropped", place)
             continue
         yield Mention(_LABEL, fragments, place), plain_name(match["note"].strip())
 
@@ -125,5 +125,5 @@ def _tenth(parts: Mapping[str, str | None], tally: Tally) -> dict[str, str] | No
     train = [name for name, part in parts.items() if part == "train"]
     chosen = train[_DEV_EVERY - 1 :: _DEV_EVERY] or train[-1:]
     for name in chosen:
-        tally.add("training note put into dev, one of ten (no --splits): not the published split", name)
+        tally.add("training note moved to dev, one in ten (no --splits): not the published split", name)
     return dict.fromkeys(chosen, "dev")

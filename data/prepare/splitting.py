@@ -1,4 +1,4 @@
-"""Which document belongs to which split: lists given by the user, the distributor's folders, or shares of our own."""
+"""Assignment of documents to splits: by lists from the user, the distributor's folders, or our own shares."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _ENDING = re.compile(r"(?:\.apf\.xml|\.sgm|\.txt|\.ann)$")
 def read_lists(path: Path) -> dict[str, str]:
     """Document -> split, from a folder with a list per split or from a file of ``split document`` lines.
 
-    In the folder the lists are called ``train.txt`` (or ``.list``, ``.id``) and so on, one document a line. What stands
-    before the last ``/`` of a document and an ending such as ``.sgm`` or ``.txt`` do not count.
+    In the folder the lists are called ``train.txt`` (or ``.list``, ``.id``) and so on, one document per line. Folders
+    and an ending such as ``.sgm`` or ``.txt`` are ignored in document names.
 
     Raises:
-        DataFormatError: no lists there, a line that names no split, or a document in two splits.
+        DataFormatError: no lists, a line that names no split, or a document in two splits.
     """
     if path.is_dir():
         files = [file for file in sorted(path.iterdir()) if _LIST.fullmatch(file.name)]
@@ -54,7 +54,7 @@ def read_lists(path: Path) -> dict[str, str]:
         if lists.setdefault(plain_name(document), split) != split:
             raise DataFormatError(
                 f"{place}: document {document!r} is in {split} and in {lists[plain_name(document)]}. "
-                "Expected every document in one split. Mend the lists."
+                "Expected every document in one split. Fix the lists."
             )
     return lists
 
@@ -65,7 +65,7 @@ def plain_name(document: str) -> str:
 
 
 def part_of(path: Path, root: Path) -> str | None:
-    """The split that the folders of a path below ``root`` speak of, if it is one."""
+    """The split named by the folders of a path below ``root``, if it is just one."""
     text = str(path.relative_to(root)).lower()
     found = [split for split, pattern in _PARTS.items() if pattern.search(text)]
     return found[0] if len(found) == 1 else None
@@ -76,17 +76,17 @@ def assign(
 ) -> dict[str, list[str]]:
     """The documents of every split, in the order given.
 
-    A document that the lists name goes where they say; another one goes into the part of the distributor that it is
-    from; one without either is left out and counted.
+    The lists take precedence; other documents stay in the distributor's part; those with neither are left out and
+    counted.
 
     Args:
         documents: name -> part of the distributor, if any.
-        lists: what :func:`read_lists` gives.
-        tally: where documents without a split are counted.
+        lists: from :func:`read_lists`.
+        tally: counts documents without a split.
         where: the folder, for messages.
 
     Raises:
-        DataFormatError: a listed document is not there, or a split has no document.
+        DataFormatError: a listed document is missing, or a split has no document.
     """
     lists = lists or {}
     missing = sorted(lists.keys() - documents.keys())
@@ -125,10 +125,10 @@ def by_shares(names: Iterable[str], shares: Mapping[str, int] = _SHARES) -> dict
 
 
 def need_lists(path: Path | None, source: str) -> dict[str, str]:
-    """The lists of a source that has no split of its own.
+    """The lists for a source without a split of its own.
 
     Raises:
-        ConfigError: none were given.
+        ConfigError: there are none.
     """
     if path is None:
         raise ConfigError(

@@ -55,19 +55,19 @@ def write_corpus(
     """Write the splits and a ``prepare.json`` with what was counted, and read them back.
 
     Args:
-        folder: where the files go.
+        folder: for the files.
         dataset: name of the recipe whose published counts are compared.
         loader: of the format.
         splits: the examples; where dev is missing, it is taken from train as ``genia``'s recipe does.
-        tally: what was counted so far.
-        start: when the preparation began (``time.perf_counter``).
+        tally: the counts so far.
+        start: of the preparation (``time.perf_counter``).
 
     Raises:
-        DataFormatError: a split is empty, cannot be written, or does not read back as it was.
+        DataFormatError: a split is empty, cannot be written, or does not read back unchanged.
     """
     for split, examples in splits.items():
         if not examples:
-            raise DataFormatError(f"{split}: no sentences came out. Expected at least one. Check --raw and --splits.")
+            raise DataFormatError(f"{split}: no sentences left. Expected at least one. Check --raw and --splits.")
     _check_folder(folder, [split + FORMATS[loader] for split in splits])
     files = {split: write_split(folder, split, loader, examples, tally) for split, examples in splits.items()}
     seconds = max(time.perf_counter() - start, 1e-9)
@@ -83,7 +83,7 @@ def write_corpus(
 
 
 def _check_folder(folder: Path, names: Sequence[str]) -> None:
-    """A file that stays beside the new ones would be read as a split of this corpus."""
+    """Refuse leftover files, which would be read as a split of this corpus."""
     if not folder.is_dir():
         return
     others = sorted(path.name for path in folder.iterdir() if path.stem in SPLITS and path.name not in names)
@@ -95,7 +95,7 @@ def _check_folder(folder: Path, names: Sequence[str]) -> None:
 
 
 def _read_back(loader: str, files: Mapping[str, Path], splits: Mapping[str, Sequence[Example]]) -> LoadedCorpus:
-    """The corpus as training will read it; before that, a check that nothing was lost."""
+    """The corpus as training will read it, after a check that nothing was lost."""
     from genner.data.bundle import load_bundle  # late: fastNLP takes seconds, which --help should not cost
 
     whole = load_bundle(None, loader, LoaderOptions(max_words=None), files=files)
@@ -107,18 +107,18 @@ def _read_back(loader: str, files: Mapping[str, Path], splits: Mapping[str, Sequ
 
 
 def _check_read_back(found: Mapping[str, Sequence[Example]], written: Mapping[str, Sequence[Example]]) -> None:
-    """The files hold as many sentences, words and entities as went into them, in the same places."""
+    """Check that the files have the same sentences, words and entities as the input."""
     for split, examples in written.items():
         rows = found[split]
         if len(rows) != len(examples):
             raise DataFormatError(
                 f"{split}: {len(examples)} sentences were written but {len(rows)} read back. Expected the same. A "
-                "sentence may consist of the word -DOCSTART- or the like: mend the source."
+                "sentence may consist of the word -DOCSTART- or the like: fix the source."
             )
         for number, (row, example) in enumerate(zip(rows, examples, strict=True), 1):
             same = [entity.segments for entity in row.entities] == [entity.segments for entity in example.entities]
             if len(row.words) != len(example.words) or not same:
                 raise DataFormatError(
                     f"{split}, sentence {number}: {' '.join(example.words)[:60]!r} reads back with other words or "
-                    "entities. Expected the same. Mend the source, or report it."
+                    "entities. Expected the same. Fix the source, or report it."
                 )

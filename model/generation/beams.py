@@ -11,40 +11,40 @@ from torch.nn.functional import pad
 
 from genner.model.generation.config import GenerationConfig
 from genner.model.generation.constraints import EOS
-from genner.model.generation.lanes import Lanes, Sequences, Waiting
 from genner.model.generation.scores import log_probabilities, penalise_repetition
+from genner.model.generation.slots import SentenceQueue, Sequences, Slots
 from genner.model.generation.state import Hypothesis, ModelLike, as_hypotheses
 
 __all__ = ["beam_search"]
 
 
 class _Beams:
-    """What beam search keeps per place.
+    """What beam search keeps per slot.
 
     Attributes:
-        score: (G, K) sum of log-probabilities, penalties included; -inf: no such beam.
-        symbols: (G, K) written last.
-        written: K sequences per place.
+        score: (G, K) sum of log-probabilities, penalties included; -inf: a dead beam.
+        symbols: (G, K) last symbols.
+        written: K sequences per slot.
     """
 
-    def __init__(self, lanes: Lanes, n_beams: int) -> None:
-        self.written = Sequences(lanes.limits, n_beams)
+    def __init__(self, slots: Slots, n_beams: int) -> None:
+        self.written = Sequences(slots.limits, n_beams)
         self.symbols = self.written.ids[:, :, 0].clone()
-        self.score = torch.full(self.symbols.shape, -torch.inf, device=lanes.limits.device)
+        self.score = torch.full(self.symbols.shape, -torch.inf, device=slots.limits.device)
         self.score[:, 0] = 0.0
 
-    def clear(self, places: Tensor, limits: Tensor) -> None:
-        self.written.clear(places, limits)
-        self.symbols[places] = self.written.ids[places, :, 0]
-        self.score[places] = -torch.inf
-        self.score[places, 0] = 0.0
+    def reset(self, slots: Tensor, limits: Tensor) -> None:
+        self.written.reset(slots, limits)
+        self.symbols[slots] = self.written.ids[slots, :, 0]
+        self.score[slots] = -torch.inf
+        self.score[slots, 0] = 0.0
 
-    def keep(self, places: Tensor) -> None:
-        self.written.keep(places)
-        self.score, self.symbols = self.score[places], self.symbols[places]
+    def select(self, slots: Tensor) -> None:
+        self.written.select(slots)
+        self.score, self.symbols = self.score[slots], self.symbols[slots]
 
     def extend(self, candidates: _Candidates, steps: Tensor) -> Sequences:
-        """C sequences per place, each that of a candidate's parent and one symbol more."""
+        """C sequences per slot, each a candidate's parent with the candidate's symbol appended."""
         longer = self.written.gather(candidates.parent)
         longer.write(steps, candidates.symbol, candidates.logprob)
         return longer
@@ -52,14 +52,14 @@ class _Beams:
 
 @dataclass
 class _Candidates:
-    """The best continuations of G sentences, the best first: (G, C) each.
+    """The C best continuations of each of G sentences, the best first: (G, C) each.
 
     Attributes:
-        score: as of beams; -inf: none.
+        score: as in :class:`_Beams`; -inf: no candidate.
         parent: beam that is continued.
-        symbol: what it is continued with.
+        symbol: symbol appended to it.
         logprob: log-probability of the symbol.
-        closes: bool, a complete hypothesis.
+        closes: bool, True = a complete hypothesis.
     """
 
     score: Tensor
@@ -69,7 +69,7 @@ class _Candidates:
     closes: Tensor
 
     def continuing(self, n_beams: int) -> _Candidates:
-        """The best ``n_beams`` that do not close; where there are fewer, dead ones that write EOS."""
+        """The best ``n_beams`` that do not end; if there are fewer, padded with dead ones that write EOS."""
         is_end = self.symbol == EOS
         order = is_end.long().argsort(dim=1, stable=True)[:, :n_beams]
         score = self.score.masked_fill(is_end, -torch.inf).gather(1, order)
@@ -78,103 +78,106 @@ class _Candidates:
         return _Candidates(score, parent, symbol, logprob, closes)
 
     def end(self, done: Tensor) -> None:
-        """Let the beams of the sentences ``done``, (G,) bool, die."""
+        """Kill all beams of the sentences ``done``, (G,) bool."""
         self.score = self.score.masked_fill(done.unsqueeze(1), -torch.inf)
         self.symbol = self.symbol.masked_fill(done.unsqueeze(1), EOS)
 
 
 class _Pool:
-    """The best complete hypotheses per place: (G, N) scores, the best first, -inf: none; and their sequences."""
+    """The N best complete hypotheses per slot: sequences and (G, N) scores, the best first, -inf: no hypothesis."""
 
-    def __init__(self, lanes: Lanes, n_best: int) -> None:
-        self.kept = Sequences(lanes.limits, n_best)
-        self.score = torch.full((lanes.limits.numel(), n_best), -torch.inf, device=lanes.limits.device)
+    def __init__(self, slots: Slots, n_best: int) -> None:
+        self.kept = Sequences(slots.limits, n_best)
+        self.score = torch.full((slots.limits.numel(), n_best), -torch.inf, device=slots.limits.device)
 
-    def clear(self, places: Tensor, limits: Tensor) -> None:
-        self.kept.clear(places, limits)
-        self.score[places] = -torch.inf
+    def reset(self, slots: Tensor, limits: Tensor) -> None:
+        self.kept.reset(slots, limits)
+        self.score[slots] = -torch.inf
 
-    def keep(self, places: Tensor) -> None:
-        self.kept.keep(places)
-        self.score = self.score[places]
+    def select(self, slots: Tensor) -> None:
+        self.kept.select(slots)
+        self.score = self.score[slots]
 
     def add(self, longer: Sequences, score: Tensor) -> None:
-        """Keep the best of what is here and of the candidates with their (G, C) hypothesis scores."""
+        """Keep the best of the present hypotheses and of new ones with (G, C) scores."""
         n_best = self.score.shape[1]
-        # What was here comes first: of equals the earlier, shorter one stays.
-        best, places = torch.cat((self.score, score), 1).sort(dim=1, descending=True, stable=True)
-        self.score, places = best[:, :n_best], places[:, :n_best].unsqueeze(2).expand(-1, -1, longer.ids.shape[2])
-        self.kept.ids = torch.cat((self.kept.ids, longer.ids), 1).gather(1, places)
-        self.kept.logprobs = torch.cat((self.kept.logprobs, longer.logprobs), 1).gather(1, places)
+        # Present ones come first: among equal scores the earlier, shorter hypothesis is kept.
+        best, columns = torch.cat((self.score, score), 1).sort(dim=1, descending=True, stable=True)
+        self.score, columns = best[:, :n_best], columns[:, :n_best].unsqueeze(2).expand(-1, -1, longer.ids.shape[2])
+        self.kept.ids = torch.cat((self.kept.ids, longer.ids), 1).gather(1, columns)
+        self.kept.logprobs = torch.cat((self.kept.logprobs, longer.logprobs), 1).gather(1, columns)
 
-    def answers(self, lanes: Lanes, places: Tensor, shortest: int) -> Iterator[tuple[int, list[Hypothesis]]]:
-        """The hypotheses at the ``places``."""
-        found = as_hypotheses(self.kept.ids[places], self.kept.logprobs[places], self.score[places], shortest=shortest)
-        yield from zip((lanes.numbers[place] for place in places.tolist()), found, strict=True)
+    def hypotheses(self, slots: Slots, ended: Tensor, shortest: int) -> Iterator[tuple[int, list[Hypothesis]]]:
+        """The hypotheses in the slots ``ended``, with their sentence numbers."""
+        found = as_hypotheses(self.kept.ids[ended], self.kept.logprobs[ended], self.score[ended], shortest=shortest)
+        yield from zip((slots.numbers[slot] for slot in ended.tolist()), found, strict=True)
 
 
-def beam_search(model: ModelLike, waiting: Waiting, config: GenerationConfig) -> Iterator[tuple[int, list[Hypothesis]]]:
-    """The best of K beams; see :func:`genner.model.generation.search.search_all`.
+def beam_search(
+    model: ModelLike, queue: SentenceQueue, config: GenerationConfig
+) -> Iterator[tuple[int, list[Hypothesis]]]:
+    """Beam search with K beams; see :func:`genner.model.generation.search.search_all`.
 
-    A step looks at the best 2K continuations of a sentence: EOS closes a hypothesis, the best K others go on. Of equal
-    scores the lower beam and the lower symbol come first. A sentence ends as soon as no beam can beat what it has.
-    In compat mode an EOS closes a hypothesis only among the best K, and one that the limit forces is free of charge.
+    A step considers the best 2K continuations of a sentence: EOS completes a hypothesis, the best K others become the
+    new beams. Ties go to the lower beam, then to the lower symbol. A sentence ends as soon as no beam can beat its
+    hypotheses. In compat mode EOS completes a hypothesis only among the best K, and an EOS forced by the limit costs
+    nothing.
     """
-    lanes = Lanes.open(waiting, config.num_beams)
-    if lanes is None:
+    slots = Slots.open(queue, config.num_beams)
+    if slots is None:
         return
-    beams, pool = _Beams(lanes, config.num_beams), _Pool(lanes, config.n_best)
+    beams, pool = _Beams(slots, config.num_beams), _Pool(slots, config.n_best)
     shortest = 3 if config.compat else 2
-    while lanes.numbers:
-        logits = model.step(beams.symbols.flatten(), lanes.state)
-        candidates = _candidates(logits, lanes.constraint.allowed(), beams, lanes, config)
+    while slots.numbers:
+        logits = model.step(beams.symbols.flatten(), slots.state)
+        candidates = _candidates(logits, slots.constraint.allowed(), beams, slots, config)
         if bool(candidates.closes.any()):
-            # The empty hypothesis counts EOS, the others do not.
-            length = _power(lanes.steps.clamp(min=2), config.length_penalty).unsqueeze(1)
+            # The length of the empty hypothesis includes EOS, that of the others does not.
+            length = _power(slots.steps.clamp(min=2), config.length_penalty).unsqueeze(1)
             score = (candidates.score / length).masked_fill(~candidates.closes, -torch.inf)
-            pool.add(beams.extend(candidates, lanes.steps), score)
+            pool.add(beams.extend(candidates, slots.steps), score)
         going = candidates.continuing(config.num_beams)
-        done = _is_done(going.score[:, 0], pool.score[:, -1], lanes, config)
+        done = _is_done(going.score[:, 0], pool.score[:, -1], slots, config)
         going.end(done)
-        beams.written = beams.extend(going, lanes.steps)
+        beams.written = beams.extend(going, slots.steps)
         beams.score, beams.symbols = going.score, going.symbol
-        lanes.state, lanes.constraint = lanes.state.follow(going.parent), lanes.constraint.follow(going.parent)
-        lanes.constraint = lanes.constraint.advance(beams.symbols.flatten())
-        lanes.steps = lanes.steps + ~done
-        places = done.nonzero().squeeze(1)
-        if lanes.is_turn(len(places)):
-            yield from pool.answers(lanes, places, shortest)
-            lanes.turn(places, beams, pool)
+        slots.state, slots.constraint = slots.state.reorder(going.parent), slots.constraint.reorder(going.parent)
+        slots.constraint = slots.constraint.advance(beams.symbols.flatten())
+        slots.steps = slots.steps + ~done
+        ended = done.nonzero().squeeze(1)
+        if slots.should_refill(len(ended)):
+            yield from pool.hypotheses(slots, ended, shortest)
+            slots.refill(ended, beams, pool)
 
 
-def _candidates(logits: Tensor, allowed: Tensor, beams: _Beams, lanes: Lanes, config: GenerationConfig) -> _Candidates:
+def _candidates(logits: Tensor, allowed: Tensor, beams: _Beams, slots: Slots, config: GenerationConfig) -> _Candidates:
     """The best 2K continuations of every sentence.
 
     Args:
         logits: (G * K, V).
         allowed: (G * K, V) bool.
-        beams: K of each sentence.
-        lanes: the G sentences.
+        beams: K per sentence.
+        slots: the G sentences.
         config: beams and penalties.
     """
     n_top, n_symbols = 2 * config.num_beams, logits.shape[1]
     own = log_probabilities(logits)
     ranked = own
     if config.repetition_penalty != 1.0:
-        written = beams.written.so_far(lanes.steps).flatten(0, 1)
+        written = beams.written.so_far(slots.steps).flatten(0, 1)
         ranked = log_probabilities(penalise_repetition(logits, written, config.repetition_penalty))
-    # The sum of as many of these as a sequence is long stays finite: -inf means illegal and nothing else.
+    # Clamped so that sums over a whole sequence stay finite: -inf means illegal and nothing else.
     ranked = ranked.float().clamp(min=torch.finfo(torch.float32).min / beams.written.ids.shape[2])
     if config.compat:
-        # The reference charges nothing for an end that the limit forces.
+        # In the reference an EOS forced by the limit costs nothing.
         ranked = ranked.masked_fill((allowed.sum(1) == 1).unsqueeze(1), 0.0)
     score = beams.score.flatten().unsqueeze(1) + ranked
     score = score.masked_fill(~allowed, -torch.inf).view(len(beams.score), -1)
     score = pad(score, (0, max(n_top - score.shape[1], 0)), value=-torch.inf)
-    best, places = _top(score, n_top)
-    places = places.clamp(max=config.num_beams * n_symbols - 1)
-    logprob = own.float().view(len(best), -1).gather(1, places)
-    parent, symbol = places // n_symbols, places % n_symbols
+    best, columns = _top(score, n_top)
+    columns = columns.clamp(max=config.num_beams * n_symbols - 1)
+    logprob = own.float().view(len(best), -1).gather(1, columns)
+    parent, symbol = columns // n_symbols, columns % n_symbols
     closes = (symbol == EOS) & (best > -torch.inf)
     if config.compat:
         closes[:, config.num_beams :] = False
@@ -182,29 +185,29 @@ def _candidates(logits: Tensor, allowed: Tensor, beams: _Beams, lanes: Lanes, co
 
 
 def _top(score: Tensor, n_top: int) -> tuple[Tensor, Tensor]:
-    """The ``n_top`` highest of (G, N) scores and their columns, of equal ones the lower column first."""
-    best, places = score.topk(n_top, dim=1)
-    # topk orders equal scores by chance; sorting everything instead would take many times longer.
-    places, order = places.sort(dim=1)
+    """The ``n_top`` highest of (G, N) scores and their columns; ties go to the lower column."""
+    best, columns = score.topk(n_top, dim=1)
+    # topk breaks ties arbitrarily; sorting all scores instead would take many times longer.
+    columns, order = columns.sort(dim=1)
     best, order = best.gather(1, order).sort(dim=1, descending=True, stable=True)
-    return best, places.gather(1, order)
+    return best, columns.gather(1, order)
 
 
-def _is_done(best: Tensor, worst: Tensor, lanes: Lanes, config: GenerationConfig) -> Tensor:
-    """(G,) bool: sentences that no beam can change any more.
+def _is_done(best: Tensor, worst: Tensor, slots: Slots, config: GenerationConfig) -> Tensor:
+    """(G,) bool: sentences whose hypotheses no beam can improve any more.
 
-    Log-probabilities only fall, so a beam's best end has its present score, divided by the largest length it can reach
-    (by the smallest, if the penalty is negative).
+    Log-probabilities only fall, so a beam can at best end with its present score divided by the largest length it can
+    reach (by the smallest, if the penalty is negative).
 
     Args:
         best: (G,) score of the best beam after this step.
-        worst: (G,) score of the last hypothesis that is kept, -inf while there are fewer.
-        lanes: limits and, before this step, symbols written.
+        worst: (G,) score of the worst hypothesis kept, -inf while there are fewer than ``n_best``.
+        slots: limits and, before this step, symbols written.
         config: penalties.
     """
-    length = lanes.limits - 1 if config.length_penalty >= 0 else lanes.steps + 1
+    length = slots.limits - 1 if config.length_penalty >= 0 else slots.steps + 1
     bound = best / _power(length, config.length_penalty)
-    # Scores are not above 0; the margin keeps rounding from stopping a search that would have come out equal or better.
+    # Scores are at most 0; the margin keeps rounding from ending a search that could still find an equal or better one.
     return (best == -torch.inf) | (bound * (1 - 1e-5) <= worst)
 
 

@@ -21,20 +21,20 @@ class GenerationConfig:
 
     Attributes:
         max_len: constant part of the length limit, which counts BOS and EOS.
-        max_len_ratio: part of the limit per source piece (specials included).
+        max_len_ratio: additional length limit per source piece (specials included).
         num_beams: 1 searches greedily.
         length_penalty: beam: a hypothesis' log-probability is divided by ``length ** length_penalty``; greedy: every
-            log-probability but EOS's is divided by ``written ** length_penalty``. 1 leaves greedy search alone.
+            log-probability but EOS's is divided by ``written ** length_penalty``. 1 has no effect on greedy search.
         repetition_penalty: CTRL's rule (Keskar et al. 2019, https://arxiv.org/abs/1909.05858) on symbols already
             written; 1 is off.
-        constrained: only legal sequences (:class:`~model.generation.constraints.PointerConstraint`).
-        structure: what the constraint lets a sentence hold: ``flat``, ``nested`` or ``discontinuous``.
+        constrained: only legal sequences (:class:`~genner.model.generation.constraints.PointerConstraint`).
+        structure: kind of entities that the constraint allows: ``flat``, ``nested`` or ``discontinuous``.
         ordered: entities come in the canonical order, hence never twice.
-        compat: answers as the reference implementation returns them (an empty answer is ``[0, 1, 1]``).
-        draft_len: greedy: most symbols that are drafted and then verified in one pass, where the model can draft; 0
-            drafts none. The answers are the same.
-        draft_rows: greedy: most symbols that such a pass may guess for all sentences together: the more are written at
-            once, the shorter are their drafts.
+        compat: results as the reference implementation returns them (an empty result is ``[0, 1, 1]``).
+        draft_len: greedy: maximum number of symbols drafted and then verified in one pass, if the model can draft; 0
+            turns drafts off. The results are the same.
+        draft_rows: greedy: maximum number of symbols drafted for all sentences of a pass together: the larger the
+            decoding batch, the shorter the drafts.
         n_best: hypotheses kept per sentence, at most ``num_beams``.
 
     >>> GenerationConfig(max_len=10, max_len_ratio=0.6).limits(torch.tensor([5, 9])).tolist()
@@ -69,9 +69,9 @@ class GenerationConfig:
             raise ConfigError("generation: " + " ".join(wrong))
 
     def n_drafts(self, n_sentences: int) -> int:
-        """Symbols to draft while so many sentences are written."""
+        """Symbols to draft per sentence with ``n_sentences`` in the decoding batch."""
         if self.length_penalty != 1.0 or self.repetition_penalty != 1.0:
-            return 0  # what was written before changes the scores: drafts would have to change them, too
+            return 0  # scores depend on earlier symbols, which drafts would change
         return min(self.draft_len, self.draft_rows // n_sentences)
 
     def limits(self, src_seq_len: Tensor) -> Tensor:

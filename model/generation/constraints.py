@@ -1,8 +1,8 @@
 """Constraints of the search: which symbols may come next, for all rows of a batch at once.
 
-A constraint is started once per batch. Its state then answers ``allowed()``, moves on by ``advance(symbols)`` and
-follows sentences and beams by the methods of :class:`genner.model.generation.state.Movable`; ``put`` may change it in
-place. """
+A constraint is started once per batch. Its state then answers ``allowed()``, is moved forward by ``advance(symbols)``
+and rearranged by the methods of :class:`genner.model.generation.state.BatchState`; ``refill`` may work in place.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from genner.errors import ConfigError
 from genner.model.generation.config import STRUCTURES, UNITS
 from genner.model.generation.order import CLOSED, OPEN, OUTSIDE, Registers, RowTables, allowed_words
 from genner.model.generation.state import rows_of
-from genner.model.generation.tables import INFINITE, SourceLayout, build_tables, put_rows
+from genner.model.generation.tables import INFINITE, SourceLayout, build_tables, set_rows
 
 __all__ = ["BOS", "EOS", "AnyPiece", "ConstraintState", "PointerConstraint"]
 
@@ -26,7 +26,7 @@ _FIRST_LABEL = 2
 
 
 def check_limits(limits: Tensor) -> None:
-    """Raise :class:`ConfigError` for a limit that cannot even hold BOS and EOS."""
+    """Raise :class:`ConfigError` for a limit too small for BOS and EOS."""
     if limits.numel() and int(limits.min()) < 2:
         row = int(limits.argmin())
         raise ConfigError(
@@ -37,19 +37,19 @@ def check_limits(limits: Tensor) -> None:
 
 @dataclass(frozen=True)
 class PointerConstraint:
-    """Legal sequences of the pointer formulation, in every length limit.
+    """Legal sequences of the pointer formulation within a length limit.
 
-    ``allowed`` holds a symbol if and only if some complete legal sequence within the row's limit goes on with it: no
-    row can get stuck, and nothing legal is lost. In a legal sequence
+    A symbol is allowed if and only if some complete legal sequence within the row's limit continues with it: no row
+    can get stuck, and no legal sequence is excluded. In a legal sequence
 
     * the pointers of an entity are, by ``unit``: ``word`` the first piece of every word; ``bpe`` all pieces of every
       word; ``span`` the first piece of the first and the last piece of the last word of every segment; ``span_bpe``
       all pieces of those two words. Words ascend, segments do not touch, a label closes the entity;
-    * ``structure``: ``flat`` entities have one segment and begin behind the one before; ``nested`` have one segment;
-      ``discontinuous`` have any number;
+    * ``structure``: ``flat`` entities have one segment and start after the previous one; ``nested`` ones have one
+      segment; ``discontinuous`` ones have any number;
     * ``ordered``: entities ascend strictly by (first word, last word, written words compared lexicographically, label).
 
-    ``flat`` is always ordered by its own rule; without ``ordered`` it is treated as ``nested``.
+    ``flat`` implies an order of its own; without ``ordered`` it is treated as ``nested``.
     """
 
     unit: str
@@ -70,7 +70,7 @@ class PointerConstraint:
 
     @property
     def pairs(self) -> bool:
-        """Segments are written as first and last words."""
+        """Whether segments are written as first and last words."""
         return self.unit in ("span", "span_bpe")
 
     @property
@@ -80,7 +80,7 @@ class PointerConstraint:
 
     @property
     def all_pieces(self) -> bool:
-        """Words are written with all their pieces."""
+        """Whether words are written with all their pieces."""
         return self.unit in ("bpe", "span_bpe")
 
     def start(
@@ -92,13 +92,13 @@ class PointerConstraint:
         limits: Tensor,
         n_positions: int | None = None,
     ) -> ConstraintState:
-        """State before the first symbol, BOS written.
+        """State after BOS.
 
         Args:
             first: (B, W) position of the first piece of every word, padded with 0.
             src_seq_len: (B,) source pieces, specials included.
             lead: special pieces before the words.
-            tail: special pieces behind them.
+            tail: special pieces after the words.
             limits: (B,) longest sequences, BOS and EOS included.
             n_positions: S, the pointer columns of the logits; by default the longest source.
 
@@ -114,14 +114,14 @@ class PointerConstraint:
         return ConstraintState(self, rows, registers, self._history(limits))
 
     def _history(self, limits: Tensor) -> Tensor | None:
-        """(B, M) room for the words of a sequence, a place for what is no word, and for looking three words ahead."""
+        """(B, M): the words of a sequence, one column for writes that are no words, and three for looking ahead."""
         if self.structure != "discontinuous" or not self.ordered:
             return None
         return limits.new_zeros(limits.numel(), int(limits.max()) + 4 if limits.numel() else 4)
 
 
 class ConstraintState:
-    """State of :class:`PointerConstraint`: (12, R) registers, and the words written where they have to be compared."""
+    """State of :class:`PointerConstraint`: (12, R) registers and, if entities are compared by words, the words."""
 
     def __init__(
         self, constraint: PointerConstraint, rows: RowTables, registers: Tensor, history: Tensor | None
@@ -131,55 +131,55 @@ class ConstraintState:
         self.registers = registers
         self.history = history
 
-    def spread(self, n_rows: int) -> ConstraintState:
-        """``n_rows`` rows per sentence in place of one."""
-        rows = self.rows.with_tables(self.rows.tables, n_rows)
-        return self._at(rows.owner, rows)
+    def expand_beams(self, n_beams: int) -> ConstraintState:
+        """``n_beams`` rows per sentence instead of one."""
+        rows = self.rows.with_tables(self.rows.tables, n_beams)
+        return self._gather(rows.owner, rows)
 
     def select(self, sentences: Tensor) -> ConstraintState:
         """Other sentences."""
-        return self._at(self.rows.rows_of(sentences), self.rows.with_tables(self.rows.tables.select(sentences)))
+        return self._gather(self.rows.rows_of(sentences), self.rows.with_tables(self.rows.tables.select(sentences)))
 
-    def follow(self, parents: Tensor) -> ConstraintState:
-        """Row k of sentence g goes on from row ``parents[g, k]``, (G, K)."""
-        return self._at((self.rows.owner.view_as(parents) * self.rows.n_rows + parents).flatten(), self.rows)
+    def reorder(self, parents: Tensor) -> ConstraintState:
+        """Row k of sentence g continues row ``parents[g, k]``, (G, K)."""
+        return self._gather((self.rows.owner.view_as(parents) * self.rows.n_rows + parents).flatten(), self.rows)
 
-    def put(self, places: Tensor, other: ConstraintState, picks: slice) -> ConstraintState:
-        """Sentences ``picks`` of ``other``, which has not begun, in place of those at ``places``."""
-        rows, n_rows = self.rows.rows_of(places), self.rows.n_rows
-        registers = other.registers[:, picks]
+    def refill(self, slots: Tensor, other: ConstraintState, incoming: slice) -> ConstraintState:
+        """Overwrite ``slots`` with the sentences ``incoming`` of ``other``, an unused state."""
+        rows, n_rows = self.rows.rows_of(slots), self.rows.n_rows
+        registers = other.registers[:, incoming]
         self.registers.index_copy_(1, rows, registers if n_rows == 1 else registers.repeat_interleave(n_rows, 1))
         if self.history is not None:
             extra = other.history.shape[1] - self.history.shape[1]
             self.history = (pad(self.history, (0, extra)) if extra > 0 else self.history).index_fill_(0, rows, 0)
-        self.rows = self.rows.put(places, other.rows, picks)
+        self.rows = self.rows.refill(slots, other.rows, incoming)
         return self
 
     def unroll(self, drafts: Tensor) -> ConstraintState:
-        """State before each of K symbols in a row, of which (G, K-1) are given."""
+        """State before each of K consecutive symbols, given the first (G, K-1) of them."""
         n_rows = drafts.shape[1] + 1
         state = self
-        if self.history is not None:  # the words of a draft may be more than a legal sequence holds
+        if self.history is not None:  # a draft may hold more words than a legal sequence
             state = ConstraintState(self.constraint, self.rows, self.registers, pad(self.history, (0, n_rows)))
-        line = [state]
+        states = [state]
         for symbols in drafts.unbind(1):
-            line.append(line[-1].advance(symbols))
-        registers = torch.stack([state.registers for state in line], 2).flatten(1)
-        history = None if self.history is None else torch.stack([state.history for state in line], 1).flatten(0, 1)
+            states.append(states[-1].advance(symbols))
+        registers = torch.stack([state.registers for state in states], 2).flatten(1)
+        history = None if self.history is None else torch.stack([state.history for state in states], 1).flatten(0, 1)
         return ConstraintState(self.constraint, self.rows.with_tables(self.rows.tables, n_rows), registers, history)
 
-    def pick(self, rows: Tensor) -> ConstraintState:
-        """One row per sentence again, (G,) of those that it has."""
-        places = torch.arange(len(rows), device=rows.device) * self.rows.n_rows + rows
-        return self._at(places, self.rows.with_tables(self.rows.tables, 1))
+    def accept(self, n_accepted: Tensor) -> ConstraintState:
+        """One row per sentence again: row ``n_accepted[g]`` of sentence g, (G,)."""
+        chosen = torch.arange(len(n_accepted), device=n_accepted.device) * self.rows.n_rows + n_accepted
+        return self._gather(chosen, self.rows.with_tables(self.rows.tables, 1))
 
-    def _at(self, places: Tensor, rows: RowTables) -> ConstraintState:
-        """The rows now at ``places``."""
-        history = None if self.history is None else self.history.index_select(0, places)
-        return ConstraintState(self.constraint, rows, self.registers.index_select(1, places), history)
+    def _gather(self, chosen: Tensor, rows: RowTables) -> ConstraintState:
+        """The present rows ``chosen``, (R',), with their tables ``rows``."""
+        history = None if self.history is None else self.history.index_select(0, chosen)
+        return ConstraintState(self.constraint, rows, self.registers.index_select(1, chosen), history)
 
     def allowed(self) -> Tensor:
-        """(R, V) bool: symbols that may come next, V = 2 + L + S. A row that has ended allows EOS only."""
+        """(R, V) bool: symbols that may come next, V = 2 + L + S. A row that has ended allows only EOS."""
         state = Registers(*self.registers.unbind(0))
         structure, ordered = self._rules()
         outside = state.phase == OUTSIDE
@@ -204,7 +204,7 @@ class ConstraintState:
         constraint = self.constraint
         is_pointer = symbols >= constraint.shift
         is_label = (symbols >= _FIRST_LABEL) ^ is_pointer
-        # One operation is as dear as the next, whatever its size: masked_fill is one, torch.where with a number two.
+        # At this size every operation costs the same: masked_fill is one operation, torch.where with a scalar is two.
         new = {"room": (old.room - 1).masked_fill(symbols == EOS, 0)}
         is_word, chosen = is_pointer, self.rows.word_of(old.phase, symbols)
         if constraint.all_pieces:
@@ -219,7 +219,7 @@ class ConstraintState:
         return ConstraintState(constraint, self.rows, torch.stack(list(old._replace(**new))), history)
 
     def _rules(self) -> tuple[str, bool]:
-        """Structure and order in force: flat entities need no comparison of entities."""
+        """Structure and order in force: flat entities need not be compared."""
         structure, ordered = self.constraint.structure, self.constraint.ordered
         if structure == "flat":
             return ("flat", False) if ordered else ("nested", False)
@@ -230,7 +230,7 @@ class ConstraintState:
         closed = state.phase == CLOSED
         if not ordered:
             return closed.unsqueeze(1).expand(-1, self.constraint.n_labels)
-        # Free, or ending later than the entity before: any label; same end: by the words; else none.
+        # A free entity, or one that ends later than the previous: any label; same end: depends on the words; else none.
         above = state.label
         if structure == "discontinuous":
             above = above - state.lead * INFINITE
@@ -241,36 +241,36 @@ class ConstraintState:
     def _advance_order(
         self, old: Registers, new: dict[str, Tensor], symbols: Tensor, is_word: Tensor, is_label: Tensor
     ) -> Tensor | None:
-        """Set the registers that compare entities; the history with the new words is returned."""
+        """Set the registers that compare entities; return the history with the new words."""
         structure, ordered = self._rules()
         if structure == "flat":
             new["end"] = torch.where(is_label, old.word, old.end)
         if not ordered:
             return self.history
         chosen = new["word"]
-        begins = is_word & (old.phase == OUTSIDE)
-        freed = begins & (chosen != old.start)
-        new["start"] = torch.where(begins, chosen, old.start)
+        starts = is_word & (old.phase == OUTSIDE)
+        freed = starts & (chosen != old.start)
+        new["start"] = torch.where(starts, chosen, old.start)
         new["end"] = torch.where(is_label, old.word, old.end.masked_fill(freed, 0))
         new["label"] = torch.where(is_label, symbols, old.label)
         if self.history is None:
             return None
-        place = torch.where(is_word, old.written, self.history.shape[1] - 1)
-        history = self.history.scatter(1, place.unsqueeze(1), chosen.unsqueeze(1))
+        column = torch.where(is_word, old.written, self.history.shape[1] - 1)
+        history = self.history.scatter(1, column.unsqueeze(1), chosen.unsqueeze(1))
         other = self.history.gather(1, old.compared.unsqueeze(1)).squeeze(1)
         lead = torch.where(is_word & (old.lead == 0), (chosen - other).sign(), old.lead)
         new["lead"] = lead.masked_fill(is_label, 0)
-        new["begun"] = torch.where(begins, old.written, old.begun)
-        new["compared"] = torch.where(is_label, old.begun, old.compared + is_word)
+        new["first"] = torch.where(starts, old.written, old.first)
+        new["compared"] = torch.where(is_label, old.first, old.compared + is_word)
         new["written"] = old.written + is_word
         return history
 
 
 @dataclass(frozen=True)
 class AnyPiece:
-    """No constraint but the length limit and what no sequence can hold: BOS, special pieces and padding.
+    """Only the length limit, and no BOS, special pieces or padding.
 
-    Any symbol may follow any other, so that sequences may hold malformed entities. A row at its limit allows EOS only.
+    Any symbol may follow any other, so sequences may hold malformed entities. A row at its limit allows only EOS.
     """
 
     n_labels: int
@@ -302,7 +302,7 @@ class AnyPieceState:
     Attributes:
         legal: (G, V) bool, symbols that a sentence can hold.
         n_symbols: (G,) 2 + L + source pieces.
-        room: (R,) what is left, EOS included.
+        room: (R,) symbols left, EOS included.
     """
 
     legal: Tensor
@@ -314,38 +314,37 @@ class AnyPieceState:
         """K."""
         return len(self.room) // max(len(self.legal), 1)
 
-    def spread(self, n_rows: int) -> AnyPieceState:
-        """``n_rows`` rows per sentence in place of one."""
-        return AnyPieceState(self.legal, self.n_symbols, self.room.repeat_interleave(n_rows))
+    def expand_beams(self, n_beams: int) -> AnyPieceState:
+        """``n_beams`` rows per sentence instead of one."""
+        return AnyPieceState(self.legal, self.n_symbols, self.room.repeat_interleave(n_beams))
 
     def select(self, sentences: Tensor) -> AnyPieceState:
         """Other sentences."""
         room = self.room[rows_of(sentences, self.n_rows)]
         return self._narrow(self.legal[sentences], self.n_symbols[sentences], room)
 
-    def put(self, places: Tensor, other: AnyPieceState, picks: slice) -> AnyPieceState:
-        """Sentences ``picks`` of ``other``, which has not begun, in place of those at ``places``."""
-        rows = rows_of(places, self.n_rows)
-        room = self.room.index_copy(0, rows, other.room[picks].repeat_interleave(self.n_rows))
-        n_symbols = self.n_symbols.index_copy(0, places, other.n_symbols[picks])
-        return self._narrow(put_rows(self.legal, places, other.legal[picks], False), n_symbols, room)
+    def refill(self, slots: Tensor, other: AnyPieceState, incoming: slice) -> AnyPieceState:
+        """Overwrite ``slots`` with the sentences ``incoming`` of ``other``, an unused state."""
+        rows = rows_of(slots, self.n_rows)
+        room = self.room.index_copy(0, rows, other.room[incoming].repeat_interleave(self.n_rows))
+        n_symbols = self.n_symbols.index_copy(0, slots, other.n_symbols[incoming])
+        return self._narrow(set_rows(self.legal, slots, other.legal[incoming], False), n_symbols, room)
 
-    def follow(self, parents: Tensor) -> AnyPieceState:
-        """Row k of sentence g goes on from row ``parents[g, k]``, (G, K)."""
+    def reorder(self, parents: Tensor) -> AnyPieceState:
+        """Row k of sentence g continues row ``parents[g, k]``, (G, K)."""
         return AnyPieceState(self.legal, self.n_symbols, self.room.view_as(parents).gather(1, parents).flatten())
 
     def unroll(self, drafts: Tensor) -> AnyPieceState:
-        """State before each of K symbols in a row, of which (G, K-1) are given."""
+        """State before each of K consecutive symbols, given the first (G, K-1) of them."""
         ended = (drafts == EOS).cumsum(1) > 0
         room = self.room.unsqueeze(1) - torch.arange(drafts.shape[1] + 1, device=drafts.device)
         room[:, 1:].masked_fill_(ended, 0)
         return AnyPieceState(self.legal, self.n_symbols, room.flatten())
 
-    def pick(self, rows: Tensor) -> AnyPieceState:
-        """One row per sentence again, (G,) of those that it has."""
-        return AnyPieceState(
-            self.legal, self.n_symbols, self.room.view(len(rows), -1).gather(1, rows.unsqueeze(1))[:, 0]
-        )
+    def accept(self, n_accepted: Tensor) -> AnyPieceState:
+        """One row per sentence again: row ``n_accepted[g]`` of sentence g, (G,)."""
+        room = self.room.view(len(n_accepted), -1).gather(1, n_accepted.unsqueeze(1))
+        return AnyPieceState(self.legal, self.n_symbols, room[:, 0])
 
     def allowed(self) -> Tensor:
         """(R, V) bool: symbols that may come next."""

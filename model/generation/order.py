@@ -1,8 +1,8 @@
-"""Closed forms of the constraint: which words may come next, given the order of entities and the room that is left.
+"""Closed forms of the constraint: which words may come next, given the order of entities and the room left.
 
-An entity that starts later than the one before it is free: it is complete as soon as its form is. One that starts at
-the same word is *tied*: it must still end later, or end at the same word with words or a label that come later in
-order. The functions tell for every next word whether the cheapest way of meeting that fits into the room.
+An entity that starts later than the previous one is *free*: only its own form matters. One that starts at the same
+word is *tied*: it must end later, or end at the same word with words or a label later in the order. The functions
+compute for every next word whether the cheapest valid completion fits into the room.
 
 Every function works on :class:`Registers`, one number per row, and never on symbols. Words count from 1, 0 is none.
 """
@@ -20,23 +20,23 @@ from genner.model.generation.tables import INFINITE, SentenceTables, suffix_min
 __all__ = ["CLOSED", "OPEN", "OUTSIDE", "Registers", "RowTables", "allowed_words"]
 
 OUTSIDE, CLOSED, OPEN = 0, 1, 2
-"""Between entities; inside one that a label may end; inside one whose segment lacks its last word."""
+"""Between entities; in an entity that a label may close; in a segment that lacks its last word."""
 
 
 class Registers(NamedTuple):
     """State of the constraint: (R,) int64 each.
 
     Attributes:
-        room: symbols that may still be written, EOS included; below 1 the row has ended.
+        room: symbols left, EOS included; below 1 the row has ended.
         phase: ``OUTSIDE``, ``CLOSED`` or ``OPEN``.
         word: last word written.
-        start: first word of the entity, between entities of the one before.
-        end: last word of the entity before; 0 = none, or an entity that starts later than it (free).
-        label: symbol of the label of the entity before, 0 = none.
-        lead: discontinuous: 0 while the words of a tied entity are those of the entity before, 1 once they are greater,
-            -1 once they are smaller.
-        compared: discontinuous: place in the history of the next word of the entity before.
-        begun: discontinuous: place in the history where this entity begins.
+        start: first word of the entity; between entities, of the previous one.
+        end: last word of the previous entity; 0 = there is none, or the present entity is free.
+        label: label symbol of the previous entity, 0 = none.
+        lead: discontinuous: 0 while the words of a tied entity equal those of the previous one, 1 once they are
+            greater, -1 once they are smaller.
+        compared: discontinuous: history column of the next word of the previous entity.
+        first: discontinuous: history column of this entity's first word.
         written: discontinuous: words in the history.
         piece: last position written.
         stop: last position of the word being written.
@@ -50,14 +50,14 @@ class Registers(NamedTuple):
     label: Tensor
     lead: Tensor
     compared: Tensor
-    begun: Tensor
+    first: Tensor
     written: Tensor
     piece: Tensor
     stop: Tensor
 
 
 class RowTables:
-    """The sentence tables as K rows per sentence see them.
+    """Lookups in the sentence tables for K rows per sentence.
 
     Args:
         tables: of G sentences.
@@ -87,9 +87,9 @@ class RowTables:
         self._tables = tables.values.flatten(0, 1)
         flat = self._tables.flatten()
         self._flat = {name: flat[idx * length :] for idx, name in enumerate(tables.names)}
-        self._look(tables)
+        self._set_tables(tables)
 
-    def _look(self, tables: SentenceTables) -> None:
+    def _set_tables(self, tables: SentenceTables) -> None:
         self.tables, self.width = tables, tables.n_columns
         self.columns = self._all_columns[: self.width]
         self.cost = tables.values[:, 0, : self.width]
@@ -97,15 +97,15 @@ class RowTables:
             self.cost = self.cost.index_select(0, self.owner)
 
     def with_tables(self, tables: SentenceTables, n_rows: int | None = None) -> RowTables:
-        """The same for other tables or another K."""
+        """The same with other tables or another K."""
         return RowTables(tables, n_rows or self.n_rows, pairs=self.pairs, labels=self._range)
 
-    def put(self, places: Tensor, other: RowTables, picks: slice) -> RowTables:
-        """With sentences ``picks`` of ``other`` in place of those at ``places``; changes in place if it can."""
-        tables = self.tables.put(places, other.tables, picks)
+    def refill(self, slots: Tensor, other: RowTables, incoming: slice) -> RowTables:
+        """Overwrite ``slots`` with the sentences ``incoming`` of ``other``; works in place if it can."""
+        tables = self.tables.refill(slots, other.tables, incoming)
         if tables.values is not self.tables.values:
             return self.with_tables(tables)
-        self._look(tables)
+        self._set_tables(tables)
         return self
 
     def rows_of(self, sentences: Tensor) -> Tensor:
@@ -117,19 +117,19 @@ class RowTables:
         return self._flat[name].index_select(0, self._offset + word)
 
     def entry(self, phase: Tensor) -> Tensor:
-        """(R, N) cost of a word with all that must follow it, by the row's phase."""
+        """(R, N) cost of a word and of all that must follow it, given the row's phase."""
         if not self.pairs:
             return self.cost
-        table = (phase != OPEN) * self.tables.names.index("first_and_rest")  # else the first one, cost
+        table = (phase != OPEN) * self.tables.names.index("first_and_rest")  # else the first table, cost
         return self._tables.index_select(0, self._base + table)[:, : self.width]
 
     def by_position(self, words: Tensor, phase: Tensor) -> Tensor:
-        """What is known of words, (R, N), for their pointers, (R, S); which these are depends on the row's phase."""
-        place = slice(self._range.stop, self._range.stop + self.tables.n_positions)
+        """Values of words, (R, N), spread to their pointers, (R, S); which these are depends on the row's phase."""
+        positions = slice(self._range.stop, self._range.stop + self.tables.n_positions)
         starts = self.tables.names.index("starts")
         if self._has_ends:
-            return words.gather(1, self._tables.index_select(0, self._base + starts + (phase == OPEN))[:, place])
-        word_at = self.tables.values[:, starts, place]
+            return words.gather(1, self._tables.index_select(0, self._base + starts + (phase == OPEN))[:, positions])
+        word_at = self.tables.values[:, starts, positions]
         if self.n_rows == 1:
             return words.gather(1, word_at)
         n_sentences, n_rows = len(word_at), self.n_rows
@@ -163,26 +163,26 @@ def allowed_words(
     Returns:
         (R, N) bool.
     """
-    budget = state.room - 2  # a label and EOS are still to come
+    budget = state.room - 2  # room for a label and EOS
     if structure == "discontinuous":
         lowest = torch.where(outside, state.start, state.word + _gap(state.phase, rows.pairs))
         if not ordered:
             return _affordable(rows, state, lowest, budget)
         return _discontinuous(rows, state, outside, history, lowest, budget)
     if structure == "flat":
-        beginning = state.end + 1
+        start = state.end + 1
         target = None
     else:
         # A tied entity of one segment must end at this word at least.
         target = state.end + (state.label == rows.last_label) if ordered else None
-        beginning = state.start
+        start = state.start
     if rows.pairs:
-        return _one_pair(rows, state, outside, beginning, target, budget)
-    return _one_run(rows, state, outside, beginning, target, budget)
+        return _one_pair(rows, state, outside, start, target, budget)
+    return _one_run(rows, state, outside, start, target, budget)
 
 
 def _gap(phase: Tensor, pairs: bool) -> Tensor | int:
-    """Distance to the next word: in a list 1; in pairs 0 to a last word, 2 to a further segment."""
+    """Minimum distance to the next word: in a list 1; in pairs 0 to a last word, 2 to another segment."""
     return (phase == CLOSED) * 2 if pairs else 1
 
 
@@ -191,41 +191,41 @@ def _affordable(rows: RowTables, state: Registers, lowest: Tensor, budget: Tenso
 
 
 def _one_run(
-    rows: RowTables, state: Registers, outside: Tensor, beginning: Tensor, target: Tensor | None, budget: Tensor
+    rows: RowTables, state: Registers, outside: Tensor, start: Tensor, target: Tensor | None, budget: Tensor
 ) -> Tensor:
-    """Lists without gaps: inside an entity only the word after the last one."""
-    lowest = torch.where(outside, beginning, state.word + 1)
+    """Lists without gaps: inside an entity only the word right after the last one."""
+    lowest = torch.where(outside, start, state.word + 1)
     highest = torch.where(outside, rows.width, lowest)
     if target is not None:
-        to_come = (rows.at("prefix", target) - rows.at("prefix", lowest)).clamp(min=0)
-        lowest = lowest + ((state.end > 0) & (rows.at("cost", lowest) + to_come > budget))
+        remaining = (rows.at("prefix", target) - rows.at("prefix", lowest)).clamp(min=0)
+        lowest = lowest + ((state.end > 0) & (rows.at("cost", lowest) + remaining > budget))
     return _affordable(rows, state, lowest, budget) & (rows.columns <= highest.unsqueeze(1))
 
 
 def _one_pair(
-    rows: RowTables, state: Registers, outside: Tensor, beginning: Tensor, target: Tensor | None, budget: Tensor
+    rows: RowTables, state: Registers, outside: Tensor, start: Tensor, target: Tensor | None, budget: Tensor
 ) -> Tensor:
     """One first word and one last word."""
     last = state.word
     if target is not None:
-        needed = rows.at("cost", beginning) + rows.at("cheapest", target)
-        beginning = beginning + ((state.end > 0) & (needed > budget))
+        needed = rows.at("cost", start) + rows.at("cheapest", target)
+        start = start + ((state.end > 0) & (needed > budget))
         last = torch.where(state.end > 0, torch.maximum(last, target), last)
     inside = last.masked_fill(state.phase == CLOSED, rows.width)
-    lowest = torch.where(outside, beginning, inside)
+    lowest = torch.where(outside, start, inside)
     return _affordable(rows, state, lowest, budget)
 
 
 class _Tie(NamedTuple):
-    """What a tied discontinuous entity is measured by: (R,) each.
+    """What the words of a tied discontinuous entity are compared with: (R,) each.
 
     Attributes:
-        equal: bool, its words so far are those of the entity before.
-        floor: otherwise, the lowest word that keeps it behind: 0 once its words are greater, else ``INFINITE``.
-        following: (R, 3) the next words of the entity before, from the one to compare with.
-        later_label: bool, a label greater than that of the entity before exists.
-        beyond: lowest cost of a word behind the end of the entity before.
-        at_end: cost of the last word of the entity before.
+        equal: bool, True = its words so far equal those of the previous entity.
+        floor: otherwise, the lowest word that keeps it later in order: 0 once its words are greater, else ``INFINITE``.
+        following: (R, 3) the next words of the previous entity, from the one to compare with.
+        later_label: bool, True = there is a label greater than that of the previous entity.
+        beyond: lowest cost of a word after the end of the previous entity.
+        at_end: cost of the last word of the previous entity.
     """
 
     equal: Tensor
@@ -237,11 +237,11 @@ class _Tie(NamedTuple):
 
     @classmethod
     def of(cls, rows: RowTables, state: Registers, history: Tensor, beyond: Tensor) -> _Tie:
-        places = state.compared.unsqueeze(1) + rows.columns[:3]
+        columns = state.compared.unsqueeze(1) + rows.columns[:3]
         return cls(
             equal=state.lead == 0,
             floor=(state.lead < 0) * INFINITE,
-            following=history.gather(1, places),
+            following=history.gather(1, columns),
             later_label=state.label < rows.last_label,
             beyond=beyond,
             at_end=rows.at("cost", state.end),
@@ -253,24 +253,24 @@ def _discontinuous(
 ) -> Tensor:
     """Lists with gaps, or any number of pairs.
 
-    From a word of a list, and from the first word of a segment, a tied entity gets behind the one before at the lowest
-    cost by one more word: one beyond its end, or, if its words are or will be greater, the same last word.
+    After a word of a list, or the first word of a segment, the cheapest way to put a tied entity after the previous one
+    is one more word: one beyond the previous end or, if the words are or will be greater, the same last word.
     """
     beyond = rows.at("cheapest", state.end + 1)
-    # With room for any word and one behind the old end, ties forbid nothing. Less is rare, and costs more than asking.
+    # With room for any word and one beyond the old end, ties forbid nothing. Less room is rare; the check is cheap.
     if not rows.pairs and not bool(((budget - beyond < rows.tables.max_cost) & (budget > 0)).any()):
         return _affordable(rows, state, lowest, budget)
     tie = _Tie.of(rows, state, history, beyond)
     following, following2 = tie.following[:, 0], tie.following[:, 1]
     greater_later = following2 < state.end
     if not rows.pairs:
-        # Behind the last word the history goes on with other entities.
+        # After the last word the history continues with other entities.
         greater_later = greater_later & (following < state.end)
     same_end_from = following + ~(tie.later_label | greater_later)
     after_end = state.end + 1
     same_end_from = torch.where(tie.equal, same_end_from, tie.floor).minimum(after_end)
     free_from = after_end if rows.pairs else torch.maximum(same_end_from, state.end)
-    # Between entities only the word where the one before starts is tied.
+    # Between entities only the first word of the previous one leads to a tie.
     cap = (state.start + 1).masked_fill(~outside, INFINITE)
     same_end_from = same_end_from.minimum(cap).unsqueeze(1)
     free_from = free_from.minimum(cap).unsqueeze(1)
@@ -283,7 +283,7 @@ def _discontinuous(
     if not rows.pairs:
         return allowed
     is_open = state.phase == OPEN
-    # Rare, and costs more than asking.
+    # Rare and expensive; the check is cheap.
     is_tied = bool((is_open & (state.end > 0)).any())
     need = _need_after_segment(rows, state, tie) if is_tied else 0
     closing = (rows.columns >= lowest.unsqueeze(1)) & (cost + need <= budget)
@@ -291,17 +291,17 @@ def _discontinuous(
 
 
 def _need_after_segment(rows: RowTables, state: Registers, tie: _Tie) -> Tensor:
-    """(R, N) lowest cost of what a tied entity of pairs needs after a segment that ends at this word."""
+    """(R, N) lowest cost of completing a tied entity of pairs after a segment that ends at this word."""
     columns, end = rows.columns, state.end.unsqueeze(1)
     following, following2, following3 = tie.following.unbind(1)
     # Cheapest first word between the word after next and the old end.
     inner = suffix_min(rows.cost.masked_fill(columns > end, INFINITE))
     inner_after = torch.cat((inner[:, 2:], inner.new_full((inner.shape[0], 2), INFINITE)), 1)
     after_end = rows.at("cost", (state.end + 1)).unsqueeze(1)
-    pair_behind = rows.at("cheapest_pair", state.end + 2)
+    pair_beyond = rows.at("cheapest_pair", state.end + 2)
     beyond = inner_after.minimum(after_end) + tie.beyond.unsqueeze(1)
-    beyond = beyond.minimum(pair_behind.unsqueeze(1))
-    # Another segment that ends at the old end: behind a greater word any, behind an equal one a greater one.
+    beyond = beyond.minimum(pair_beyond.unsqueeze(1))
+    # Another segment that ends at the old end: any after a greater word, a greater one after an equal word.
     from_word = following2 + ((following3 == state.end) & ~tie.later_label)
     equal_need = inner.gather(1, from_word.unsqueeze(1))
     greater_than = torch.where(tie.equal, following, tie.floor).unsqueeze(1)
@@ -310,5 +310,5 @@ def _need_after_segment(rows: RowTables, state: Registers, tie: _Tie) -> Tensor:
     same_end = torch.where(is_equal, equal_need, same_end) + tie.at_end.unsqueeze(1)
     need = beyond.minimum(same_end)
     complete = (state.end > greater_than.squeeze(1)) | (tie.equal & (following == state.end) & tie.later_label)
-    need_at_end = torch.where(complete, 0, pair_behind).unsqueeze(1)
+    need_at_end = torch.where(complete, 0, pair_beyond).unsqueeze(1)
     return torch.where(columns < end, need, torch.where(columns == end, need_at_end, 0))

@@ -1,4 +1,4 @@
-"""From logits to what the search compares."""
+"""From logits to the scores that the search compares."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ __all__ = ["log_probabilities", "penalise_repetition"]
 
 
 def log_probabilities(logits: Tensor) -> Tensor:
-    """(R, V) log-softmax over all columns. What is no number counts as the lowest value."""
+    """(R, V) log-softmax over all columns; NaN becomes the lowest value."""
     lowest = torch.finfo(logits.dtype).min
     return logits.log_softmax(1).nan_to_num(nan=lowest, neginf=lowest)
 
 
 def penalise_repetition(logits: Tensor, written: Tensor, penalty: float) -> Tensor:
-    """Make symbols that were written less likely.
+    """Make symbols that were already written less likely.
 
     Keskar et al. (2019), section 4.1, https://arxiv.org/abs/1909.05858; negative logits are multiplied, not divided.
 

@@ -1,7 +1,7 @@
-"""What the constraint has to know about the sentences: computed once per batch, looked up at every step.
+"""Tables that the constraint needs about the sentences: computed once per batch, looked up at every step.
 
-Words are numbered from 1 here and 0 stands for "no word", so that every table has a harmless column 0; two more columns
-behind the last word let ``end + 1`` and ``end + 2`` be looked up without a check.
+Words are numbered from 1 here and 0 stands for "no word", so every table has a harmless column 0; two more columns
+after the last word let ``end + 1`` and ``end + 2`` be looked up without a check.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from torch.nn.functional import pad
 
 from genner.errors import ConfigError
 
-__all__ = ["INFINITE", "SentenceTables", "SourceLayout", "build_tables", "put_rows", "suffix_min"]
+__all__ = ["INFINITE", "SentenceTables", "SourceLayout", "build_tables", "set_rows", "suffix_min"]
 
 INFINITE = 1 << 30
-"""Cost of what does not exist: more than any limit, and sums of many still fit in int64."""
+"""Cost of what does not exist: above any limit, and small enough that sums of many fit in int64."""
 
 _MORE_COLUMNS = 3
-"""The columns of a sentence that are no words."""
+"""Columns per sentence besides its words."""
 
 
 @dataclass(frozen=True)
 class SourceLayout:
-    """Where the words of a batch lie.
+    """Positions of the words of a batch.
 
     Attributes:
         first: (B, W) position of the first piece of every word, padded with 0.
         src_seq_len: (B,) source pieces, specials included.
         lead: special pieces before the words.
-        tail: special pieces behind them.
+        tail: special pieces after them.
         n_positions: S, the number of pointer columns; by default the longest source.
     """
 
@@ -49,7 +49,7 @@ class SourceLayout:
         return int(self.src_seq_len.max()) if len(self.src_seq_len) else 0
 
     def word_mask(self) -> Tensor:
-        """(B, W) bool: real words. Raises :class:`ConfigError` where first pieces do not ascend."""
+        """(B, W) bool, True = real word. Raises :class:`ConfigError` if first pieces do not ascend."""
         stop = (self.src_seq_len - self.tail).unsqueeze(1)
         column = torch.arange(self.first.shape[1], device=self.first.device)
         mask = (self.first >= self.lead) & (self.first < stop) & ((self.first > 0) | (column == 0))
@@ -57,7 +57,7 @@ class SourceLayout:
         if bool(falls.any()):
             row, word = falls.nonzero()[0].tolist()
             raise ConfigError(
-                f"first[{row}]: word {word + 1} begins at piece {int(self.first[row, word + 1])}, word {word} at "
+                f"first[{row}]: word {word + 1} starts at piece {int(self.first[row, word + 1])}, word {word} at "
                 f"{int(self.first[row, word])}. Expected ascending positions: every word needs a piece of its own."
             )
         return mask
@@ -65,22 +65,22 @@ class SourceLayout:
 
 @dataclass(frozen=True)
 class SentenceTables:
-    """C tables of each of G sentences, all in one tensor: a sentence comes or goes by one operation, not by one each.
+    """C tables of each of G sentences in one tensor: a slot is refilled by one operation instead of one per table.
 
-    The tables by word number use N columns, those by symbol V; behind a sentence's own columns each goes on with its
-    last value, which stands for "none" there.
+    Tables indexed by word number use N columns, those indexed by symbol V. They are padded with the last value of the
+    sentence's own columns, which means "none" there.
 
-    * ``cost``: symbols that writing the word takes;
+    * ``cost``: symbols it takes to write the word;
     * ``cheapest``: lowest cost from this word on;
     * ``prefix``, for lists: cost of all words up to and including this one;
-    * ``first_and_rest``, for pairs: cost of this word as a first word and of the cheapest last word for it;
-    * ``cheapest_pair``, for pairs: lowest cost of a first and a last word, the first from this word on;
-    * ``last_piece``, where all pieces are written: position of the word's last piece;
-    * ``starts``: word whose pointer this symbol is, 0 for none;
-    * ``ends``, right behind, for the unit ``span``: likewise for last words of segments.
+    * ``first_and_rest``, for pairs: cost of this word as a first word plus its cheapest last word;
+    * ``cheapest_pair``, for pairs: lowest cost of a first and a last word, from this word on;
+    * ``last_piece``, if all pieces are written: position of the word's last piece;
+    * ``starts``: word that this symbol points to, 0 for none;
+    * ``ends``, the next table, for the unit ``span``: likewise for last words of segments.
 
     Attributes:
-        names: of the tables, in their order.
+        names: of the tables, in order.
         values: (G, C, M), M at least N and more than V.
         sizes: (G, 3) number of the last word, source pieces with specials, and the highest cost of a word.
         n_columns: N, three more than the highest of these numbers.
@@ -99,16 +99,16 @@ class SentenceTables:
         """Of other sentences, (G',)."""
         return self._of(self.values.index_select(0, sentences), self.sizes.index_select(0, sentences))
 
-    def put(self, places: Tensor, other: SentenceTables, picks: slice) -> SentenceTables:
-        """With sentences ``picks`` of ``other`` in place of those at ``places``, (N,); changes in place."""
-        values, new = self.values, other.values[picks]
+    def refill(self, slots: Tensor, other: SentenceTables, incoming: slice) -> SentenceTables:
+        """Overwrite ``slots``, (N,), with the sentences ``incoming`` of ``other``; works in place."""
+        values, new = self.values, other.values[incoming]
         extra = values.shape[2] - new.shape[2]
         values, new = _widen(values, -extra), _widen(new, extra)
-        values.index_copy_(0, places, new)
-        return self._of(values, self.sizes.index_copy_(0, places, other.sizes[picks]))
+        values.index_copy_(0, slots, new)
+        return self._of(values, self.sizes.index_copy_(0, slots, other.sizes[incoming]))
 
     def _of(self, values: Tensor, sizes: Tensor) -> SentenceTables:
-        """Other tables; columns that only longer sentences need are out of use."""
+        """With other contents; columns that only longer sentences need are no longer used."""
         if not len(sizes):
             return replace(self, values=values, sizes=sizes)
         last_word, n_pieces, max_cost = sizes.amax(0).tolist()
@@ -116,14 +116,14 @@ class SentenceTables:
 
 
 def _widen(values: Tensor, extra: int) -> Tensor:
-    """(G, C, M) -> (G, C, M + extra): the last column again and again."""
+    """(G, C, M) -> (G, C, M + extra): the last column repeated."""
     return values if extra <= 0 else torch.cat((values, values[:, :, -1:].expand(-1, -1, extra)), 2)
 
 
-def put_rows(table: Tensor, rows: Tensor, values: Tensor, fill: int) -> Tensor:
-    """``values``, (N, C') or (N,), in the ``rows``, (N,), of a table, (R, C) or (R,), which changes in place if it can.
+def set_rows(table: Tensor, rows: Tensor, values: Tensor, fill: int) -> Tensor:
+    """Write ``values``, (N, C') or (N,), into the ``rows``, (N,), of a table, (R, C) or (R,); in place if possible.
 
-    The narrower of the two is filled up behind.
+    The narrower of the two is padded on the right with ``fill``.
     """
     if table.dim() == 1:
         return table.index_copy_(0, rows, values)
@@ -134,7 +134,7 @@ def put_rows(table: Tensor, rows: Tensor, values: Tensor, fill: int) -> Tensor:
 
 
 def suffix_min(values: Tensor) -> Tensor:
-    """(R, N) -> (R, N): the smallest value from each column on."""
+    """(R, N) -> (R, N): the minimum from each column on."""
     return values.flip(1).cummin(1).values.flip(1)
 
 
@@ -151,13 +151,13 @@ def build_tables(layout: SourceLayout, *, pairs: bool, all_pieces: bool, shift: 
     mask = layout.word_mask()
     n_columns = first.shape[1] + _MORE_COLUMNS
     length = max(n_columns, shift + width + 1)
-    behind = length - 1 - first.shape[1]
+    n_padding = length - 1 - first.shape[1]
     stop = (layout.src_seq_len - layout.tail).unsqueeze(1).expand(-1, 1)
     after = torch.cat((first[:, 1:], torch.zeros_like(stop)), 1)[:, : first.shape[1]]
     follows = pad(mask[:, 1:], (0, 1))[:, : first.shape[1]]
     last = torch.where(follows, after, stop) - 1
     pieces = last + 1 - first if all_pieces else torch.ones_like(first)
-    cost = pad(pieces.masked_fill(~mask, INFINITE), (1, behind), value=INFINITE)
+    cost = pad(pieces.masked_fill(~mask, INFINITE), (1, n_padding), value=INFINITE)
     cheapest = suffix_min(cost)
     found = {"cost": cost, "cheapest": cheapest}
     if pairs:
@@ -166,7 +166,7 @@ def build_tables(layout: SourceLayout, *, pairs: bool, all_pieces: bool, shift: 
     else:
         found["prefix"] = cost.cumsum(1)
     if all_pieces:
-        found["last_piece"] = pad(last, (1, behind))
+        found["last_piece"] = pad(last, (1, n_padding))
     found["starts"] = _word_of(shift + first, mask, length)
     if pairs and not all_pieces:
         found["ends"] = _word_of(shift + last, mask, length)
@@ -180,6 +180,6 @@ def build_tables(layout: SourceLayout, *, pairs: bool, all_pieces: bool, shift: 
 def _word_of(pointers: Tensor, mask: Tensor, length: int) -> Tensor:
     """(B, W) pointers of real words -> (B, M) word numbers by symbol, 0 in the last column."""
     words = torch.arange(1, pointers.shape[1] + 1, device=pointers.device).expand_as(pointers)
-    # Padding goes to a column of its own, which is cut off.
+    # Padding goes to an extra column, which is cut off.
     where = pointers.masked_fill(~mask, length)
     return pointers.new_zeros(pointers.shape[0], length + 1).scatter_(1, where, words)[:, :length]

@@ -36,7 +36,7 @@ def corpus(folder, sizes, ending="txt"):
 
 
 def words_of(loaded: LoadedCorpus, split: str) -> list[str]:
-    return [row[0] for row in loaded.bundle.get_dataset(split).get_field("raw_words").content]
+    return [example.words[0] for example in loaded.examples[split]]
 
 
 @pytest.mark.parametrize("loader", LOADERS)
@@ -78,7 +78,7 @@ def test_hand_made_data_set():
         ("entity_spans", [[], [1, 2]], r"field entity_spans: \[\]. Expected offsets"),
         ("entity_spans", [[0, 1, 4, 6], [1, 2]], "in a sentence of 5 words. Expected offsets from 0 to 5"),
         ("entity_spans", [[-1, 1], [1, 2]], "Expected offsets from 0 to 5"),
-        ("entity_spans", [[0, 0], [1, 2]], "Expected ends behind their starts: they are exclusive"),
+        ("entity_spans", [[0, 0], [1, 2]], "Expected ends after their starts: they are exclusive"),
         ("entity_spans", [[4, 5, 0, 1], [1, 2]], "Expected segments in order that do not touch"),
         ("entity_spans", [[0, 1, 1, 2], [1, 2]], "Expected segments in order that do not touch"),
         ("entity_spans", [[0, 2], [1, 2]], r"field entities: \['sore', 'knee'\], but the words of \[0, 2\] are"),
@@ -158,9 +158,9 @@ def test_files_that_are_not_there(tmp_path):
 
 def test_load_bundle(tmp_path):
     loaded = load_bundle(corpus(tmp_path, {"train": 5, "dev": 3, "test": 2}), "conll")
-    assert sorted(loaded.bundle.datasets) == ["dev", "test", "train"]
+    assert sorted(loaded.examples) == ["dev", "test", "train"]
     assert words_of(loaded, "dev") == ["dev0", "dev1", "dev2"]
-    assert loaded.bundle.get_dataset("train").get_field("entity_spans").content[1] == [[0, 1]]
+    assert loaded.examples["train"][1].entities[0].flat == [0, 1]
     assert set(loaded.reports) == {"train", "dev", "test"} and loaded.notes == []
 
 
@@ -191,7 +191,7 @@ def test_train_on_dev(tmp_path):
     corpus(tmp_path, {"train": 2, "dev": 2, "test": 1})
     loaded = load_bundle(tmp_path, "conll", rules=SplitRules(train_on_dev=True))
     assert words_of(loaded, "train") == ["train0", "train1", "dev0", "dev1"]
-    assert sorted(loaded.bundle.datasets) == ["test", "train"]
+    assert sorted(loaded.examples) == ["test", "train"]
     assert loaded.notes == ["train: train and dev together (2 + 2 sentences); test chooses the epoch."]
     assert set(loaded.reports) == {"train", "dev", "test"}
     with pytest.raises(ConfigError, match=r"data.train_on_dev: there is only train, dev"):
@@ -203,7 +203,7 @@ def test_train_on_dev_keeps_documents_apart(fixtures_dir):
     path = fixtures_dir / "loaders" / "nested.jsonlines"
     files = dict.fromkeys(("train", "dev", "test"), path)
     loaded = load_bundle(None, "nested", rules=SplitRules(train_on_dev=True), files=files)
-    assert loaded.bundle.get_dataset("train").get_field("document").content == [0, 0, 1, 2, 2, 3]
+    assert [example.document for example in loaded.examples["train"]] == [0, 0, 1, 2, 2, 3]
 
 
 def test_dev_from_train(tmp_path):
@@ -240,4 +240,4 @@ def test_large_corpora_load_in_seconds(name, loader, shared_data):
     start = time.process_time()
     loaded = load_bundle(shared_data / name, loader)
     assert time.process_time() - start < 10
-    assert len(loaded.bundle.get_dataset("train")) > 14_000
+    assert len(loaded.examples["train"]) > 14_000

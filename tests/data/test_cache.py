@@ -93,7 +93,7 @@ def test_a_missing_file_is_a_miss(tmp_path: Path) -> None:
 def test_another_digest_is_stale(stored: CacheFile, caplog: pytest.LogCaptureFixture) -> None:
     arrays, _, status = CacheFile(stored.path, "0" * 64).load()
     assert (arrays, status) == (None, "stale: rebuilt")
-    assert "made from other data or settings" in caplog.text
+    assert "created from other data or settings" in caplog.text
 
 
 def test_a_changed_byte_is_noticed_or_harmless(stored: CacheFile) -> None:

@@ -47,8 +47,6 @@ def test_round_trip(unit: str, sentence: tuple[list[int], list[Entity]]) -> None
     assert not decoded.rejected
     assert decoded.closed
     assert [target.symbols[start:end] for start, end in decoded.symbol_spans] == target.groups
-    assert [codec.entity_of_group(group, bounds) for group in target.groups] == decoded.entities
-    assert codec.groups(target.symbols) == target.groups
 
 
 @pytest.mark.parametrize("unit", UNITS)
@@ -59,7 +57,6 @@ def test_compat_keeps_order_and_repetitions(unit: str, sentence: tuple[list[int]
     codec = PointerCodec(VOCAB, unit, compat=True)
     target = codec.encode(entities, bounds)
     assert codec.decode(target.symbols, bounds).entities == entities
-    assert codec.groups(target.symbols) == target.groups
 
 
 @pytest.mark.parametrize("compat", [False, True])
@@ -175,7 +172,6 @@ def test_segments_that_touch_or_overlap(unit: str, group: list[int], segments: l
     codec = PointerCodec(VOCAB, unit, compat=True)
     lenient = codec.decode([BOS, *group, EOS], BOUNDS)
     assert [list(found.segments) for found in lenient.entities] == [segments]
-    assert codec.entity_of_group(group, BOUNDS) == lenient.entities[0]
 
 
 def test_without_eos() -> None:
@@ -186,15 +182,6 @@ def test_without_eos() -> None:
     compat = PointerCodec(VOCAB, "word", compat=True).decode(symbols, BOUNDS)
     assert compat.entities == [entity("DRUG", 0, 1)]
     assert compat.rejected == [Reject("open", (8,))]
-
-
-def test_gold_groups_are_taken_as_they_are() -> None:
-    codec = PointerCodec(VOCAB, "span", compat=True)
-    bounds = list(range(12))  # every position one word
-    assert codec.entity_of_group([7, 8, 2], bounds) == entity("DRUG", 2, 4)
-    assert codec.entity_of_group([7, 9, 8, 10, 3], bounds).flat == [2, 5, 3, 6]
-    assert codec.decode([BOS, 7, 9, 8, 10, 3, EOS], bounds).entities == []
-    assert codec.entity_of_group([6, 2], BOUNDS) is None
 
 
 def test_words_without_pieces_as_the_reference_reads_them() -> None:

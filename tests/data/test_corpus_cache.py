@@ -42,7 +42,6 @@ def facts(corpus: LoadedCorpus) -> dict:
         "statistics": corpus.statistics,
         "fingerprint": corpus.fingerprint,
         "labels": {split: list(stats.labels) for split, stats in corpus.statistics.items()},
-        "words": list(corpus.bundle.get_dataset("train").get_field("raw_words").content),
     }
 
 

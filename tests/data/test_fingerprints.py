@@ -62,7 +62,7 @@ def test_known_variants(dataset, counts, said):
 
 def test_mismatch_shows_the_numbers():
     (line,) = compare("Share_2013", published("Share_2013", entities=(5146, 669, 5332)))
-    assert "other counts than the published copy: entities train 5,146, dev 669, test 5,332, published train" in line
+    assert "counts differ from the published copy: entities train 5,146, dev 669, test 5,332, published train" in line
     assert "test 5,333" in line and "M: counted on released files" in line and "Hint:" in line
 
 

@@ -36,7 +36,7 @@ def test_compat_drops_hash_lines_and_lower_cases(fixtures_dir):
     examples, report = LOADERS["conll"](path, LoaderOptions(compat=True))
     assert examples[2].words == ("7", "in", "Ostvik", "Norrby")
     assert {e.label for x in examples for e in x.entities} == {"per", "org", "loc"}
-    assert report.counts["line that begins with '#', skipped"] == 1
+    assert report.counts["line that starts with '#', skipped"] == 1
 
 
 def test_iob1_and_change_of_type(load_text):
@@ -83,7 +83,7 @@ def test_tag_and_word_column(load_text):
         ("a O\nb\n", r"broken.txt:2: 1 column in 'b'. Expected a word and a tag separated by space or tab"),
         ("a O\n\tO\n", r"broken.txt:2: 1 column in 'O'"),
         ("a B-X note\n", r"broken.txt:1: tag 'note' of 'a B-X note' is not a BIO tag.*data.tag_column"),
-        ("# text = a\n1\ta\tO\n", r"broken.txt:1: tag 'a' .*remove comment lines"),
+        ("# text = a\n1\ta\tO\n", r"broken.txt:1: tag 'a' .*Remove comment lines"),
         ("New York B-LOC\nis O\n", r"broken.txt:2: 2 columns in 'is O', but 3 in the first sentence"),
         ("is O\n\nNew York B-LOC\n", r"broken.txt:3: 3 columns in 'New York B-LOC', but 2"),
         ("a B-X\nb E-X\n", r"broken.txt:2: tag 'E-X' .* BIOES, BMES or BILOU"),
@@ -140,7 +140,7 @@ def test_ontonotes_as_bio_columns(load_text):
     ("old", "new", "message"),
     [
         ("(PERSON*", "*", r"broken.txt:3: name '\*\)' closes a name that was not opened"),
-        ("*)", "*", r"broken.txt:5: name '\(GPE\)' opens a name inside of \(PERSON"),
+        ("*)", "*", r"broken.txt:5: name '\(GPE\)' opens a name inside \(PERSON"),
         ("(CARDINAL)", "(CARDINAL*", r"broken.txt:12: name '\(CARDINAL\*' is not closed in its sentence"),
         ("(GPE)", "B-GPE", r"broken.txt:5: name 'B-GPE' is not a name in brackets"),
         ("   Speaker_A   (GPE)   -", "", r"broken.txt:5: 9 columns. Expected the CoNLL-2012 layout"),

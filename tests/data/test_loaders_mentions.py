@@ -55,10 +55,10 @@ def test_nested_repairs_are_counted(load_nested):
     assert report.counts == {
         "mention whose end is before its start, dropped": 1,
         "offset written as a float, read as an integer": 2,
-        "mention that ends behind its sentence, dropped": 1,
+        "mention that ends after its sentence, dropped": 1,
         "blank around a type, ignored": 1,
         "mention with more than start, end and type, the rest ignored": 1,
-        "mention that is there twice, counted once": 1,
+        "duplicate mention, counted once": 1,
     }
 
 
@@ -85,7 +85,7 @@ def test_nested_empty_sentences_and_documents(load_nested):
     ("mentions", "message"),
     [
         ([[0, 4, "X"]], r"broken.jsonlines:1: mention 0..4 in a sentence of 4 words.*Subtract 1 .*exclusive"),
-        ([[5, 6, "X"]], r"mention 5..6 begins behind a sentence of 4 words.*document"),
+        ([[5, 6, "X"]], r"mention 5..6 starts after the end of a sentence of 4 words.*document"),
         ([[-2, -1, "X"]], r"offset -2 in mention"),
         ([["1", "2", "X"]], r"offset '1' in mention"),
         ([[1.5, 2, "X"]], "offset 1.5"),
@@ -97,7 +97,7 @@ def test_nested_empty_sentences_and_documents(load_nested):
         ([[1, 2, 3]], "type 3 in mention"),
         ([[1, 2]], r"mention \[1, 2\]. Expected \[start, end, \"TYPE\"\]"),
         ([{"start": 1}], "mention {'start': 1}. Expected"),
-        ([[1, 2, "\ud83d"]], "half of a surrogate pair"),
+        ([[1, 2, "\ud83d"]], "lone surrogate"),
     ],
 )
 def test_broken_mentions(mentions, message, load_nested):
@@ -111,7 +111,7 @@ def test_broken_mentions(mentions, message, load_nested):
         (["a", "", "b"], "word 1 of a sentence is ''.*placeholder"),
         (["a", None], "word 1 of a sentence is None"),
         (["a", 7], "word 1 of a sentence is 7"),
-        (["\ud83d", "x"], "broken.jsonlines:1: .*half of a surrogate pair"),
+        (["\ud83d", "x"], "broken.jsonlines:1: .*lone surrogate"),
     ],
 )
 def test_broken_words(words, message, load_nested):
@@ -157,16 +157,16 @@ def test_discontinuous_repairs_are_counted(load_disc):
     examples, report = load_disc(text)
     assert spans(examples) == [[("Z", 0, 3), ("X", 0, 2, 3, 4), ("Y", 0, 4), ("Adverse Event", 4, 5)]]
     assert report.counts == {
-        "blank behind the last word, ignored": 1,
+        "blank after the last word, ignored": 1,
         "mention with parts out of order, sorted": 1,
         "blank around a mention, ignored": 1,
-        "mention with parts that overlap or touch, united": 2,
+        "mention with parts that overlap or touch, merged": 2,
         "tab or several blanks before a type, read as one blank": 1,
         "empty field between bars, ignored": 1,
         "mention whose end is before its start, dropped": 1,
-        "mention that ends behind its sentence, dropped": 2,
+        "mention that ends after its sentence, dropped": 2,
         "blank in the type 'Adverse Event', kept": 2,
-        "mention that is there twice, counted once": 1,
+        "duplicate mention, counted once": 1,
     }
 
 
@@ -179,7 +179,7 @@ def test_discontinuous_compat(load_disc):
 def test_discontinuous_empty_lines_between_records(load_disc):
     examples, report = load_disc("a\n\n\n\n\nb\n0,0 X\n\n\n")
     assert [x.words for x in examples] == [("a",), ("b",)]
-    assert report.places == {"empty line where a sentence should begin, skipped": ["broken.txt:4", "broken.txt:5"]}
+    assert report.places == {"empty line where a sentence should start, skipped": ["broken.txt:4", "broken.txt:5"]}
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_discontinuous_empty_lines_between_records(load_disc):
         ("a b\n\nc d\n0,0 X\n", "broken.txt:3: 'c d' in the third line of a record. Expected three lines"),
         ("a b\n0,0 X\nc\n", "broken.txt:3: 'c' in the third line"),
         ("id-17\na b\n0,0 X\n\n", "broken.txt:3: '0,0 X' in the third line"),
-        ("a  b\n0,0 X\n", "broken.txt:1: two blanks in a row .* index of a word is not certain"),
+        ("a  b\n0,0 X\n", "broken.txt:1: two blanks in a row .* word indices are not certain"),
         (" a b\n0,0 X\n", "broken.txt:1: two blanks in a row or one at the start"),
         ("a\tb\n0,0 X\n", "broken.txt:1: a tab in"),
         ("a b\n0,0,1 X\n", "broken.txt:2: mention '0,0,1 X'. Expected 'start,end Type'"),
@@ -203,7 +203,7 @@ def test_discontinuous_empty_lines_between_records(load_disc):
         ("a b\n0," + "9" * 5000 + " X\n", "broken.txt:2: mention"),
         ("a b\nX 0,0\n", "broken.txt:2: mention 'X 0,0'"),
         ("a b\n0,2 X\n", "broken.txt:2: mention 0..2 in a sentence of 2 words"),
-        ("a b\n2,3 X\n", "broken.txt:2: mention 2..3 begins behind a sentence of 2 words"),
+        ("a b\n2,3 X\n", "broken.txt:2: mention 2..3 starts after the end of a sentence of 2 words"),
     ],
 )
 def test_broken_records(text, message, load_disc):

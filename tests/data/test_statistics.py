@@ -67,9 +67,9 @@ def test_what_shows_between_splits():
     assert [stats[name].repeated for name in splits] == [0, 2, 1]
     assert stats["dev"].unseen_labels == {"Per": 1} and stats["test"].unseen_labels == {"LOC": 1}
     notes = corpus_notes(stats)
-    assert "dev: labels that train does not have: Per (1). They cannot be learned." in notes
-    assert "test: 1 of 2 sentences are in an earlier split as well." in notes
-    assert "labels that differ only in upper and lower case are different labels: ['PER', 'Per']." in notes
+    assert "dev: labels that are not in train: Per (1). They cannot be learned." in notes
+    assert "test: 1 of 2 sentences also occur in an earlier split." in notes
+    assert "labels that differ only in case are different labels: ['PER', 'Per']." in notes
     bare = {"train": splits["train"], "dev": [example(2)]}
     assert "dev: no entities at all." in corpus_notes(corpus_statistics(bare))
     assert corpus_notes(corpus_statistics({"train": splits["train"]})) == []

@@ -68,15 +68,15 @@ TEXT = "stiff knees and sore elbows\nno rash"  # stiff 0-5, knees 6-11, and 12-1
 @pytest.mark.parametrize(
     ("fragments", "segments", "reason"),
     [
-        ([(0, 5), (6, 11)], [(0, 2)], "annotation with fragments that touch as words, united"),
+        ([(0, 5), (6, 11)], [(0, 2)], "annotation with fragments that touch as words, merged"),
         ([(0, 5), (21, 27)], [(0, 1), (4, 5)], None),
-        ([(0, 8)], [(0, 2)], "annotation that begins or ends inside a word, widened to the word"),
+        ([(0, 8)], [(0, 2)], "annotation that starts or ends inside a word, widened to the word"),
         ([(5, 12)], [(1, 2)], None),  # blanks at the ends are nothing
-        ([(0, 11), (6, 15)], [(0, 3)], "annotation with overlapping fragments, united"),
+        ([(0, 11), (6, 15)], [(0, 3)], "annotation with overlapping fragments, merged"),
         ([(5, 6)], None, "annotation with a fragment that holds no word, dropped"),
         ([(90, 95)], None, "annotation with a fragment that holds no word, dropped"),
-        ([(21, 30)], None, "annotation that reaches over a sentence end, dropped"),
-        ([(21, 27), (31, 35)], None, "annotation that reaches over a sentence end, dropped"),
+        ([(21, 30)], None, "annotation that crosses a sentence boundary, dropped"),
+        ([(21, 27), (31, 35)], None, "annotation that crosses a sentence boundary, dropped"),
     ],
 )
 def test_annotation_becomes_entity(fragments, segments, reason):
@@ -92,14 +92,14 @@ def test_annotation_becomes_entity(fragments, segments, reason):
 def test_duplicates_are_counted_once():
     examples, tally = build(TEXT, [[(0, 5)], [(0, 5)], [(28, 30)]])
     assert [len(example.entities) for example in examples] == [1, 1]
-    assert tally.lines() == ["1 x annotation that is there twice, counted once (line 2)"]
+    assert tally.lines() == ["1 x duplicate annotation, counted once (line 2)"]
 
 
 def test_sentences_are_joined_where_asked():
     examples, tally = build(TEXT + "\nend", [[(21, 30)], [(0, 5)]], across="join")
     assert [len(example.words) for example in examples] == [7, 1]
     assert [entity.flat for entity in examples[0].entities] == [[0, 1], [4, 6]]
-    assert tally.counts == {"annotation that reaches over a sentence end, sentences joined": 1}
+    assert tally.counts == {"annotation that crosses a sentence boundary, sentences joined": 1}
 
 
 @given(st.integers(0, 10**6))

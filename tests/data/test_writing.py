@@ -55,7 +55,7 @@ def test_blanks_in_words_and_odd_labels_are_counted(tmp_path):
         assert [entity.label for entity in found[0].entities] == ["Sign_or_symptom", "_3"]
     assert tally.counts == {
         "word that is empty or has white space inside, written with '_'": 2,
-        "label with signs that do not read back, written with '_'": 2,
+        "label with characters that do not read back, written with '_'": 2,
     }
 
 

@@ -1,4 +1,4 @@
-"""Rows that come and go: every step must score what a forward pass over that row's own target scores."""
+"""Continuous batching: every step must score what a forward pass over that row's own target scores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXACT = {"rtol": 0, "atol": 1e-9}
 
 @dataclass
 class Rows:
-    """A state beside what it should be: of every sentence its number, and the histories of its rows."""
+    """A state and what it should hold: the number of every sentence and the history of each of its rows."""
 
     model: PointerModel
     sources: list[list[int]]
@@ -41,7 +41,7 @@ class Rows:
         rows = []
         for number, beams in zip(self.numbers, self.histories, strict=True):
             lead, n_pieces = self.model.backbone.lead, len(self.sources[number])
-            legal = [2, 3, 4, *(self.model.shift + place for place in range(lead, n_pieces - 1))]
+            legal = [2, 3, 4, *(self.model.shift + position for position in range(lead, n_pieces - 1))]
             for history in beams:
                 new = draw.choices(legal, k=n_symbols)
                 if not history:
@@ -72,19 +72,19 @@ class Rows:
 
     def select(self, sentences: list[int]) -> None:
         self.state = self.state.select(torch.tensor(sentences))
-        self.numbers = [self.numbers[place] for place in sentences]
-        self.histories = [[list(history) for history in self.histories[place]] for place in sentences]
+        self.numbers = [self.numbers[slot] for slot in sentences]
+        self.histories = [[list(history) for history in self.histories[slot]] for slot in sentences]
 
-    def put(self, places: list[int], numbers: list[int]) -> None:
-        """New sentences; they come from a batch that has another one in front."""
+    def refill(self, slots: list[int], numbers: list[int]) -> None:
+        """New sentences, not the first ones of their batch."""
         other = Rows.start(self.model, self.sources, [0, *numbers])
-        self.state = self.state.put(torch.tensor(places), other.state, slice(1, None))
-        for place, number in zip(places, numbers, strict=True):
-            self.numbers[place] = number
-            self.histories[place] = [[] for _ in self.histories[place]]
+        self.state = self.state.refill(torch.tensor(slots), other.state, slice(1, None))
+        for slot, number in zip(slots, numbers, strict=True):
+            self.numbers[slot] = number
+            self.histories[slot] = [[] for _ in self.histories[slot]]
 
-    def follow(self, parents: list[list[int]]) -> None:
-        self.state = self.state.follow(torch.tensor(parents))
+    def reorder(self, parents: list[list[int]]) -> None:
+        self.state = self.state.reorder(torch.tensor(parents))
         pairs = zip(self.histories, parents, strict=True)
         self.histories = [[list(beams[parent]) for parent in row] for beams, row in pairs]
 
@@ -116,7 +116,7 @@ def test_the_last_sentences_move_into_gaps(spec: str, n_beams: int, make_rows) -
     """Those that stay are not copied; their cache goes on to be written in place."""
     rows, draw = make_rows(spec, [3, 4, 5, 6, 7]), random.Random(8)
     if n_beams > 1:
-        rows.state = rows.state.spread(n_beams)
+        rows.state = rows.state.expand_beams(n_beams)
         rows.histories = [[[] for _ in range(n_beams)] for _ in rows.numbers]
     for sentences in ([0, 4, 2, 3], [3, 1], [0]):
         rows.check(rows.feed(draw))
@@ -124,47 +124,47 @@ def test_the_last_sentences_move_into_gaps(spec: str, n_beams: int, make_rows) -
         rows.select(sentences)
         assert rows.state.cache.source[0].data_ptr() == kept
         rows.check(rows.feed(draw))
-    rows.put([0], [9])
+    rows.refill([0], [9])
     rows.check(rows.feed(draw))
 
 
 @SPECS
-def test_new_sentences_take_places(spec: str, make_rows) -> None:
-    """Shorter and longer ones than those that go; at places where targets of several lengths are half-way."""
+def test_slots_are_refilled(spec: str, make_rows) -> None:
+    """By shorter and longer sentences than before, while targets of several lengths are unfinished."""
     rows, draw = make_rows(spec, [4, 5, 6]), random.Random(2)
     order = sorted(range(20), key=lambda number: len(rows.sources[number]))
-    for places, numbers in (([1], [order[0]]), ([0, 2], [order[-1], order[1]]), ([2, 0, 1], order[3:6])):
+    for slots, numbers in (([1], [order[0]]), ([0, 2], [order[-1], order[1]]), ([2, 0, 1], order[3:6])):
         for _ in range(3):
             rows.check(rows.feed(draw))
-        rows.put(places, numbers)
+        rows.refill(slots, numbers)
     for _ in range(36):
         rows.check(rows.feed(draw))
-    assert rows.state.cache.written[0].shape[3] > 32, "the room has grown"
+    assert rows.state.cache.written[0].shape[3] > 32, "the cache has grown"
 
 
 @SPECS
-def test_beams_go_on_from_their_parents(spec: str, make_rows) -> None:
+def test_beams_continue_their_parents(spec: str, make_rows) -> None:
     rows, draw = make_rows(spec, [7, 8]), random.Random(3)
-    rows.state = rows.state.spread(3)
+    rows.state = rows.state.expand_beams(3)
     rows.histories = [[[], [], []] for _ in rows.numbers]
     for parents in ([[0, 0, 0]] * 2, [[0, 2, 1], [1, 1, 2]], [[2, 2, 0], [0, 1, 2]], [[1, 1, 1], [2, 0, 1]]):
         rows.check(rows.feed(draw))
-        rows.follow(parents)
+        rows.reorder(parents)
     rows.check(rows.feed(draw))
 
 
 @SPECS
 def test_first_children_are_not_copied(spec: str, make_rows) -> None:
     rows, draw = make_rows(spec, [7, 8]), random.Random(4)
-    rows.state = rows.state.spread(3)
+    rows.state = rows.state.expand_beams(3)
     rows.histories = [[[], [], []] for _ in rows.numbers]
     rows.check(rows.feed(draw))
     copied = []
     rows.state.cache.copy_rows = lambda targets, origins: copied.append(targets.tolist())
-    rows.follow([[2, 0, 1], [1, 2, 0]])
+    rows.reorder([[2, 0, 1], [1, 2, 0]])
     assert copied == []
     rows.check(rows.feed(draw))
-    rows.follow([[1, 1, 0], [0, 1, 2]])
+    rows.reorder([[1, 1, 0], [0, 1, 2]])
     assert [len(targets) for targets in copied] == [1]
 
 
@@ -174,23 +174,23 @@ def test_any_mixture(spec: str, seed: int, make_rows) -> None:
     draw = random.Random(seed)
     rows, n_beams = make_rows(spec, draw.sample(range(20), 4)), draw.choice([1, 2, 4])
     if n_beams > 1:
-        rows.state = rows.state.spread(n_beams)
+        rows.state = rows.state.expand_beams(n_beams)
         rows.histories = [[[] for _ in range(n_beams)] for _ in rows.numbers]
     for _ in range(14):
         n_symbols = draw.choice([1, 1, 1, 3])
         rows.check(rows.feed(draw, n_symbols), n_symbols)
-        kind, n_places = draw.choice(["follow", "put", "select", "none"]), len(rows.numbers)
-        if kind == "follow" and n_beams > 1:
-            rows.follow([[draw.randrange(n_beams) for _ in range(n_beams)] for _ in rows.numbers])
-        elif kind == "put":
-            places = draw.sample(range(n_places), draw.randint(1, n_places))
-            rows.put(places, [draw.randrange(20) for _ in places])
+        kind, n_slots = draw.choice(["reorder", "refill", "select", "none"]), len(rows.numbers)
+        if kind == "reorder" and n_beams > 1:
+            rows.reorder([[draw.randrange(n_beams) for _ in range(n_beams)] for _ in rows.numbers])
+        elif kind == "refill":
+            slots = draw.sample(range(n_slots), draw.randint(1, n_slots))
+            rows.refill(slots, [draw.randrange(20) for _ in slots])
         elif kind == "select":
-            rows.select([draw.randrange(n_places) for _ in range(draw.randint(1, n_places + 1))])
+            rows.select([draw.randrange(n_slots) for _ in range(draw.randint(1, n_slots + 1))])
 
 
 @SPECS
-def test_symbols_can_be_taken_back(spec: str, make_rows) -> None:
+def test_symbols_can_be_rewound(spec: str, make_rows) -> None:
     rows, draw = make_rows(spec, [0, 9]), random.Random(5)
     rows.check(rows.feed(draw, 4), 4)
     rows.state.rewind(torch.tensor([3, 1]))

@@ -1,4 +1,4 @@
-"""The head that drafts: what its tables say, how drafts go on, and that training it leaves the model alone."""
+"""The draft head: its tables, the drafts made from them, and that training it does not change the model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 
 from genner.errors import ConfigError
 from genner.model.drafts import DraftHead, DraftTables
-from genner.model.generation import AnyPiece, GenerationConfig, Started, search_all
+from genner.model.generation import AnyPiece, GenerationConfig, PreparedBatch, search_all
 from genner.model.pointer import PointerConfig, PointerModel
 from tests.model.tools import BOTH
 
@@ -16,7 +16,7 @@ LABEL, OTHER, EOS = 2, 3, 1
 
 
 def head_of(unit: str) -> DraftHead:
-    """A head that reads its scores off the states: start, goes on, label, other label."""
+    """A head that reads its scores off the states: start, continue, label, other label."""
     head = DraftHead(4, 2, unit)
     with torch.no_grad():
         head.linear.weight.copy_(torch.eye(4))
@@ -29,11 +29,11 @@ STATES = torch.tensor(
     [
         [
             [9.0, 9, 0, 0],  # <s>: never a start
-            [5.0, 9, 0, 0],  # starts, goes on
+            [5.0, 9, 0, 0],  # starts, continues
             [-5.0, 0, 0, 9],  # ends as the other label
             [5.0, 9, 0, 0],  # inside a word: no start of a word target
-            [5.0, 9, 8, 0],  # starts, goes on
-            [-1.0, 9, 2, 1],  # would go on, but is the last
+            [5.0, 9, 8, 0],  # starts, continues
+            [-1.0, 9, 2, 1],  # would continue, but is the last
             [9.0, 9, 0, 0],
             [9.0, 9, 0, 0],
         ]
@@ -43,7 +43,7 @@ STATES = torch.tensor(
 
 def test_tables_of_words() -> None:
     found = head_of("word").tables(STATES, FIRST, torch.tensor([7]), 1, SHIFT)
-    pointer = [SHIFT + place for place in range(8)]
+    pointer = [SHIFT + position for position in range(8)]
     assert found.follower[0, 1].item() == pointer[2]
     assert found.follower[0, 2].item() == OTHER
     assert found.follower[0, 4].item() == pointer[5]
@@ -58,7 +58,7 @@ def test_tables_of_pieces() -> None:
     assert found.next_start[0, 3].item() == SHIFT + 4, "an entity starts with a word"
 
 
-def test_drafts_go_on_from_any_prefix() -> None:
+def test_drafts_continue_any_prefix() -> None:
     tables = head_of("word").tables(STATES, FIRST, torch.tensor([7]), 1, SHIFT)
     whole = [0, SHIFT + 1, SHIFT + 2, OTHER, SHIFT + 4, SHIFT + 5, LABEL, EOS]
     for n_steps in range(1, len(whole)):
@@ -67,27 +67,27 @@ def test_drafts_go_on_from_any_prefix() -> None:
         assert draft[0].tolist() == [*whole[n_steps:], *[EOS] * 5][:5], n_steps
 
 
-def test_an_entity_that_was_not_foreseen_is_gone_on_with() -> None:
+def test_an_unpredicted_entity_is_continued() -> None:
     tables = head_of("word").tables(STATES, FIRST, torch.tensor([7]), 1, SHIFT)
-    # One that starts at the second word, which the head does not call a start, and skips the third.
+    # The entity starts at the second word, which the head does not predict as a start, and skips the third.
     written = torch.tensor([[0, SHIFT + 2, SHIFT + 5, EOS], [0, SHIFT + 2, LABEL, EOS]])
     tables = tables.select(torch.tensor([0, 0]))
     draft = tables.draft(written, torch.tensor([3, 3]), 2, SHIFT)
     assert draft.tolist() == [[LABEL, SHIFT + 4], [SHIFT + 4, SHIFT + 5]]
 
 
-def test_rows_of_other_lengths_take_places() -> None:
+def test_slots_are_refilled_with_rows_of_other_lengths() -> None:
     tables = head_of("word").tables(STATES, FIRST, torch.tensor([7]), 1, SHIFT)
     narrow = DraftTables(torch.tensor([[LABEL, LABEL]]), torch.tensor([[SHIFT + 1, SHIFT + 1, EOS]]))
     wide = tables.select(torch.tensor([0, 0]))
-    narrow.put(torch.tensor([0]), tables, slice(0, 1))
+    narrow.refill(torch.tensor([0]), tables, slice(0, 1))
     assert torch.equal(narrow.follower, tables.follower) and torch.equal(narrow.next_start, tables.next_start)
-    wide.put(torch.tensor([1]), DraftTables(torch.tensor([[OTHER]]), torch.tensor([[SHIFT, EOS]])), slice(0, 1))
+    wide.refill(torch.tensor([1]), DraftTables(torch.tensor([[OTHER]]), torch.tensor([[SHIFT, EOS]])), slice(0, 1))
     assert wide.draft(torch.tensor([[0, EOS]] * 2), torch.tensor([1, 1]), 3, SHIFT)[1].tolist() == [SHIFT, OTHER, EOS]
 
 
 @pytest.mark.parametrize("spec", BOTH)
-def test_training_the_head_leaves_the_model_alone(spec: str, make_backbone, make_batch) -> None:
+def test_training_the_head_does_not_change_the_model(spec: str, make_backbone, make_batch) -> None:
     gradients, losses = [], []
     for unit in (None, "word"):
         torch.manual_seed(7)
@@ -105,8 +105,8 @@ def test_training_the_head_leaves_the_model_alone(spec: str, make_backbone, make
     assert model.draft_head.linear.weight.grad.abs().sum() > 0
 
 
-def test_the_head_learns_what_targets_show(make_model, make_batch) -> None:
-    """Trained on four sentences, it drafts their targets; greedy search takes fewer passes for the same answer."""
+def test_the_head_learns_the_targets(make_model, make_batch) -> None:
+    """Trained on four sentences, it drafts their targets; greedy search needs fewer passes for the same result."""
     model = make_model("scratch:tiny", PointerConfig(dropout=0.0, draft_unit="word"))
     batch = make_batch(model)
     tokens = batch.src_tokens
@@ -140,7 +140,10 @@ def test_the_head_learns_what_targets_show(make_model, make_batch) -> None:
         constraint = AnyPiece(3).start(first, batch.src_seq_len, model.backbone.lead, 1, limits, tokens.shape[1])
         config = GenerationConfig(draft_len=draft_len, constrained=False)
         answers.append(
-            {number: one[0].ids for number, one in search_all(model, [Started(state, constraint, limits)], config)}
+            {
+                number: one[0].ids
+                for number, one in search_all(model, [PreparedBatch(state, constraint, limits)], config)
+            }
         )
         del model.step
         passes.append(count)

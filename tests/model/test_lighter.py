@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from genner.errors import ConfigError
-from genner.model.generation import AnyPiece, GenerationConfig, Started, search_all
+from genner.model.generation import AnyPiece, GenerationConfig, PreparedBatch, search_all
 from genner.model.lighter import FORMS, lighten
 from genner.model.pointer import PointerConfig, PointerModel
 from tests.model.tools import BOTH
@@ -51,7 +51,7 @@ def test_forms_answer_and_draft(form: str, make_model, make_batch) -> None:
     for options in ({"draft_len": 3}, {"num_beams": 3}):
         state = model.start(batch.src_tokens, batch.src_seq_len, first)
         constraint = AnyPiece(3).start(first, batch.src_seq_len, 1, 1, limits, batch.src_tokens.shape[1])
-        found = dict(search_all(model, [Started(state, constraint, limits)], GenerationConfig(**options)))
+        found = dict(search_all(model, [PreparedBatch(state, constraint, limits)], GenerationConfig(**options)))
         assert len(found) == 4
         assert all(hypotheses[0].ids[-1] == 1 and len(hypotheses[0].ids) <= 9 for hypotheses in found.values())
 

@@ -1,6 +1,6 @@
-"""Answers of the fast search against a plain one: one sentence, no cache, the whole prefix through the model each time.
+"""The search against a plain one: one sentence, no cache, the whole prefix through the model at every step.
 
-In double precision, so that equal means equal; with random and with trained weights, whatever batch, order and drafts.
+In double precision, so that equal means equal; with random and trained weights, for any batches, order and drafts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genner.model.generation import GenerationConfig, PointerConstraint, Started, search_all
+from genner.model.generation import GenerationConfig, PointerConstraint, PreparedBatch, search_all
 from genner.model.pointer import PointerConfig, PointerModel
 from tests.model.tools import BOTH
 
@@ -71,7 +71,7 @@ def sentences_of_a_model(request, make_model, sentences) -> Sentences:
     data = Sentences(model, sentences[:N_SENTENCES])
     if trained:
         data.train(150)
-    else:  # as drawn, a model may end everything at once: a small end lets it write first
+    else:  # a random model may end every sentence at once: a small EOS embedding prevents that
         torch.manual_seed(4)
         torch.nn.init.normal_(model.backbone.embedding.weight, std=1.0)
         model.backbone.embedding.weight.data[model.backbone.eos_id] *= 0.2
@@ -79,12 +79,12 @@ def sentences_of_a_model(request, make_model, sentences) -> Sentences:
     return data
 
 
-def started(data: Sentences, numbers: list[int], limits: list[int]) -> Started:
+def prepared(data: Sentences, numbers: list[int], limits: list[int]) -> PreparedBatch:
     tokens, lengths, first, _ = data.batch(numbers)
     bounds = torch.tensor([limits[number] for number in numbers])
     backbone = data.model.backbone
     constraint = PointerConstraint("word", N_LABELS).start(first, lengths, backbone.lead, 1, bounds, tokens.shape[1])
-    return Started(data.model.start(tokens, lengths, first), constraint, bounds)
+    return PreparedBatch(data.model.start(tokens, lengths, first), constraint, bounds)
 
 
 def next_logprobs(data: Sentences, number: int, prefix: list[int], limit: int) -> Iterator[tuple[int, float]]:
@@ -122,7 +122,7 @@ def plain_beams(data: Sentences, number: int, limit: int, n_beams: int) -> list[
 
 
 @pytest.mark.parametrize("n_beams", [1, 3])
-def test_answers_are_those_of_the_plain_search(sentences_of_a_model: Sentences, n_beams: int) -> None:
+def test_results_equal_the_plain_search(sentences_of_a_model: Sentences, n_beams: int) -> None:
     data = sentences_of_a_model
     draw = random.Random(n_beams)
     limits = [draw.choice([4, 8, 13]) for _ in range(N_SENTENCES)]
@@ -136,14 +136,14 @@ def test_answers_are_those_of_the_plain_search(sentences_of_a_model: Sentences, 
         order = draw.sample(numbers, N_SENTENCES)
         for draft_len in (0, 3) if n_beams == 1 else (0,):
             config = GenerationConfig(num_beams=n_beams, draft_len=draft_len, draft_rows=99)
-            waiting = iter(order)
-            batches = (started(data, [next(waiting) for _ in range(size)], limits) for size in sizes)
-            found = {order[place]: hypotheses[0].ids for place, hypotheses in search_all(data.model, batches, config)}
+            queue = iter(order)
+            batches = (prepared(data, [next(queue) for _ in range(size)], limits) for size in sizes)
+            found = {order[idx]: hypotheses[0].ids for idx, hypotheses in search_all(data.model, batches, config)}
             assert [found[number] for number in numbers] == plain
 
 
-def test_the_trained_weights_have_learnt_something(sentences_of_a_model: Sentences) -> None:
-    """Guards the test above: an answer that is right is one that depends on the sentence."""
+def test_the_trained_weights_have_learned_something(sentences_of_a_model: Sentences) -> None:
+    """Guards the test above: a right answer must depend on the sentence."""
     data = sentences_of_a_model
     answers = [plain_greedy(data, number, 30) for number in range(N_SENTENCES)]
     n_right = sum(answer == target for answer, target in zip(answers, data.targets, strict=True))

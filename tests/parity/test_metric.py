@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from genner.data.codecs.pointer import EOS, PointerCodec, PointerVocab
+from genner.data.codecs.pointer import BOS, EOS, PointerCodec, PointerVocab
+from genner.data.schema import Entity, Segment
 from genner.evaluation.span_f1 import F1Report, SpanF1
 
 Row = tuple[Sequence[int], Sequence[int], Sequence[Sequence[int]]]
@@ -25,11 +26,20 @@ def score(rows: Iterator[Row] | list[Row], unit: str, n_labels: int) -> F1Report
         largest = max(predicted, default=0), max(target, default=0), *map(max, groups)
         bounds = range(max(largest) + 2)
         decoded = codec.decode(predicted, bounds)
-        gold = [codec.entity_of_group(group, bounds) for group in groups]
-        assert None not in gold
+        gold = [gold_entity(codec, group, bounds) for group in groups]
         exact = until_eos(predicted) == until_eos(target)
         metric.update(gold, decoded.entities, rejected=decoded.rejected, exact=exact)
     return metric.compute()
+
+
+def gold_entity(codec: PointerCodec, group: Sequence[int], bounds: Sequence[int]) -> Entity:
+    """The entity of a gold group; like the reference, it accepts the pointers of ``span`` in any order."""
+    if codec.unit == "span":
+        words = [symbol - codec.vocab.shift for symbol in group[:-1]]
+        segments = zip(words[::2], words[1::2], strict=True)
+        return Entity(codec.vocab.label_of(group[-1]), tuple(Segment(first, last + 1) for first, last in segments))
+    (entity,) = codec.decode([BOS, *group, EOS], bounds).entities
+    return entity
 
 
 def until_eos(symbols: Sequence[int]) -> list[int]:

@@ -15,7 +15,7 @@ from torch import nn
 
 from genner.data.alignment import WordTokenizer
 from genner.data.batching import collate_pointer
-from genner.data.bundle import load_bundle, to_bundle
+from genner.data.bundle import load_bundle
 from genner.data.codecs.pointer import PointerCodec, PointerVocab
 from genner.data.loaders import LoaderOptions
 from genner.data.pipe import PipeConfig, PointerPipe
@@ -79,9 +79,8 @@ def instances(parity_dir):
     tokenizer = load_backbone(str(parity_dir / "inputs" / "bart_tiny")).tokenizer
     word_tokenizer = WordTokenizer(tokenizer, compat=True, label_words=words)
     codec = PointerCodec(PointerVocab(tuple(tags)), "word", compat=True)
-    bundle = to_bundle({"train": corpus.examples["train"][:160]})
-    dataset = PointerPipe(word_tokenizer, codec, PipeConfig(use_cache=False)).process(bundle).get_dataset("train")
-    rows = [dict(dataset[idx]) for idx in range(160)]
+    encoder = PointerPipe(word_tokenizer, codec, PipeConfig(use_cache=False))
+    rows = list(encoder.encode_splits({"train": corpus.examples["train"][:160]})["train"])
     recorded = pipe["instances"][0]
     assert rows[0]["src_tokens"] == recorded["src_tokens"]
     assert rows[0]["tgt_tokens"] == recorded["targets"]["word"]["tgt_tokens"]

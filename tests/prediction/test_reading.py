@@ -88,7 +88,7 @@ def test_objects_with_entities_are_gold(write) -> None:
     assert gold(inputs[0]) == [("PAIN", "Sore elbows")] and inputs[0].gold[0].words.flat == [0, 1, 3, 4]
     assert inputs[1].gold is None and inputs[2].gold == ()
     assert tally.counts == {
-        "annotation that is there twice, counted once": 1, "annotation that ends behind its text, dropped": 1,
+        "duplicate annotation, counted once": 1, "annotation that ends after its text, dropped": 1,
     }  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def test_objects_with_entities_are_gold(write) -> None:
         ('{"text": "a b", "words": ["b", "a"]}', r"a.jsonl:2: the word 'a' of 'words' is not in 'text' behind the"),
         ('{"text": "a", "id": [1]}', r"a.jsonl:2: the id \[1\]. Expected a text or a whole number"),
         ('{"text": "a", "id": true}', r"a.jsonl:2: the id True. Expected a text or a whole number"),
-        (r'{"text": "\ud83d"}', r"a.jsonl:2: '\\ud83d' holds half of a surrogate pair"),
+        (r'{"text": "\ud83d"}', r"a.jsonl:2: '\\ud83d' contains a lone surrogate"),
         ('{"text": "a", "entities": 3}', r"a.jsonl:2: 'entities' is 3. Expected a list"),
         ('{"text": "a", "entities": [{"type": "X"}]}', r"a.jsonl:2: the entity .*. Expected \{\"type\""),
         ('{"text": "a", "entities": [{"type": "X", "segments": [{"start": 1, "end": 1}]}]}', r"a.jsonl:2: the entity"),
@@ -142,7 +142,7 @@ def test_lines_that_are_not_utf8_leave_the_others(write) -> None:
 def test_a_file_in_another_encoding_is_one_error(write, name: str) -> None:
     path = write("a.txt", "one\ntwo\nthree\n".encode("utf-16"))
     (message,) = errors(path, name)
-    assert "a.txt:1: byte 0xff at offset 0 is not UTF-8 (the file begins with a UTF-16 mark). Expected UTF-8" in message
+    assert "a.txt:1: byte 0xff at offset 0 is not UTF-8 (the file starts with a UTF-16 mark). Expected UTF-8" in message
 
 
 def test_offsets_count_the_byte_order_mark(write) -> None:
@@ -223,9 +223,9 @@ def test_brat(write, tmp_path: Path) -> None:
     assert sorted(gold(one)) == [("PAIN", "Sore"), ("PAIN", "Sore elbows"), ("PER", "Ann\u2028ran")]
     assert tally.counts == {
         "note, no entity, left out": 1,
-        "annotation that ends behind its text, dropped": 1,
+        "annotation that ends after its text, dropped": 1,
         "annotation whose text is not that at its offsets, offsets taken": 1,
-        "annotation that begins or ends inside a word, widened to the word": 1,
+        "annotation that starts or ends inside a word, widened to the word": 1,
         "annotation file without a text, left out": 1,
     }
     write("b/one.ann", "T1 PAIN 0 4 Sore\n")

@@ -24,7 +24,7 @@ from tests.prediction.drawn import sample, several, shape
 WORD_FORMATS = ("conll", "nested", "discontinuous")
 SCORE, PARTS = "score, left out", "entity of several parts, left out"
 OVER, CROSSING = "entity in or over a longer or surer one, left out", "entity over a sentence end, left out"
-NOTE, LABEL = "note, left out", "label with signs that do not read back, written with '_'"
+NOTE, LABEL = "note, left out", "label with characters that do not read back, written with '_'"
 
 #: What is counted of the sample.
 COUNTED = {

@@ -46,8 +46,8 @@ def test_collapsed_seeds_are_counted_and_not_averaged():
     ]
     result = run_result(INFO, seeds)
     assert list(result) == [
-        "dataset", "formulation", "target", "backbone", "seeds", "mean", "std", "min", "max", "ci95", "mean_with_collapsed",
-        "n_ok", "n_collapsed", "n_failed", "reported", "fingerprint", "command", "versions",
+        "dataset", "formulation", "target", "backbone", "seeds", "mean", "std", "min", "max", "ci95",
+        "mean_with_collapsed", "n_ok", "n_collapsed", "n_failed", "reported", "fingerprint", "command", "versions",
     ]  # fmt: skip
     assert result["mean"] == {"dev_f": 81.0, "dev_pre": 81.0, "test_f": 71.5}
     assert result["std"]["test_f"] == pytest.approx(2.1213)

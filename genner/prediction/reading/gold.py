@@ -44,12 +44,12 @@ def with_mentions(given: TextInput, mentions: Sequence[Mention], reading: Readin
     found: dict[Entity, None] = {}
     for mention in mentions:
         if max(end for _, end in mention.fragments) > len(given.text):
-            reading.tally.add("annotation that ends behind its text, dropped", mention.place)
+            reading.tally.add("annotation that ends after its text, dropped", mention.place)
             continue
         segments = mention_segments(mention, given.words, reading.tally)
         entity = Entity(mention.label, segments)
         if segments and entity in found:
-            reading.tally.add("annotation that is there twice, counted once", mention.place)
+            reading.tally.add("duplicate annotation, counted once", mention.place)
         elif segments:
             found[entity] = None
     return replace(given, gold=tuple(place_entity(one, given.text, given.words) for one in sort_entities(found)))

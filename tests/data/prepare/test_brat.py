@@ -44,14 +44,14 @@ def test_cadec(write, prepare):
     for line in (
         "10 x annotation of type Drug, left out (MOSSIL.",
         "10 x note, no entity, left out (MOSSIL.",
-        "10 x annotation that begins or ends inside a word, widened to the word (MOSSIL.",
-        "10 x annotation that reaches over a sentence end, dropped (MOSSIL.",
-        "10 x document put into a split by shares 70/15/15 of our own (no --splits): not a published split (raw)",
+        "10 x annotation that starts or ends inside a word, widened to the word (MOSSIL.",
+        "10 x annotation that crosses a sentence boundary, dropped (MOSSIL.",
+        "10 x document assigned to a split by our own 70/15/15 shares (no --splits): not a published split (raw)",
     ):
         assert line in made.out
     assert [entity.flat for entity in made.examples("test")[0].entities] == [[1, 2, 6, 8], [4, 8]]
     assert "most segments 2" in made.out
-    assert "CADEC: other counts than the published copy: entities train 21, dev 3, test 6, published" in made.out
+    assert "CADEC: counts differ from the published copy: entities train 21, dev 3, test 6, published" in made.out
 
 
 def test_cadec_with_lists_labels_and_joined_sentences(write, prepare):
@@ -86,10 +86,10 @@ def test_brat(write, prepare):
     assert made.entities("dev")[0][0] == ("ADR", "knees")
     for line in (
         "3 x relation, event or attribute, no entity, left out (a.ann:7)",
-        "3 x annotation with overlapping fragments, united (a.ann:8)",
-        "3 x annotation that ends behind its text, dropped (a.ann:9)",
-        "3 x annotation with a fragment that ends before it begins, dropped (a.ann:10)",
-        "1 x text without an annotation file, read as without entities (b.txt)",
+        "3 x annotation with overlapping fragments, merged (a.ann:8)",
+        "3 x annotation that ends after its text, dropped (a.ann:9)",
+        "3 x annotation with a fragment that ends before it starts, dropped (a.ann:10)",
+        "1 x text without an annotation file, read as having no entities (b.txt)",
     ):
         assert line in made.out
 

@@ -42,7 +42,7 @@ def test_as_a_module(write, tmp_path):
 
 def test_known_set_of_another_name_gets_its_verdict(write, prepare):
     made = prepare("brat", write(files()), "--dataset", "CADEC", "--labels", "ADR")
-    assert "CADEC: other counts than the published copy: entities train 1, dev 1, test 1" in made.out
+    assert "CADEC: counts differ from the published copy: entities train 1, dev 1, test 1" in made.out
     assert "repeated" in made.out  # dev and test have the sentences of train
 
 

@@ -40,9 +40,9 @@ def test_genia_split_by_sentences(write, prepare):
     assert made.examples("test")[1].words == ("R- inducible", "mRNA", "rises", ".")
     assert "30 x coordinated term or a part of one, left out (MEDLINE:0, sentence 1, " in made.out
     assert "10 x term of another type, left out" in made.out
-    assert "1 x document that is there twice, both kept, as in the published run (MEDLINE:8)" in made.out
+    assert "1 x duplicate document, both kept, as in the published run (MEDLINE:8)" in made.out
     assert "dev: 1 sentences taken from train, one of 4; 17 stay." in made.out
-    assert "genia: other counts than the published copy: sentences dev 1, published dev 1,669" in made.out
+    assert "genia: counts differ from the published copy: sentences dev 1, published dev 1,669" in made.out
 
 
 def test_genia_split_by_documents(write, prepare):
@@ -50,7 +50,7 @@ def test_genia_split_by_documents(write, prepare):
     raw = write({"g.xml": TEN, "s.txt": lists})
     made = prepare("genia", raw / "g.xml", "--splits", raw / "s.txt")
     assert [len(made.examples(split)) for split in ("train", "dev", "test")] == [4, 2, 2]
-    assert "1 x document that is there twice, the later one taken, as published (MEDLINE:8)" in made.out
+    assert "1 x duplicate document, the later one taken, as published (MEDLINE:8)" in made.out
     assert "5 x document that is in no split, left out" in made.out
 
 
@@ -71,7 +71,7 @@ def test_json_lines(row, n_sentences, write, prepare):
     assert made.code == 0, made.err
     assert made.entities("dev")[0] == [("protein", "Fjordin"), ("DNA", "Fjordin gene")]
     assert len(made.examples("dev")) == n_sentences
-    assert ("6 x annotation that is there twice, counted once" in made.out) == (row is ROW)
+    assert ("6 x duplicate annotation, counted once" in made.out) == (row is ROW)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_numbered_tags(saved, prepare):
     assert made.code == 0, made.err
     assert made.entities("dev") == [[("PER", "Ida"), ("ORG", "Reed Labs")]]
     assert len(made.examples("test")) == 2
-    assert "conll2003: other counts than the published copy" in made.out
+    assert "conll2003: counts differ from the published copy" in made.out
 
 
 def test_tags_as_text_and_other_split_names(saved, prepare):
@@ -50,7 +50,7 @@ def test_spans_of_words(saved, prepare):
     made = prepare("hf", raw, "--words", "w", "--spans", "s", "--inclusive", loader="nested")
     assert made.code == 0, made.err
     assert made.entities("train") == [[("ORG", "Reed Labs"), ("X", "Labs")]]
-    assert "6 x annotation that is there twice, counted once" in made.out
+    assert "6 x duplicate annotation, counted once" in made.out
 
 
 def test_spans_of_characters(saved, prepare):

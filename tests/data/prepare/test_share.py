@@ -46,8 +46,8 @@ def test_share(name, write, prepare):
     assert [len(made.examples(split)) for split in ("train", "dev", "test")] == [6, 3, 3]
     assert made.entities("test") == [[("Disorder", "Left atrium dilated")], [("Disorder", "effusion")]]
     assert made.examples("test")[1].entities[0].flat == [0, 2, 4, 5]
-    assert "4 x annotation that is there twice, counted once (00000-ECHO_REPORT.pipe.txt:3, " in made.out
-    assert "1 x training note put into dev, one of ten (no --splits): not the published split (00002-ECHO" in made.out
+    assert "4 x duplicate annotation, counted once (00000-ECHO_REPORT.pipe.txt:3, " in made.out
+    assert "1 x training note moved to dev, one in ten (no --splits): not the published split (00002-ECHO" in made.out
 
 
 def test_dev_from_a_list(write, prepare):
@@ -63,8 +63,8 @@ def test_what_is_missing_is_counted(write, prepare):
     del files["2014_training_pipe/00000-ECHO_REPORT.pipe.txt"]
     made = prepare("Share_2014", write(files))
     assert "3 x annotated note without a text, left out (00009-X)" in made.out
-    assert "1 x annotation that ends behind its text, dropped (00001-ECHO_REPORT.pipe.txt:1)" in made.out
-    assert "1 x note without annotations, read as without entities (00000-ECHO_REPORT)" in made.out
+    assert "1 x annotation that ends after its text, dropped (00001-ECHO_REPORT.pipe.txt:1)" in made.out
+    assert "1 x note without annotations, read as having no entities (00000-ECHO_REPORT)" in made.out
 
 
 @pytest.mark.parametrize(

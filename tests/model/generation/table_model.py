@@ -1,4 +1,4 @@
-"""A model without weights: a probability table over prefixes, written by hand or drawn at random."""
+"""A model without weights: a probability table over prefixes, hand-written or random."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from genner.model.generation.state import Hypotheses
+from genner.model.generation.state import Hypothesis
 
 Table = Callable[[int, tuple[int, ...]], list[float]]
 BOS, EOS = 0, 1
@@ -25,33 +25,33 @@ class TableState:
 
     n_rows: int = 1  # per sentence
 
-    def spread(self, n_rows: int) -> TableState:
-        return self._at([row for row in range(len(self.sentences)) for _ in range(n_rows)], n_rows)
+    def expand_beams(self, n_beams: int) -> TableState:
+        return self._take([row for row in range(len(self.sentences)) for _ in range(n_beams)], n_beams)
 
     def select(self, sentences: Tensor) -> TableState:
-        return self._at([sentence * self.n_rows + k for sentence in sentences.tolist() for k in range(self.n_rows)])
+        return self._take([sentence * self.n_rows + k for sentence in sentences.tolist() for k in range(self.n_rows)])
 
-    def follow(self, parents: Tensor) -> TableState:
-        return self._at([g * self.n_rows + parent for g, row in enumerate(parents.tolist()) for parent in row])
+    def reorder(self, parents: Tensor) -> TableState:
+        return self._take([g * self.n_rows + parent for g, row in enumerate(parents.tolist()) for parent in row])
 
-    def put(self, places: Tensor, other: TableState, picks: slice) -> TableState:
-        for place, pick in zip(places.tolist(), range(picks.start, picks.stop), strict=True):
-            rows = slice(place * self.n_rows, (place + 1) * self.n_rows)
-            self.sentences[rows] = [other.sentences[pick]] * self.n_rows
-            self.prefixes[rows] = [other.prefixes[pick]] * self.n_rows
+    def refill(self, slots: Tensor, other: TableState, incoming: slice) -> TableState:
+        for slot, new in zip(slots.tolist(), range(incoming.start, incoming.stop), strict=True):
+            rows = slice(slot * self.n_rows, (slot + 1) * self.n_rows)
+            self.sentences[rows] = [other.sentences[new]] * self.n_rows
+            self.prefixes[rows] = [other.prefixes[new]] * self.n_rows
         return self
 
     def rewind(self, n_symbols: Tensor) -> None:
         pairs = zip(self.prefixes, n_symbols.tolist(), strict=True)
-        self.prefixes = [prefix[: len(prefix) - back] for prefix, back in pairs]
+        self.prefixes = [prefix[: len(prefix) - n] for prefix, n in pairs]
 
-    def _at(self, rows: list[int], n_rows: int | None = None) -> TableState:
+    def _take(self, rows: list[int], n_rows: int | None = None) -> TableState:
         picked = [self.sentences[row] for row in rows], [self.prefixes[row] for row in rows]
         return TableState(*picked, n_rows or self.n_rows)
 
 
 class TableModel:
-    """``table(sentence, prefix)`` gives the logits of the next symbol; counts the rows it is asked for.
+    """``table(sentence, prefix)`` gives the logits of the next symbol; counts the rows of every step.
 
     ``guess(sentence, prefix, n)``, if given, drafts the next n symbols.
     """
@@ -82,7 +82,7 @@ class TableModel:
 
 
 def random_table(seed: int, n_symbols: int, scale: float = 2.0) -> Table:
-    """Logits that depend on the sentence and the whole prefix, and on nothing else."""
+    """Logits that depend only on the sentence and the whole prefix."""
 
     def table(sentence: int, prefix: tuple[int, ...]) -> list[float]:
         draw = random.Random(f"{seed} {sentence} {prefix}")
@@ -104,6 +104,6 @@ def all_sequences(symbols: Sequence[int], limit: int) -> list[tuple[int, ...]]:
     return [(BOS, *body, EOS) for size in range(limit - 1) for body in product(symbols, repeat=size)]
 
 
-def answers(found: Hypotheses) -> list[list[int]]:
-    """Symbols of every sentence up to EOS."""
-    return [row[:length] for row, length in zip(found.ids.tolist(), found.lengths.tolist(), strict=True)]
+def answers(found: list[list[Hypothesis]]) -> list[list[int]]:
+    """Symbols of the best hypothesis of every sentence."""
+    return [hypotheses[0].ids for hypotheses in found]

@@ -195,7 +195,7 @@ def random_entities(draw: random.Random, n_words: int, structure: str, labels: t
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_unrolled_states_are_those_of_single_steps(unit: str, structure: str) -> None:
-    """Along random legal paths; symbols behind an illegal one may be anything and harm nothing."""
+    """Along random legal paths; symbols after an illegal one may be anything and do no harm."""
     rules, draw = Rules(unit, structure, True, 2), random.Random(3)
     sentences = [Sentence((2, 1, 3), 1, 1, 12), Sentence((1, 1), 1, 1, 5), Sentence((3, 1, 1, 1), 1, 1, 30)]
     single = start(sentences, rules)
@@ -208,11 +208,11 @@ def test_unrolled_states_are_those_of_single_steps(unit: str, structure: str) ->
         unrolled = single.unroll(torch.stack(path, 1))
         assert torch.equal(unrolled.allowed(), torch.stack([state.allowed() for state in states], 1).flatten(0, 1))
         rows = torch.tensor([draw.randrange(5) for _ in sentences])
-        picked = unrolled.pick(rows)
+        accepted = unrolled.accept(rows)
         for number, row in enumerate(rows.tolist()):
-            assert symbols_of(picked.allowed()[number]) == symbols_of(states[row].allowed()[number])
+            assert symbols_of(accepted.allowed()[number]) == symbols_of(states[row].allowed()[number])
         nonsense = torch.tensor([[draw.randrange(4 + 7) for _ in range(6)] for _ in sentences])
-        kept = single.unroll(nonsense).pick(torch.zeros(3, dtype=torch.long))
+        kept = single.unroll(nonsense).accept(torch.zeros(3, dtype=torch.long))
         assert torch.equal(kept.allowed(), single.allowed())
         single = kept.advance(path[0])
 
@@ -288,7 +288,7 @@ def test_limit_without_room_for_an_answer(constraint: PointerConstraint | AnyPie
 
 
 def test_words_without_pieces() -> None:
-    with pytest.raises(ConfigError, match=r"first\[0\]: word 1 begins at piece 1, word 0 at 1\. Expected ascending"):
+    with pytest.raises(ConfigError, match=r"first\[0\]: word 1 starts at piece 1, word 0 at 1\. Expected ascending"):
         PointerConstraint("word", 1).start(torch.tensor([[1, 1]]), torch.tensor([3]), 1, 1, torch.tensor([9]))
 
 

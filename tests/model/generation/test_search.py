@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import pytest
 import torch
@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genner.errors import ConfigError
-from genner.model.generation import AnyPiece, GenerationConfig, PointerConstraint, Started, search, search_all
-from genner.model.generation.state import Hypotheses, Hypothesis
+from genner.model.generation import AnyPiece, GenerationConfig, PointerConstraint, PreparedBatch, search_all
+from genner.model.generation.state import Hypothesis
 from tests.model.generation.oracle import Rules, Sentence, prefix_tree
 from tests.model.generation.table_model import (
     BOS,
@@ -36,14 +36,22 @@ N_LABELS = 2
 
 def run(
     table: Table, limits: Sequence[int], config: GenerationConfig, sentences: Sequence[int] | None = None
-) -> tuple[Hypotheses, TableModel]:
-    """Search the table for some sentences of two words each."""
+) -> tuple[list[list[Hypothesis]], TableModel]:
+    """Search the table for some sentences of two words each, in one batch."""
     model = TableModel(table)
-    bounds = torch.tensor(limits)
-    kind = PointerConstraint("word", N_LABELS, config.structure) if config.constrained else AnyPiece(N_LABELS)
-    constraint = kind.start(torch.tensor([[1, 2]] * len(limits)), torch.full_like(bounds, 4), 1, 1, bounds)
     rows = range(len(limits)) if sentences is None else sentences
-    return search(model, model.start(rows), constraint, config, bounds), model
+    found = dict(search_all(model, [prepare(model, rows, limits, config)], config))
+    return [found[number] for number in range(len(limits))], model
+
+
+def prepare(
+    model: TableModel, sentences: Sequence[int], limits: Sequence[int], config: GenerationConfig
+) -> PreparedBatch:
+    bounds = torch.tensor(limits, dtype=torch.long)
+    kind = PointerConstraint("word", N_LABELS, config.structure) if config.constrained else AnyPiece(N_LABELS)
+    first = torch.tensor([[1, 2]]).repeat(len(limits), 1)
+    constraint = kind.start(first, torch.full_like(bounds, 4), 1, 1, bounds)
+    return PreparedBatch(model.start(sentences), constraint, bounds)
 
 
 def legal_sequences(limit: int, constrained: bool) -> list[tuple[int, ...]]:
@@ -54,7 +62,7 @@ def legal_sequences(limit: int, constrained: bool) -> list[tuple[int, ...]]:
 
 
 def score_of(total: float, sequence: Sequence[int], penalty: float) -> float:
-    """Rank of a hypothesis: BOS counts, EOS does not, but for the empty one."""
+    """Score of a hypothesis: the length counts BOS but not EOS, except for the empty one."""
     return total / max(len(sequence) - 1, 2) ** penalty
 
 
@@ -75,22 +83,20 @@ def test_greedy_follows_the_table_and_reports_probabilities() -> None:
     paths = [(BOS, FIRST, SECOND, LABEL, SECOND, OTHER, EOS), (BOS, EOS), (BOS, SECOND, LABEL, EOS)]
     found, model = run(path_table(*paths), [9, 9, 9], GenerationConfig())
     assert answers(found) == [list(path) for path in paths]
-    assert found.ids.tolist()[1] == [BOS] + [EOS] * 6
     one = 3.0 - math.log(math.exp(3.0) + N_SYMBOLS - 1)
-    assert found.symbol_logprobs[2].tolist() == pytest.approx([0, one, one, one, 0, 0, 0])
-    assert found.logprob.tolist() == pytest.approx([6 * one, one, 3 * one])
-    assert found.n_best[1][0].ids == [BOS, EOS]
-    # Two of three rows still live are no reason to copy caches before the second ends.
+    assert found[2][0].symbol_logprobs == pytest.approx([0, one, one, one])
+    assert [hypotheses[0].logprob for hypotheses in found] == pytest.approx([6 * one, one, 3 * one])
+    # With two of three rows still live, caches are not copied before the second ends.
     assert model.rows_per_step == [3, 2, 2, 1, 1, 1]
 
 
 def test_greedy_takes_the_legal_best() -> None:
-    """An illegal favourite is passed over, and its probability mass stays in the log-probabilities."""
+    """An illegal favourite is skipped; log-probabilities still include its probability mass."""
     table = path_table((BOS, LABEL, EOS), base=0.0, peak=2.0)
     with_favour = lambda s, prefix: [*table(s, prefix)[:FIRST], 1.0, *table(s, prefix)[SECOND:]]  # noqa: E731
     found, _ = run(with_favour, [4], GenerationConfig())
     assert answers(found) == [[BOS, FIRST, LABEL, EOS]]
-    assert found.symbol_logprobs[0, 1].item() == pytest.approx(1 - math.log(math.exp(2) + math.e + 6))
+    assert found[0][0].symbol_logprobs[1] == pytest.approx(1 - math.log(math.exp(2) + math.e + 6))
 
 
 def test_limit_never_cuts_an_entity() -> None:
@@ -114,10 +120,9 @@ def test_empty_answers() -> None:
     for num_beams in (1, 2):
         config = GenerationConfig(num_beams=num_beams)
         found, _ = run(ends, [8, 2], config)
-        assert found.ids.tolist() == [[BOS, EOS]] * 2
+        assert answers(found) == [[BOS, EOS]] * 2
         found, _ = run(ends, [8, 2], replace(config, compat=True))
-        assert found.ids.tolist() == [[BOS, EOS, EOS]] * 2
-        assert found.lengths.tolist() == [3, 3]
+        assert answers(found) == [[BOS, EOS, EOS]] * 2
 
 
 def test_greedy_length_penalty() -> None:
@@ -147,7 +152,7 @@ def test_repetition_penalty() -> None:
         found, _ = run(table, [4, 4], replace(config, repetition_penalty=2.0))
         assert answers(found) == [[BOS, FIRST, SECOND, EOS]] * 2
         for row, answer in enumerate(answers(found)):
-            assert found.logprob[row].item() == pytest.approx(sum(logprob_of(table, row, answer)), abs=1e-5)
+            assert found[row][0].logprob == pytest.approx(sum(logprob_of(table, row, answer)), abs=1e-5)
 
 
 @pytest.mark.parametrize("constrained", [True, False])
@@ -160,8 +165,8 @@ def test_many_beams_find_what_exhaustive_search_finds(penalty: float, constraine
     for sentence in sentences:
         every = [(sum(logprob_of(table, sentence, ids)), ids) for ids in legal_sequences(limits[sentence], constrained)]
         ranked = sorted(((score_of(total, ids, penalty), total, ids) for total, ids in every), reverse=True)
-        assert len(found.n_best[sentence]) == min(8, len(ranked))
-        for ours, (score, total, ids) in zip(found.n_best[sentence], ranked, strict=False):
+        assert len(found[sentence]) == min(8, len(ranked))
+        for ours, (score, total, ids) in zip(found[sentence], ranked, strict=False):
             assert tuple(ours.ids) == ids
             assert (ours.score, ours.logprob) == pytest.approx((score, total), abs=1e-4)
             assert ours.symbol_logprobs[1:] == pytest.approx(logprob_of(table, sentence, ids), abs=1e-4)
@@ -207,7 +212,7 @@ def plain_beams(table: Table, sentence: int, limit: int, config: GenerationConfi
 def test_equals_the_plain_search(
     seed: int, limits: list[int], num_beams: int, penalty: float, constrained: bool
 ) -> None:
-    """Early ends, compacting and reordering change nothing."""
+    """Early stopping, compaction and reordering change nothing."""
     penalty = penalty if num_beams > 1 else 1.0
     n_best = min(num_beams, 2)
     config = GenerationConfig(num_beams=num_beams, n_best=n_best, length_penalty=penalty, constrained=constrained)
@@ -218,8 +223,8 @@ def test_equals_the_plain_search(
             assert answers(found)[sentence] == plain_greedy(table, sentence, limit, config)
             continue
         expected = plain_beams(table, sentence, limit, config)
-        assert [ours.ids for ours in found.n_best[sentence]] == [ids for _, ids in expected]
-        scores = [ours.score for ours in found.n_best[sentence]]
+        assert [ours.ids for ours in found[sentence]] == [ids for _, ids in expected]
+        scores = [ours.score for ours in found[sentence]]
         assert scores == pytest.approx([score for score, _ in expected], abs=1e-4)
 
 
@@ -235,8 +240,8 @@ def test_answers_do_not_depend_on_the_batch(num_beams: int, compat: bool) -> Non
         together, _ = run(table, [limits[sentence] for sentence in order], config, order)
         for row, sentence in enumerate(order):
             assert answers(together)[row] == answers(alone[sentence])[0]
-            torch.testing.assert_close(together.logprob[row], alone[sentence].logprob[0])
-            torch.testing.assert_close(together.score[row], alone[sentence].score[0])
+            ours, theirs = together[row][0], alone[sentence][0][0]
+            assert (ours.logprob, ours.score) == pytest.approx((theirs.logprob, theirs.score), rel=1.3e-6, abs=1e-5)
         random.Random(len(order)).shuffle(order)
 
 
@@ -244,20 +249,17 @@ def run_all(
     table: Table, sizes: Sequence[int], limits: Sequence[int], config: GenerationConfig, guess: object = None
 ) -> tuple[list[list[Hypothesis]], TableModel]:
     """Search all sentences of the table in batches of these sizes."""
-    model, started = TableModel(table, guess), []
-    for begin, size in zip(accumulate(sizes, initial=0), sizes, strict=False):
-        bounds = torch.tensor(limits[begin : begin + size], dtype=torch.long)
-        kind = PointerConstraint("word", N_LABELS, config.structure) if config.constrained else AnyPiece(N_LABELS)
-        constraint = kind.start(torch.tensor([[1, 2]]).repeat(size, 1), torch.full_like(bounds, 4), 1, 1, bounds)
-        started.append(Started(model.start(range(begin, begin + size)), constraint, bounds))
-    found = dict(search_all(model, started, config))
+    model = TableModel(table, guess)
+    starts = list(accumulate(sizes, initial=0))
+    batches = [prepare(model, range(start, end), limits[start:end], config) for start, end in pairwise(starts)]
+    found = dict(search_all(model, batches, config))
     return [found[number] for number in range(len(limits))], model
 
 
 @pytest.mark.parametrize("constrained", [True, False])
 @pytest.mark.parametrize("num_beams", [1, 3])
-def test_answers_do_not_depend_on_batches_or_on_who_went_before(num_beams: int, constrained: bool) -> None:
-    """Sentences take the places of others; limits are short, long, and longer than all before."""
+def test_results_do_not_depend_on_batches_or_earlier_sentences(num_beams: int, constrained: bool) -> None:
+    """Slots are refilled; limits are short, long, and longer than all earlier ones."""
     draw = random.Random(5)
     limits = [draw.choice([2, 3, 5, 9, 14]) for _ in range(40)] + [30]
     table = random_table(23, N_SYMBOLS)
@@ -268,7 +270,7 @@ def test_answers_do_not_depend_on_batches_or_on_who_went_before(num_beams: int, 
         repetition_penalty=1.2,
         constrained=constrained,
     )
-    alone = [run(table, [limit], config, [sentence])[0].n_best[0] for sentence, limit in enumerate(limits)]
+    alone = [run(table, [limit], config, [sentence])[0][0] for sentence, limit in enumerate(limits)]
     for sizes in ([41], [1] * 41, [4, 16, 1, 20], [16, 8, 8, 9], [3, 0, 38]):
         found, _ = run_all(table, sizes, limits, config)
         for ours, theirs in zip(found, alone, strict=True):
@@ -282,7 +284,7 @@ def test_answers_do_not_depend_on_batches_or_on_who_went_before(num_beams: int, 
 @pytest.mark.parametrize("structure", ["flat", "nested", "discontinuous"])
 @pytest.mark.parametrize("share_right", [0.0, 0.7, 1.0])
 def test_drafts_change_nothing_but_the_number_of_passes(constrained: bool, structure: str, share_right: float) -> None:
-    """Guesses are right, legal but wrong, or nonsense; they may go beyond the end and beyond the limit."""
+    """Drafts are right, legal but wrong, or nonsense; they may go beyond the end and the limit."""
     draw = random.Random(7)
     limits = [draw.choice([2, 3, 5, 9, 14]) for _ in range(30)]
     table = random_table(29, N_SYMBOLS)
@@ -303,7 +305,7 @@ def test_drafts_change_nothing_but_the_number_of_passes(constrained: bool, struc
         n_passes, n_plain = len(fast.rows_per_step), len(slow.rows_per_step)
         assert n_passes <= n_plain
         if share_right == 1.0:
-            assert n_passes <= n_plain / (1 + draft_len) + 12, "one pass per sentence that follows another, at least"
+            assert n_passes <= n_plain / (1 + draft_len) + 12, "at least one pass per refilled sentence"
 
 
 @pytest.mark.parametrize("options", [{"repetition_penalty": 1.5}, {"length_penalty": 0.5}, {"draft_len": 0}])
@@ -320,7 +322,7 @@ def test_the_more_sentences_the_shorter_the_drafts() -> None:
     assert [config.n_drafts(n_sentences) for n_sentences in (1, 3, 4, 8, 16, 20, 21, 64)] == [6, 6, 5, 2, 1, 1, 0, 0]
 
 
-def test_places_do_not_stay_empty_while_somebody_waits() -> None:
+def test_slots_are_refilled_while_sentences_are_queued() -> None:
     paths = [(BOS, *[FIRST, LABEL] * (1 + number % 7 * (number % 3)), EOS) for number in range(200)]
     limits = [len(path) for path in paths]
     config = GenerationConfig(constrained=False)
@@ -331,26 +333,24 @@ def test_places_do_not_stay_empty_while_somebody_waits() -> None:
     assert needed <= sum(model.rows_per_step) <= 1.06 * needed
 
 
-def test_batches_are_started_when_they_are_wanted() -> None:
-    started = []
+def test_batches_are_prepared_lazily() -> None:
+    prepared, config = [], GenerationConfig(constrained=False)
 
     def batches():
         for number in range(6):
-            started.append(number)
-            bounds = torch.tensor([3, 3])
-            constraint = AnyPiece(N_LABELS).start(torch.tensor([[1, 2]] * 2), torch.tensor([4, 4]), 1, 1, bounds)
-            yield Started(model.start([0, 0]), constraint, bounds)
+            prepared.append(number)
+            yield prepare(model, [0, 0], [3, 3], config)
 
     model = TableModel(path_table((BOS, EOS), peak=9.0))
-    answers_so_far = search_all(model, batches(), GenerationConfig())
-    next(answers_so_far)
-    assert started == [0, 1], "one ahead"
-    assert len(list(answers_so_far)) == 11
-    assert started == list(range(6))
+    found = search_all(model, batches(), config)
+    next(found)
+    assert prepared == [0, 1], "one ahead"
+    assert len(list(found)) == 11
+    assert prepared == list(range(6))
 
 
 def test_beams_end_early_and_leave() -> None:
-    """A sentence with a sure answer costs no step more: two beams each, then those of the second sentence."""
+    """A sentence whose answer is certain costs no further step: two beams each, then those of the second sentence."""
     paths = [(BOS, EOS), (BOS, FIRST, LABEL, EOS)]
     _, model = run(path_table(*paths, peak=20.0), [40, 40], GenerationConfig(num_beams=2))
     assert model.rows_per_step == [4, 2, 2]
@@ -361,11 +361,11 @@ def test_batch_without_sentences() -> None:
         empty = torch.zeros(0, dtype=torch.long)
         constraint = AnyPiece(1).start(empty.view(0, 1), empty, 1, 1, empty, n_positions=3)
         model = TableModel(random_table(0, 6))
-        found = search(model, model.start([]), constraint, GenerationConfig(num_beams=num_beams), empty)
-        assert found.ids.shape[0] == 0 and found.n_best == []
+        batch = PreparedBatch(model.start([]), constraint, empty)
+        assert list(search_all(model, [batch], GenerationConfig(num_beams=num_beams))) == []
 
 
 def test_limit_without_room_for_an_answer() -> None:
     model = TableModel(random_table(0, N_SYMBOLS))
     with pytest.raises(ConfigError, match=r"limit of sentence 0 of the batch is 1\. Expected at least 2"):
-        search(model, model.start([0]), None, GenerationConfig(), torch.tensor([1]))
+        list(search_all(model, [PreparedBatch(model.start([0]), None, torch.tensor([1]))], GenerationConfig()))

@@ -29,7 +29,7 @@ class Oracle(torch.nn.Module):
     def collate(self, instances: list[dict[str, Any]]) -> dict[str, Any]:
         return {"rows": instances}
 
-    def evaluate(self, batches: Iterable[Mapping[str, Any]]) -> Iterator[Prediction]:
+    def predict(self, batches: Iterable[Mapping[str, Any]]) -> Iterator[Prediction]:
         rows = [row for batch in batches for row in batch["rows"]]
         self.n_windows += len(rows)
         assert [len(row["words"]) for row in rows] == sorted((len(row["words"]) for row in rows), reverse=True)

@@ -21,7 +21,7 @@ from genner.errors import ConfigError
 
 __all__ = ["Kind", "Recipe", "corpus_folder", "load_recipe", "recipe_path", "recipe_yaml"]
 
-RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+RECIPES = max((folder / "recipes" for folder in Path(__file__).resolve().parents[:2]), key=Path.is_dir)
 
 
 class Kind(Enum):

@@ -1,4 +1,4 @@
-"""``genner prepare`` is ``genner prepare``."""
+"""``python -m data.prepare`` is ``genner prepare``."""
 
 from genner.cli import run_command
 

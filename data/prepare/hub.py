@@ -13,7 +13,7 @@ from typing import Any
 from genner.data.prepare.request import SPLITS, Request, Tally, progress
 from genner.data.prepare.text import Mention, build_examples, sentence_words
 from genner.data.schema import Entity, Example, Segment, sort_entities
-from genner.errors import ConfigError, DataFormatError, MissingBackendError
+from genner.errors import ConfigError, DataFormatError, import_extra
 
 __all__ = ["hub"]
 
@@ -53,13 +53,7 @@ def hub(request: Request, tally: Tally) -> dict[str, list[Example]]:
 
 
 def _open(request: Request) -> Any:
-    try:
-        import datasets  # late: large, and needed by this source only
-    except ImportError:
-        raise MissingBackendError(
-            "hf: the library 'datasets' is not installed. Expected it for Hugging Face datasets. "
-            "Run: pip install datasets"
-        ) from None
+    datasets = import_extra("datasets", "datasets>=5,<6", needed_for="hf")
     path = request.raw
     try:
         if any((path / name).is_file() for name in _SAVED):

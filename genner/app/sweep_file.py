@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from genner.errors import ConfigError, MissingBackendError
+from genner.errors import ConfigError, import_extra
 
 __all__ = ["Draft", "SweepFile", "read_sweep"]
 
@@ -202,12 +202,7 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _jsonnet(path: Path, text: str) -> Any:
-    try:
-        import _jsonnet as jsonnet  # late: only JSONNET files need it
-    except ImportError:
-        raise MissingBackendError(
-            f"{path}: the jsonnet package is not installed. Expected it for JSONNET files. Do: pip install jsonnet"
-        ) from None
+    jsonnet = import_extra("_jsonnet", "jsonnet>=0.20", needed_for=str(path))
     folder = path.parent.resolve()
 
     def read_import(importing: str, name: str) -> tuple[str, bytes]:

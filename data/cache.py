@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import mmap
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,11 @@ from genner.files import replace_file
 
 __all__ = ["CACHES", "CacheFile", "CacheStatus", "digest_of"]
 
-#: Default cache folder of the commands.
-CACHES = Path(__file__).resolve().parents[1] / "caches"
+_CHECKOUT = Path(__file__).resolve().parents[1] / "caches"
+_USER = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genner"
+
+#: Where the commands keep their caches: in a checkout its own folder, else the user's.
+CACHES = _CHECKOUT if _CHECKOUT.is_dir() else _USER
 
 CacheStatus = Literal["off", "hit", "miss", "stale: rebuilt", "damaged: rebuilt"]
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from genner.prediction.recogniser import Recogniser
 
-__all__ = ["load"]
+__all__ = ["__version__", "load"]
+
+__version__ = "0.1.0"
 
 # In a checkout, data/, model/ and patches/ lie beside this folder. They are imported as ``genner.data`` and so on: the
 # plain names would clash with a ``data.py`` or ``model.py`` of whoever uses this package.

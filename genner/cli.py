@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from genner import __version__
+
 __all__ = ["COMMANDS", "PROGRAM", "main", "run_command"]
 
 #: What runs a command of ours in a process of its own, whatever its working folder.
@@ -18,6 +20,7 @@ PROGRAM = (sys.executable, str(Path(__file__).resolve().with_name("__main__.py")
 COMMANDS = {
     "train": "train and score a recogniser: a recipe, or data of your own",
     "predict": "find the entities of your own text",
+    "calibrate": "fit a model's scores to texts with known entities",
     "serve": "a web page and an HTTP service for a trained model",
     "share": "a model folder with its card, in a folder or on the Hugging Face hub",
     "report": "tables, curves and kinds of errors of finished runs; comparison of two runs",
@@ -30,7 +33,7 @@ examples:
   genner train                                   the embedded demo
   genner predict runs/demo/model/best --text "I woke up with pain in the left knee."
 
-`genner COMMAND --help` describes a command.
+`genner COMMAND --help` describes a command, `genner --version` tells the version.
 """
 
 
@@ -40,11 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name in ("-h", "--help"):
         print(_overview())
         return 0
+    if name == "--version":
+        print(f"genner {__version__}")
+        return 0
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f" Did you mean `genner {near[0]}`?" if near else ""
         known = ", ".join(COMMANDS)
-        print(f"error: genner: unknown command {name!r}. Expected one of {known}.{hint}", file=sys.stderr)
+        near = difflib.get_close_matches(name, [*COMMANDS, "--version"], n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        print(f"error: unknown command {name!r}{hint}. Expected one of {known}. Run genner --help.", file=sys.stderr)
         return 2
     return run_command(name, arguments)
 

@@ -23,7 +23,7 @@ from genner.settings import FormulationSettings, Values, build, flatten, leaves,
 
 __all__ = ["Kind", "Recipe", "flat_settings", "load_recipe", "recipe_path", "recipe_yaml", "scoring_settings"]
 
-RECIPES = Path(__file__).resolve().parents[1] / "recipes"
+RECIPES = max((folder / "recipes" for folder in Path(__file__).resolve().parents[:2]), key=Path.is_dir)
 
 _WHOLE = ("labels", "reported")  # mappings that are values, not groups of keys
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
 
-__all__ = ["ConfigError", "DataFormatError", "MissingBackendError", "NerError", "SequenceTooLongError", "exit_code"]
+__all__ = [
+    "ConfigError", "DataFormatError", "MissingBackendError", "NerError", "SequenceTooLongError", "exit_code",
+    "import_extra",
+]  # fmt: skip
 
 
 class NerError(Exception):
@@ -26,6 +31,26 @@ class SequenceTooLongError(NerError):
 
 class MissingBackendError(NerError):
     """A backbone, a tokenizer or a device is not available on this machine."""
+
+
+def import_extra(module: str, requirement: str, *, needed_for: str) -> ModuleType:
+    """Import a library that only some options need.
+
+    Args:
+        module: its name in Python.
+        requirement: its name and versions, as an extra of pyproject.toml lists it.
+        needed_for: what needs it, such as an option; the message begins with it.
+
+    Raises:
+        MissingBackendError: it is not installed; the last sentence is the command that installs it.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingBackendError(
+            f"{needed_for}: {module} cannot be imported ({error}). Expected it to be installed. "
+            f"Run: {sys.executable} -m pip install {requirement!r}"
+        ) from None
 
 
 def exit_code(work: Callable[[], int], *, debug: bool, interrupted: str) -> int:

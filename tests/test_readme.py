@@ -2,12 +2,13 @@
 
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from genner.commands import predict, prepare, report, serve, share, sweep, train
+from genner.cli import COMMANDS
+from genner.commands import train
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -30,18 +31,20 @@ SHOWN_TRAIN = [(page, arguments_of(name, shown)) for name in TRAIN for page, sho
 
 
 def test_commands_are_found() -> None:
+    least = {"predict": 6, "calibrate": 3, "report": 4, "sweep": 4, "share": 2, "serve": 4, "prepare": 3}
+    assert least.keys() | {"train"} == COMMANDS.keys()
     assert len(SHOWN_TRAIN) >= 9
-    assert len(shown_commands("predict.py")) + len(shown_commands("genner predict")) >= 6
-    for name, least in {"report": 4, "sweep": 4, "share": 2, "serve": 4, "prepare": 3}.items():
-        assert len(shown_commands(f"genner {name}")) >= least, name
+    for name, number in least.items():
+        assert len(shown_commands(f"genner {name}")) >= number, name
 
 
-@pytest.mark.parametrize("command", [predict, prepare, report, serve, share, sweep])
-def test_commands_of_other_programs_are_understood(command: ModuleType) -> None:
-    name = command.__name__.rpartition(".")[2]
-    for program in (f"{name}.py", f"genner {name}"):
-        for _, shown in shown_commands(program):
-            command.parse(arguments_of(program, shown))
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "train"])
+def test_commands_of_other_programs_are_understood(name: str) -> None:
+    for page, shown in shown_commands(f"genner {name}"):
+        try:
+            import_module(f"genner.commands.{name}").parse(arguments_of(f"genner {name}", shown))
+        except SystemExit:
+            pytest.fail(f"{page}: {shown}")
 
 
 @pytest.mark.parametrize(("page", "arguments"), SHOWN_TRAIN)
@@ -64,7 +67,30 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
-def test_the_tree_names_what_is_there() -> None:
-    tree = (ROOT / "README.md").read_text(encoding="utf-8").split("## The tree")[1]
-    for name in re.findall(r"\b([a-z]+(?:\.py|/))", tree.split("```")[1]):
-        assert (ROOT / name).exists() or any(ROOT.glob(f"*/{name}")), name
+TREE = (ROOT / "README.md").read_text(encoding="utf-8").split("## The tree")[1].split("```")[1]
+
+
+def shown_places() -> dict[str, str]:
+    """Path of every file and folder in README's tree -> what is said of it."""
+    shown, parents = {}, []
+    for line in TREE.strip().splitlines():
+        names, about = re.fullmatch(r"(\s*\S+(?: {1,2}\S+)*?)\s{3,}(.+)|.*", line).groups()
+        depth = (len(line) - len(line.lstrip())) // 2
+        for name in names.split():
+            parents[depth:] = [name]
+            shown["".join(parents)] = about
+    return shown
+
+
+def test_the_tree_is_what_is_there() -> None:
+    """Every folder of code with a sentence, and nothing that is gone."""
+    shown = shown_places()
+    for name, about in shown.items():
+        assert (ROOT / name).is_dir() if name.endswith("/") else (ROOT / name).is_file(), name
+        assert about, name
+    tops = [ROOT / name for name in shown if name.count("/") == 1 and name.endswith("/")]
+    code = [ROOT / name for name in ("genner", "data", "model", "patches")]
+    folders = {path.parent for top in code for path in top.rglob("*.py")} | set(tops)
+    assert {f"{folder.relative_to(ROOT)}/" for folder in folders} == {name for name in shown if name.endswith("/")}
+    modules = {path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.py"), *ROOT.glob("genner/[!_]*.py")]}
+    assert modules == {name for name in shown if name.endswith(".py")}

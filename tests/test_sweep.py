@@ -124,7 +124,7 @@ def test_the_files_of_the_docs_are_understood(tmp_path: Path) -> None:
 
 def test_without_the_jsonnet_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "_jsonnet", None)
-    with pytest.raises(MissingBackendError, match=r"package is not installed.*pip install jsonnet"):
+    with pytest.raises(MissingBackendError, match=r"s\.jsonnet: _jsonnet cannot .*-m pip install 'jsonnet>=0\.20'$"):
         plan(tmp_path, "{}", "s.jsonnet")
 
 
@@ -243,9 +243,9 @@ def test_a_dry_run_prints_the_commands_and_leaves_nothing(workplace: Path, capsy
     assert sweep.main([str(path), "--dry_run", "--runs_dir", "out"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6
-    python, script, *arguments = shlex.split(lines[1])
+    program, command, *arguments = shlex.split(lines[1])
     options = train.parse(arguments)
-    assert (python, script, options.runs_dir) == ("python", "train.py", Path("out"))
+    assert (program, command, options.runs_dir) == ("genner", "train", Path("out"))
     assert options.run_name.startswith("units-") and train.recipe_of(options).settings.unit.value == "span"
     assert os.listdir(workplace) == ["s.yaml"]
 

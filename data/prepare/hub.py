@@ -14,7 +14,7 @@ from genner.data.prepare.request import SPLITS, Request
 from genner.data.schema import Entity, Example, Segment, sort_entities
 from genner.data.tally import Tally
 from genner.data.text import Mention, build_examples, sentence_words
-from genner.errors import ConfigError, DataFormatError, MissingBackendError
+from genner.errors import ConfigError, DataFormatError, import_extra
 
 __all__ = ["hub"]
 
@@ -54,13 +54,7 @@ def hub(request: Request, tally: Tally) -> dict[str, list[Example]]:
 
 
 def _open(request: Request) -> Any:
-    try:
-        import datasets  # late: large, and needed only by this source
-    except ImportError:
-        raise MissingBackendError(
-            "hf: the library 'datasets' is not installed. Expected it for Hugging Face datasets. "
-            "Run: pip install datasets"
-        ) from None
+    datasets = import_extra("datasets", "datasets>=5,<6", needed_for="hf")
     path = request.raw
     try:
         if any((path / name).is_file() for name in _SAVED):

@@ -38,7 +38,7 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
             reason = "holds no run" if folder.is_dir() else "no such folder"
             raise DataFormatError(
                 f"{folder}: {reason}. Expected a run folder (it holds run.json and result.json), a dataset's "
-                "folder of runs, or the folder of all runs. Name what train.py printed as 'run folder'."
+                "folder of runs, or the folder of all runs. Name what genner train printed as 'run folder'."
             )
         for run in runs:
             (finished if (run / "result.json").is_file() else unfinished)[run.resolve()] = None

@@ -16,7 +16,7 @@ from typing import Any
 
 from yaml import YAMLError
 
-from genner.errors import ConfigError, MissingBackendError
+from genner.errors import ConfigError, import_extra
 from genner.settings import parse_yaml
 
 __all__ = ["Draft", "SweepFile", "read_sweep"]
@@ -207,12 +207,7 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _jsonnet(path: Path, text: str) -> Any:
-    try:
-        import _jsonnet as jsonnet  # late: only Jsonnet files need it
-    except ImportError:
-        raise MissingBackendError(
-            f"{path}: the jsonnet package is not installed. Expected it for Jsonnet files. Do: pip install jsonnet"
-        ) from None
+    jsonnet = import_extra("_jsonnet", "jsonnet>=0.20", needed_for=str(path))
     folder = path.parent.resolve()
 
     def read_import(importing: str, name: str) -> tuple[str, bytes]:

@@ -1,29 +1,31 @@
-"""The command line: texts or files in, entities out, in the format that is asked for."""
+"""Find the entities of your own text with a trained model: texts or files in, entities out, in the format you ask for.
+
+genner predict runs/demo/model/best --text "I woke up with pain in the left knee."
+genner predict runs/demo/model/best --input letters --output found.jsonl
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from genner.commands.common import command_parser, open_model, text_splitter
 from genner.data.loaders.nested_jsonl import check_text
 from genner.data.tally import Tally
 from genner.errors import ConfigError, DataFormatError, exit_code
-from genner.prediction.calibration_file import CALIBRATION
 from genner.prediction.reading import FORMATS as INPUT_FORMATS
 from genner.prediction.reading import read_inputs
-from genner.prediction.reading_options import add_choices, add_reading_options, chosen_options
+from genner.prediction.reading_options import add_choices, add_reading_options
 from genner.prediction.results import TextInput
 from genner.prediction.summary import Summary
-from genner.prediction.text import SplitText, TextSplitter
 from genner.prediction.writing import FORMATS, Output, open_output, writable
 from genner.prediction.writing.formats import format_of
 
@@ -35,7 +37,6 @@ __all__ = ["main", "parse"]
 _CHUNK_WORDS = 20_000
 _CHARS_PER_WORD = 5
 _DENSEST = 2 * _CHARS_PER_WORD  # a chunk is read as a whole even if every character is a word
-_N_SHOWN = 5  # texts that failed
 _STDOUT = "-"
 
 _EPILOG = """\
@@ -45,22 +46,13 @@ exit codes: 0 done; 1 some texts failed, the others are written; 2 wrong usage o
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The command line of ``predict.py``; what is left out of how texts are read is None."""
-    parser = argparse.ArgumentParser(
-        prog="predict.py",
-        description="Find the entities of your own text with a trained model.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    """The command line; what is left out of how texts are read is None."""
+    parser = command_parser("predict", __doc__, epilog=_EPILOG)
     parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a name on the hub")
     add_choices(parser)
     where = parser.add_argument_group("texts and results")
     where.add_argument("--text", action="append", metavar="TEXT", help="a text; may be repeated")
     where.add_argument("--input", metavar="PATH", help="file, folder, or - for standard input")
-    where.add_argument("--calibrate", metavar="PATH", help="fit the model's scores to texts with known entities")
-    where.add_argument(
-        "--misses", action="store_true", help="with --calibrate: measure misses as well, so that --alpha can be used"
-    )
     where.add_argument("--output", metavar="PATH", default=_STDOUT, help="file or folder (default: standard output)")
     where.add_argument(
         "--format", choices=("auto", *INPUT_FORMATS), default="auto", help="of the input (default: by file ending)"
@@ -76,12 +68,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--chunk_words", type=int, default=_CHUNK_WORDS, metavar="N",
         help=f"about so many words are read together, then written and saved (default {_CHUNK_WORDS:,})",
     )  # fmt: skip
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_intermixed_args(argv)
-    if sum(given is not None for given in (options.text, options.input, options.calibrate)) != 1:
-        parser.error("expected one of --text, --input and --calibrate")
-    if options.misses and options.calibrate is None:
-        parser.error("argument --misses: expected --calibrate")
+    if (options.text is None) == (options.input is None):
+        parser.error("expected either --text or --input")
     if options.output == _STDOUT and (options.resume or options.overwrite):
         parser.error("argument --resume/--overwrite: expected a file or folder as --output")
     if options.chunk_words < 1:
@@ -105,15 +94,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _unless_closed(options: argparse.Namespace) -> int:
     try:
         return _run(options)
-    except BrokenPipeError:  # ``predict.py ... | head`` has seen enough
+    except BrokenPipeError:  # ``genner predict ... | head`` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         print("standard output was closed; the rest is not written", file=sys.stderr)
         return 1
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.calibrate is not None:
-        return _calibrate(options)
     format_name = options.to or _usual_format(options)
     writer = FORMATS[format_name](Tally())
     if writer.is_binary and options.output == _STDOUT and sys.stdout.isatty():
@@ -124,7 +111,7 @@ def _run(options: argparse.Namespace) -> int:
         options.output, writer, sys.stdout.buffer, resume=options.resume, overwrite=options.overwrite
     ) as output:
         inputs = _inputs(options, read)
-        ner = _load(options)
+        ner = open_model(options, chunk_words=options.chunk_words * _DENSEST)
         writer.labels = ner.labels
         with writable(options.output):
             done = output.begin(_settings(options, ner, format_name))
@@ -142,28 +129,6 @@ def _run(options: argparse.Namespace) -> int:
     if lines:
         print("\n".join(lines), file=sys.stderr)
     return 1 if summary.n_failed else 0
-
-
-def _calibrate(options: argparse.Namespace) -> int:
-    """Fit scores, and say what they were worth before and after; the model folder keeps what was fitted."""
-    from genner.prediction.calibrate import calibrate  # late, as in _load
-
-    options.calibrated, read = False, Tally()
-    inputs = read_inputs(options.calibrate, options.format, split=_splitter(options), tally=read)
-    ner = _load(options, with_candidates=options.misses)
-    bar = tqdm(inputs, unit=" texts", disable=None, leave=False)
-    done = calibrate(ner, bar, conformal=options.misses, name=Path(options.calibrate).name)
-    lines = [f"texts {done.n_texts}  without known entities {done.n_without_gold}  failed {len(done.failed)}"]
-    lines += [f"  {error}" for error in done.failed[:_N_SHOWN]]
-    if done.scores is not None:
-        n_judged, before, after = done.scores.calibration.n, done.scores.ece_before, done.scores.ece_after
-        error = f"calibration error {before:.4f} -> {after:.4f}"
-        lines.append(f"scores ({done.scores.kind}): {n_judged} entities judged, {error}")
-    if done.misses is not None:
-        risk = done.misses.risk
-        lines.append(f"misses: measured on {risk.n} sentences; --alpha from {risk.reachable:.4f} on")
-    print("\n".join([*lines, f"-> {ner.folder / CALIBRATION}"]))
-    return 1 if done.failed else 0
 
 
 def _check_apart(options: argparse.Namespace) -> None:
@@ -184,34 +149,15 @@ def _usual_format(options: argparse.Namespace) -> str:
     return "terminal" if options.text is not None and sys.stdout.isatty() else "jsonl"
 
 
-def _load(options: argparse.Namespace, *, with_candidates: bool = False) -> Recogniser:
-    from genner.formulations.opening import candidate_choices  # late: torch takes seconds, which --help should not cost
-    from genner.model.folder import ModelFolder
-    from genner.prediction.hub import resolve_model
-    from genner.prediction.recogniser import load
-
-    chosen = {"chunk_words": options.chunk_words * _DENSEST, **chosen_options(options)}
-    if with_candidates:
-        chosen = candidate_choices(ModelFolder.read(resolve_model(options.model))) | chosen
-    return load(options.model, **chosen)
-
-
 def _inputs(options: argparse.Namespace, read: Tally) -> Iterator[TextInput]:
     if options.text is None:
-        return read_inputs(options.input, options.format, split=_splitter(options), tally=read)
+        return read_inputs(options.input, options.format, split=text_splitter(options), tally=read)
     for number, text in enumerate(options.text, 1):
         try:
             check_text(text, f"--text {number}")
         except DataFormatError:  # as bytes that are not UTF-8 come from a shell
             raise ConfigError(f"--text: {text!r:.60} is not UTF-8. Expected text in UTF-8. Set your locale.") from None
     return iter([TextInput(text, str(number)) for number, text in enumerate(options.text, 1)])
-
-
-def _splitter(options: argparse.Namespace) -> Callable[[str], SplitText]:
-    """The rules that the recogniser has, too; made when they are first needed."""
-    given = {"language": options.language, "rules": options.words}
-    made = cache(lambda: TextSplitter(**{name: value for name, value in given.items() if value is not None}))
-    return lambda text: made().split(text)
 
 
 def _settings(options: argparse.Namespace, ner: Recogniser, format_name: str) -> dict[str, Any]:

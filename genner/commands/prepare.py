@@ -1,4 +1,10 @@
-"""The command line: read a source, write train, dev and test, read them back, and say what they hold."""
+"""Turn a corpus into files to train on: read a source, write train, dev and test, read them back, say what they hold.
+
+genner prepare conll2003 --raw originals --out ../data/conll2003     a distributor's originals
+genner prepare brat --raw letters --out ../data/letters              your own annotations
+
+`genner prepare NAME --help` lists the options of a source.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +18,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from genner.commands.common import command_parser
 from genner.data.prepare.ace import ace
 from genner.data.prepare.brat import brat, cadec
 from genner.data.prepare.columns import conll2003, ontonotes
@@ -76,8 +83,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; every source has its own options."""
-    parser = argparse.ArgumentParser(prog="genner prepare", description=__doc__)
-    names = parser.add_subparsers(dest="name", required=True, metavar="name")
+    parser = command_parser("prepare", __doc__)
+    names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
     for name, source in SOURCES.items():
         command = names.add_parser(name, help=source.help, description=f"{name}: {source.help}")
         command.add_argument("--raw", type=Path, required=True, help="the original: " + source.help)
@@ -101,6 +108,7 @@ def prepare(options: argparse.Namespace) -> str:
         raise ConfigError(f"--out: {options.out} is --raw as well. Expected another folder. The originals stay as is.")
     if options.name != "hf" and not options.raw.exists():
         raise DataFormatError(f"{options.raw}: no such folder. Expected {source.help}. Set --raw.")
+    print(f"reading {options.raw} ...", file=sys.stderr, flush=True)
     tally = Tally()
     start = time.perf_counter()
     splits = source.read(request, tally)

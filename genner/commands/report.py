@@ -12,24 +12,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from genner.app.comparison import compare_runs, comparison_text
-from genner.app.prediction_files import load_result
-from genner.app.results_table import find_runs, results_rows, results_table, write_results
-from genner.app.run_report import write_run_report
+from genner.commands.common import command_parser
 from genner.errors import ConfigError, exit_code
-from genner.evaluation.tables import markdown_table
 
 _RESAMPLES = 10_000
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("report", __doc__)
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="a run folder, a dataset's runs, or all runs")
     parser.add_argument("--out", type=Path, default=Path("reports"), help="folder of the table (default reports)")
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("RUN_A", "RUN_B"), help="test their difference")
     parser.add_argument("--resamples", type=int, default=_RESAMPLES, help=f"samples per test (default {_RESAMPLES})")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(argv)
     if bool(options.runs) == bool(options.compare):
         parser.error("expected either RUN folders or --compare RUN_A RUN_B")
@@ -44,6 +39,13 @@ def report(runs: Sequence[Path], out: Path) -> None:
     Raises:
         NerError: a folder contains no run, or its files cannot be read.
     """
+    _say(f"reading {', '.join(map(str, runs))} ...")
+    # late: the libraries of tables and curves cost a second
+    from genner.app.prediction_files import load_result
+    from genner.app.results_table import find_runs, results_rows, results_table, write_results
+    from genner.app.run_report import write_run_report
+    from genner.evaluation.tables import markdown_table
+
     finished, unfinished = find_runs(runs)
     if not finished:
         raise ConfigError(
@@ -70,8 +72,15 @@ def compare(first: Path, second: Path, n_resamples: int) -> None:
     Raises:
         NerError: they cannot be compared.
     """
+    _say(f"comparing {first} and {second} ...")
+    from genner.app.comparison import compare_runs, comparison_text  # late, as in report
+
     comparison, seeds, notes = compare_runs(first, second, n_resamples=n_resamples)
     print(comparison_text(first, second, comparison, seeds, notes))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

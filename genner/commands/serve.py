@@ -1,6 +1,6 @@
 """Serve a trained model as a web page and an HTTP service.
 
-genner serve runs/demo/.../best                   the page at http://127.0.0.1:7860, the service at /predict
+genner serve runs/demo/model/best                   the page at http://127.0.0.1:7860, the service at /predict
 genner serve MODEL --port 8000 --no_page          only the service
 genner serve MODEL --examples sentences.txt       your own examples on the page, one per line
 """
@@ -16,8 +16,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from genner.commands.common import command_parser, open_model, say_loading
 from genner.errors import exit_code
-from genner.prediction.reading_options import add_choices, add_reading_options, chosen_options
+from genner.prediction.reading_options import add_choices, add_reading_options
 
 if TYPE_CHECKING:
     import socket
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("serve", __doc__)
     parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a hub id")
     add_choices(parser)
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default 127.0.0.1: this machine only)")
@@ -44,7 +45,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     limits.add_argument("--timeout", type=float, default=60.0, help="seconds until a request is given up (default 60)")
     reading = parser.add_argument_group("how texts are read")
     add_reading_options(reading)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_intermixed_args(argv)
     if not 0 <= options.port <= 65535:
         parser.error(f"argument --port: {options.port}: expected a number from 0 to 65535")
@@ -78,6 +78,8 @@ def _run(options: argparse.Namespace) -> int:
 async def _serve(
     options: argparse.Namespace, limits: Limits, examples: Sequence[str] | None, listening: socket.socket
 ) -> None:
+    if not options.no_page:
+        say_loading("gradio")
     from genner.serving.api import build_api
     from genner.serving.server import serve
     from genner.serving.service import Service
@@ -96,10 +98,7 @@ async def _serve(
 
 def _open(options: argparse.Namespace) -> TextReader:
     """Load the model; takes seconds, during which the server reports that it is loading."""
-    from genner.prediction.recogniser import load
-
-    chosen = chosen_options(options) | {"min_score": 0.0}  # the page's slider and requests have their own
-    return load(options.model, **chosen)
+    return open_model(options, min_score=0.0)  # the page's slider and requests have their own
 
 
 def _name(model: str) -> str:

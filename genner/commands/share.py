@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from genner.commands.common import command_parser, say_loading
 from genner.errors import ConfigError, exit_code
 from genner.prediction.calibration_file import ModelCalibration
 from genner.prediction.card import CardFacts, Stated, model_card
@@ -27,7 +28,7 @@ _EXAMPLE = (
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("share", __doc__)
     parser.add_argument("model", help="a model folder ('best' of a run or a seed), a run folder, or a hub id")
     parser.add_argument("--to", required=True, metavar="FOLDER|HUB_ID", help="./folder, or user/name of the hub")
     parser.add_argument("--private", action="store_true", help="a new repository on the hub is private")
@@ -38,7 +39,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--language", default="", help="code of the model's language, such as en")
     parser.add_argument("--datasets", nargs="+", default=[], metavar="ID", help="ids of the data sets on the hub")
     parser.add_argument("--example", default=_EXAMPLE, help="an invented text whose entities the card shows")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
 
 
@@ -74,6 +74,7 @@ class _Card:
         self.found, self.name, self.options = found, name, options
 
     def __call__(self, folder: Path) -> None:
+        say_loading("torch and transformers")
         from genner.model.folder import ModelFolder  # not before it is needed: it brings torch
         from genner.prediction.recogniser import load
 

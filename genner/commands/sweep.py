@@ -1,4 +1,4 @@
-"""Run many experiments from one file, each with its own train.py, and compare them in one table.
+"""Run many experiments from one file, each a training of its own, and compare them in one table.
 
 genner sweep sweep.yaml                  also .json and .jsonnet; repeat the command to resume
 genner sweep sweep.yaml --dry_run        check every experiment and print its command
@@ -20,17 +20,17 @@ from genner.app.sweep_file import read_sweep
 from genner.app.sweep_plan import Plan, plan_sweep, shown
 from genner.cli import PROGRAM
 from genner.commands import train
+from genner.commands.common import command_parser
 from genner.errors import exit_code
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("sweep", __doc__)
     parser.add_argument("file", type=Path, help="the sweep file: .yaml, .json or .jsonnet")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="number of experiments to run at once")
     parser.add_argument("--dry_run", action="store_true", help="print the commands without running them")
     parser.add_argument("--runs_dir", type=Path, default=Path("runs"))
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(argv)
     if options.parallel < 1:
         parser.error(f"argument --parallel: {options.parallel}: expected 1 or more")
@@ -45,19 +45,17 @@ def run(options: argparse.Namespace) -> int:
         _say(note)
     if options.dry_run:
         for experiment in plan.experiments:
-            print(shlex.join(["python", "train.py", *experiment.arguments]))
+            print(shlex.join(["genner", "train", *experiment.arguments]))
         return 0
     return _run_all(plan, options)
 
 
 def _run_all(plan: Plan, options: argparse.Namespace) -> int:
-    from genner.app.sweep import (  # late: importing it takes seconds, too long for a misspelt key
-        run_sweep,
-        sweep_folder,
-    )
-
     for experiment in plan.experiments:
         _say(f"{experiment.run}: {' '.join(f'{key}={shown(value)}' for key, value in experiment.settings.items())}")
+    # late: the libraries take seconds, which a misspelt key should not cost
+    from genner.app.sweep import run_sweep, sweep_folder
+
     n_failed = 0
     ended = run_sweep(plan, options.runs_dir, [*PROGRAM, "train"], options.parallel)
     with contextlib.closing(ended):

@@ -1,8 +1,8 @@
 """Train and score a named-entity recogniser: recipe -> corpus -> objects -> fit -> report.
 
-python train.py                                     the embedded demo
-python train.py --dataset_name conll2003            a published recipe, corpus under --data_root
-python train.py --dataset_name mine --kind nested --data_root path/to --backbone scratch:small
+genner train                                     the embedded demo
+genner train --dataset_name conll2003            a published recipe, corpus under --data_root
+genner train --dataset_name mine --kind nested --data_root path/to --backbone scratch:small
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from genner.cli import PROGRAM
+from genner.commands.common import command_parser, say_loading
 from genner.config import RECIPES, Kind, Recipe, load_recipe, recipe_path, recipe_yaml
 from genner.errors import ConfigError, exit_code
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("train", __doc__)
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="any recipe key, such as optim.lr=2e-5")
     parser.add_argument("--dataset_name", default="demo", help="a recipe, or a name for your own data")
     parser.add_argument("--formulation", default="pointer")
@@ -39,7 +40,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--run_name", help="names the run folder; repeating a command continues its run")
     parser.add_argument("--runs_dir", type=Path, default=Path("runs"))
     parser.add_argument("--check_data", action="store_true", help="only load, check and describe the data")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--only_seed", type=int, help=argparse.SUPPRESS)
     options = parser.parse_intermixed_args(argv)
     # --seeds takes all that follows it, settings too
@@ -78,6 +78,8 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
 def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     """Check the data, or train every seed and report; returns the exit code."""
     recipe = recipe_of(options)
+    if options.only_seed is None:  # the process that started this one has said it
+        say_loading("torch, transformers and fastNLP")
     from genner.app import job  # late: the libraries take seconds, which --help and a misspelt key should not cost
 
     if options.check_data:
@@ -90,7 +92,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
         print(recipe_yaml(recipe))
         command = [*PROGRAM, "train", *argv]
         n_failed = job.train_seeds(recipe, folder, command, options.parallel)
-        print(job.finish(recipe, folder, command=shlex.join(["python", "train.py", *argv])))
+        print(job.finish(recipe, folder, command=shlex.join(["genner", "train", *argv])))
     return 1 if n_failed else 0
 
 

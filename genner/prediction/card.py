@@ -273,7 +273,7 @@ def _training(facts: CardFacts) -> Iterator[str]:
     rows = [[name, markdown_value(value)] for name, value in settings.items() if value is not None]
     yield markdown_table(Table("", ["setting", "value"], rows, n_left=2))
     yield (
-        "`recipe.yaml` holds every setting; `python train.py --recipe recipe.yaml` repeats the training where the data "
+        "`recipe.yaml` holds every setting; `genner train --recipe recipe.yaml` repeats the training where the data "
         "is."
     )
 

@@ -1,8 +1,8 @@
 """A spaCy component: ``nlp.add_pipe("genner", config={"model": "runs/demo/model/best"})``.
 
-Importing this module makes the name ``genner`` known to spaCy; the model, and what it needs, is loaded when the first
-document comes. (spaCy itself imports torch where that is installed.) Entities are written into ``doc.spans["genner"]``,
-one span for every part of an entity:
+spaCy finds the name ``genner`` where this package is installed, else once this module was imported; the model, and what
+it needs, is loaded when the first document comes. (spaCy itself imports torch where that is installed.) Entities are
+written into ``doc.spans["genner"]``, one span for every part of an entity:
 
 * ``span.label_`` is the type;
 * ``span.id_`` tells which entity the span is a part of: parts of one entity have the same, and :func:`entities_of` puts

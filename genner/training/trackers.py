@@ -9,11 +9,10 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import genner.patches  # noqa: F401  before fastNLP
-from genner.errors import ConfigError, MissingBackendError
+from genner.errors import ConfigError, import_extra
 from genner.files import write_json
 
 # isort: split
@@ -53,7 +52,7 @@ class _TensorBoard(_Curves):
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         super().__init__()
-        _import("tensorboard")
+        import_extra("tensorboard", "tensorboard>=2.18", needed_for="--track tensorboard")
         self.folder, self.settings = folder / "tensorboard", settings
 
     def on_train_begin(self, trainer: Any) -> None:
@@ -76,7 +75,7 @@ class _WeightsAndBiases(_Curves):
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         super().__init__()
-        self.wandb = _import("wandb")
+        self.wandb = import_extra("wandb", "wandb>=0.20", needed_for="--track wandb")
         self.folder, self.settings = folder, settings
 
     def on_train_begin(self, trainer: Any) -> None:
@@ -114,7 +113,7 @@ class _Emissions(Callback):
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         super().__init__()
-        self.codecarbon = _import("codecarbon")
+        self.codecarbon = import_extra("codecarbon", "codecarbon>=3", needed_for="--track codecarbon")
         self.path = folder / _EMISSIONS
 
     def on_train_begin(self, trainer: Any) -> None:
@@ -170,13 +169,3 @@ def read_emissions(folder: Path) -> dict[str, Any] | None:
     """What CodeCarbon counted for the seed in ``folder``; None if it was not asked."""
     path = folder / _EMISSIONS
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def _import(package: str) -> ModuleType:
-    try:
-        return importlib.import_module(package)
-    except ImportError:
-        raise MissingBackendError(
-            f"--track {package}: the package is not installed. Expected it beside the requirements. "
-            f"Run pip install {package}, or leave --track {package} out."
-        ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,16 @@ def test_importing_it_loads_no_model() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_an_installed_package_is_known_to_spacy(nlp: Language, trained_model: Path, tmp_path: Path) -> None:
+    """No import of ours comes before ``add_pipe`` or ``spacy.load``."""
+    if not entry_points(group="spacy_factories", name="genner"):
+        pytest.skip("genner is not installed, so spaCy cannot find its component; make test installs it")
+    nlp.to_disk(tmp_path / "pipeline")
+    code = (
+        f"import spacy; nlp = spacy.blank('en'); nlp.add_pipe('genner', config={{'model': {str(trained_model)!r}}})\n"
+        f"for one in (nlp, spacy.load({str(tmp_path / 'pipeline')!r})): print(len(one({TEXT!r}).spans['genner']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(len(nlp(TEXT).spans["genner"]))] * 2 != ["0", "0"]

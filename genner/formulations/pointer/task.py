@@ -31,7 +31,7 @@ from genner.model.checkpoint import load_model, save_model
 from genner.model.drafts import DRAFT_UNITS
 from genner.model.entity_scores import check_scores, mass_of_entities, symbol_scores
 from genner.model.folder import ModelFolder, damaged
-from genner.model.generation import AnyPiece, GenerationConfig, Hypothesis, PointerConstraint, Started, search_all
+from genner.model.generation import AnyPiece, GenerationConfig, Hypothesis, PointerConstraint, PreparedBatch, search_all
 from genner.model.lighter import lighten
 from genner.model.pointer import PointerConfig, PointerModel
 from genner.model.sources import load_backbone, load_tokenizer
@@ -217,7 +217,7 @@ class PointerTask(nn.Module):
 
     def generate(self, batches: Iterable[Batch]) -> Iterator[tuple[int, list[Hypothesis]]]:
         """Search the symbols of every sentence of many batches; see :func:`genner.model.generation.search_all`."""
-        return search_all(self.model, map(self._started, batches), self.generation)
+        return search_all(self.model, map(self._prepared, batches), self.generation)
 
     def predict(self, batches: Iterable[Batch]) -> Iterator[Prediction]:
         """Entities of every sentence, each with its score, as sentences are done."""
@@ -250,7 +250,7 @@ class PointerTask(nn.Module):
         columns = self.words.align_columns(passages)
         return [_EncodedWords(*row, self.words) for row in zip(*columns, strict=True)]
 
-    def _started(self, batch: Batch) -> Started:
+    def _prepared(self, batch: Batch) -> PreparedBatch:
         src_tokens, src_seq_len = batch["src_tokens"], batch["src_seq_len"]
         lead, tail = self.model.backbone.lead, self.model.backbone.tail
         limits = self.generation.limits(src_seq_len)
@@ -258,7 +258,7 @@ class PointerTask(nn.Module):
             limits = limits.clamp(max=room)
         first = batch["first"]
         begin = self.constraint.start(first, src_seq_len, lead, tail, limits, src_tokens.shape[1])
-        return Started(self.model.start(src_tokens, src_seq_len, first), begin, limits)
+        return PreparedBatch(self.model.start(src_tokens, src_seq_len, first), begin, limits)
 
     def _read(
         self,

@@ -43,7 +43,8 @@ def test_broken_conll2003(changes, message, write, prepare):
     files = {name: text for name, text in (FILES | changes).items() if text is not None}
     made = prepare("conll2003", write(files))
     assert made.code == 2
-    assert made.err.startswith("error: ") and message in made.err
+    reading, told = made.err.splitlines()
+    assert reading.startswith("reading ") and told.startswith("error: ") and message in told
     assert not list(made.folder.glob("*.txt"))
 
 

@@ -106,4 +106,5 @@ def test_without_the_library(tmp_path, prepare, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)  # what Python does where it is not installed
     made = prepare("hf", tmp_path, "--words", "w", "--tags", "t")
     assert made.code == 2
-    assert "hf: the library 'datasets' is not installed" in made.err and "Run: pip install datasets" in made.err
+    assert "error: hf: datasets cannot be imported" in made.err
+    assert made.err.endswith(f"Expected it to be installed. Run: {sys.executable} -m pip install 'datasets>=5,<6'\n")

@@ -1,4 +1,4 @@
-"""predict.py --calibrate: the model folder learns what its scores mean, and which misses it can promise."""
+"""genner calibrate: the model folder learns what its scores mean, and which misses it can promise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from genner.commands.predict import main, parse
+from genner.commands import predict
+from genner.commands.calibrate import main, parse
 from genner.data.demo import demo_corpus
 from genner.data.tally import Tally
 from genner.data.writing import write_split
@@ -29,31 +30,37 @@ def model(trained_model: Path, tmp_path: Path) -> Path:
 
 
 def test_scores_and_misses(model: Path, dev: Path, capsys: pytest.CaptureFixture) -> None:
-    calibrate = [str(model), "--calibrate", str(dev), "--format", "discontinuous"]
-    assert main([str(model), "--text", "My left knee hurts.", "--alpha", "0.5"]) == 2
+    calibrate = [str(model), "--input", str(dev), "--format", "discontinuous"]
+    assert predict.main([str(model), "--text", "My left knee hurts.", "--alpha", "0.5"]) == 2
     assert "the misses of" in capsys.readouterr().err
     assert main(calibrate) == 0
     assert "scores (symbols of num_beams 1): " in capsys.readouterr().out
     stored = json.loads((model / "calibration.json").read_text(encoding="utf-8"))
     assert [fitted["kind"]["scores"] for fitted in stored["scores"]] == ["symbols"] and stored["misses"] is None
-    assert main([*calibrate, "--misses", "--num_beams", "4"]) == 0
+    assert main([*calibrate, "--misses", "num_beams=4"]) == 0
     assert "; --alpha from 0." in capsys.readouterr().out
     stored = json.loads((model / "calibration.json").read_text(encoding="utf-8"))
     assert [fitted["kind"]["scores"] for fitted in stored["scores"]] == ["symbols", "nbest"]
     assert stored["misses"]["kind"]["num_beams"] == 4
-    assert main([str(model), "--text", "My left knee hurts.", "--alpha", "0.9"]) == 0
+    assert predict.main([str(model), "--text", "My left knee hurts.", "--alpha", "0.9"]) == 0
 
 
 def test_texts_without_known_entities(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "plain.txt").write_text("My left knee hurts.\n", encoding="utf-8")
-    assert main([str(model), "--calibrate", str(tmp_path / "plain.txt")]) == 2
+    assert main([str(model), "--input", str(tmp_path / "plain.txt")]) == 2
     assert "plain.txt: 0 texts read, 1 without gold, 0 failed" in capsys.readouterr().err
     assert not (model / "calibration.json").exists()
 
 
-@pytest.mark.parametrize("options", [["--text", "x", "--calibrate", "y"], ["--text", "x", "--misses"], []])
-def test_usage(options: list[str], capsys: pytest.CaptureFixture) -> None:
-    with pytest.raises(SystemExit) as ended:
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "arguments are required: --input"),
+        (["--input", "x", "--format", "docbin"], "argument --format: invalid choice: 'docbin'"),
+        (["--input", "x", "--text", "y"], "unrecognized arguments: --text y"),
+    ],
+)
+def test_usage(options: list[str], message: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit, match="2"):
         parse(["model", *options])
-    assert ended.value.code == 2
-    assert "expected" in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -1,0 +1,76 @@
+"""Fit the scores of a trained model to texts with known entities; the model folder keeps what was fitted.
+
+genner calibrate runs/demo/model/best --input mine.jsonlines             scores that are probabilities
+genner calibrate runs/demo/model/best --input mine.jsonlines --misses    so that predict and serve can use --alpha
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from genner.commands.common import command_parser, open_model, text_splitter
+from genner.data.tally import Tally
+from genner.errors import exit_code
+from genner.prediction.reading import FORMATS, read_inputs
+from genner.prediction.reading_options import add_choices, add_reading_options
+
+__all__ = ["main", "parse"]
+
+_N_SHOWN = 5  # texts that failed
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line; what is left out of how texts are read is None."""
+    parser = command_parser("calibrate", __doc__)
+    parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a name on the hub")
+    add_choices(parser)
+    parser.add_argument(
+        "--input", required=True, metavar="PATH", help="texts with known entities: file, folder, or - (standard input)"
+    )
+    parser.add_argument(
+        "--format", choices=("auto", *FORMATS), default="auto", help="of the input (default: by file ending)"
+    )
+    parser.add_argument("--misses", action="store_true", help="measure misses as well, so that --alpha can be used")
+    reading = parser.add_argument_group("how texts are read")
+    add_reading_options(reading)
+    reading.add_argument("--max_chars", type=int, metavar="N", help="longer texts fail")
+    return parser.parse_intermixed_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Returns:
+        0 done; 1 if some texts failed, while the others count; 2 usage or data error; 130 interrupted.
+    """
+    options = parse(sys.argv[1:] if argv is None else list(argv))
+    told = "interrupted; the model folder is as it was"
+    return exit_code(lambda: _run(options), debug=options.debug, interrupted=told)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Fit scores, and say what they were worth before and after."""
+    options.calibrated, read = False, Tally()
+    inputs = read_inputs(options.input, options.format, split=text_splitter(options), tally=read)
+    ner = open_model(options, with_candidates=options.misses)
+    from genner.prediction.calibrate import calibrate  # late, as in open_model
+    from genner.prediction.calibration_file import CALIBRATION
+
+    bar = tqdm(inputs, unit=" texts", disable=None, leave=False)
+    done = calibrate(ner, bar, conformal=options.misses, name=Path(options.input).name)
+    lines = [f"texts {done.n_texts}  without known entities {done.n_without_gold}  failed {len(done.failed)}"]
+    lines += [f"  {error}" for error in done.failed[:_N_SHOWN]]
+    if done.scores is not None:
+        n_judged, before, after = done.scores.calibration.n, done.scores.ece_before, done.scores.ece_after
+        error = f"calibration error {before:.4f} -> {after:.4f}"
+        lines.append(f"scores ({done.scores.kind}): {n_judged} entities judged, {error}")
+    if done.misses is not None:
+        risk = done.misses.risk
+        lines.append(f"misses: measured on {risk.n} sentences; --alpha from {risk.reachable:.4f} on")
+    print("\n".join([*lines, f"-> {ner.folder / CALIBRATION}"]))
+    return 1 if done.failed else 0

@@ -36,6 +36,7 @@ from genner.training.samplers import LoaderConfig, build_loader
 from genner.training.state import seed_everything
 from genner.training.trackers import build_trackers, read_emissions
 from genner.training.trainer import fit
+from genner.training.world import choose_device
 
 # isort: split
 from fastNLP.io import DataBundle
@@ -225,7 +226,7 @@ def _loader(recipe: Recipe, task: Task, split: str, rows: Rows, seed: int) -> to
         seed=seed,
         bucket=batching.bucket,
         num_workers=recipe.training.num_workers if is_train else 0,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=choose_device(recipe.training.device).type == "cuda",
     )
     return build_loader(rows, rows.lengths, task.collate, config)
 

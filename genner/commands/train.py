@@ -20,6 +20,7 @@ from genner.cli import PROGRAM
 from genner.commands.common import command_parser, say_loading
 from genner.config import RECIPES, Kind, Recipe, load_recipe, recipe_path, recipe_yaml
 from genner.errors import ConfigError, exit_code
+from genner.formulations import settings_of
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -57,13 +58,15 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     """The resolved recipe of a command line."""
     path = options.recipe or recipe_path(options.dataset_name, options.formulation)
     if not path.is_file():
-        known = sorted(folder.name for folder in RECIPES.iterdir())
+        settings_of(options.formulation)  # of a formulation that does not exist, no data set has a recipe
+        known = sorted(found.parent.name for found in RECIPES.glob(f"*/{options.formulation}.yaml"))
         if options.recipe or options.kind is None:
             near = difflib.get_close_matches(options.dataset_name, known, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near and not options.recipe else ""
+            expected = f"one of {', '.join(known)}, or " if known else ""
             raise ConfigError(
-                f"{options.recipe or options.dataset_name}: no such recipe{hint}. Expected one of {', '.join(known)}, "
-                "or --kind flat|nested|discontinuous with --data_root for data of your own."
+                f"{options.recipe or options.dataset_name}: no such recipe{hint}. Expected {expected}"
+                "--kind flat|nested|discontinuous with --data_root for data of your own."
             )
         path = None
     flags: dict[str, Any] = {"kind": options.kind, "backbone": options.backbone, "seeds": options.seeds}

@@ -58,11 +58,11 @@ class PointerConfig:
     def __post_init__(self) -> None:
         if self.decoder_type not in DECODER_TYPES:
             raise ConfigError(
-                f"pointer.decoder_type: unknown value {self.decoder_type!r}. Expected {', '.join(DECODER_TYPES)}."
+                f"decoder_type: unknown value {self.decoder_type!r}. Expected one of {', '.join(DECODER_TYPES)}."
             )
         if self.draft_unit not in (None, *DRAFT_UNITS):
             raise ConfigError(
-                f"model.draft_unit: unknown value {self.draft_unit!r}. Expected none, {' or '.join(DRAFT_UNITS)}."
+                f"draft_unit: unknown value {self.draft_unit!r}. Expected none, {' or '.join(DRAFT_UNITS)}."
             )
         for name in ("dropout", "word_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from fastNLP import DataSet, prepare_torch_dataloader
 
-from genner.data.batching import collate_pointer, pad_rows
+from genner.data.batching import RowInfo, collate_pointer, pad_rows
 
 ROWS = {
     "src_tokens": [[0, 9, 2], [0, 9, 8, 7, 2]],
@@ -22,8 +22,7 @@ ROWS = {
 def test_a_batch_has_padded_tensors_and_lists() -> None:
     instances = [{name: column[row] for name, column in ROWS.items()} for row in range(2)]
     batch = collate_pointer(instances, pad_id=1)
-    assert batch.pop("bounds") == ROWS["bounds"]
-    assert (batch.pop("example_idx"), batch.pop("word_offset")) == ([4, 7], [0, 3])
+    assert batch.pop("rows") == RowInfo(ROWS["bounds"], [4, 7], [0, 3])
     assert {name: tensor.tolist() for name, tensor in batch.items()} == {
         "src_tokens": [[0, 9, 2, 1, 1], [0, 9, 8, 7, 2]],
         "src_seq_len": [3, 5],
@@ -53,4 +52,4 @@ def test_as_collate_function_of_fastnlp() -> None:
     batches = list(loader)
     assert len(batches) == 1
     assert batches[0]["src_tokens"].shape == (2, 5)
-    assert batches[0]["example_idx"] == [4, 7]
+    assert batches[0]["rows"].example_idx == [4, 7]

@@ -64,4 +64,4 @@ def test_other_processes_make_the_same_batches(tmp_path: Path, by: str) -> None:
         assert loader.dataset is encoded
         batches[num_workers] = [plain(batch) for batch in loader]
     assert batches[0] == batches[2]
-    assert sum(len(batch["example_idx"]) for batch in batches[0]) == len(encoded)
+    assert sum(len(batch["rows"].example_idx) for batch in batches[0]) == len(encoded)

@@ -243,7 +243,7 @@ def test_parameter_groups(spec: str, compat: bool, make_model) -> None:
 def test_wrong_settings_are_named() -> None:
     with pytest.raises(ConfigError, match=r"unknown value 'sum'. Expected one of none, avg_score, avg_feature"):
         PointerConfig(decoder_type="sum")
-    with pytest.raises(ConfigError, match=r"pointer.dropout: 1.5"):
+    with pytest.raises(ConfigError, match=r"dropout: 1.5"):
         PointerConfig(dropout=1.5)
 
 

@@ -206,7 +206,7 @@ def test_errors_are_one_message(arguments, message: str, run, tmp_path: Path, mo
 def test_a_model_that_is_none(run, tmp_path: Path) -> None:
     done = run("--text", "a", model=tmp_path)
     assert done.code == 2
-    assert f"error: {tmp_path}: not a model folder, recipe.yaml missing" in done.err
+    assert f"error: {tmp_path}: not a model folder, model.json is missing" in done.err
 
 
 def test_a_reader_that_has_seen_enough(trained_model: Path, tmp_path: Path) -> None:

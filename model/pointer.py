@@ -67,7 +67,7 @@ class PointerConfig:
         for name in ("dropout", "word_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ConfigError(
-                    f"model.{name}: {getattr(self, name)} is not a probability. Expected 0 <= {name} < 1."
+                    f"{name}: {getattr(self, name)} is not a probability. Expected 0 <= {name} < 1."
                 )
 
     @property

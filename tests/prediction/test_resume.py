@@ -38,7 +38,7 @@ def place(tmp_path: Path) -> Path:
 @pytest.fixture()
 def here(place: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> Callable[..., tuple[int, str]]:
     """``predict.py`` with the stub in this process; gives the exit code and what was said."""
-    monkeypatch.setattr("genner.commands.predict._load", None)
+    monkeypatch.setattr("genner.commands.predict.open_model", None)
     use_stub(place / "model")
 
     def run(*extra: str | Path) -> tuple[int, str]:

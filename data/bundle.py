@@ -19,6 +19,7 @@ from genner.data.loaders import LOADERS, LoaderOptions, LoadReport
 from genner.data.schema import Entity, Example
 from genner.data.splits import SplitRules, apply_rules, find_split_files
 from genner.data.statistics import SplitStatistics, corpus_statistics, fingerprint
+from genner.data.utf8 import is_writable
 from genner.errors import ConfigError, DataFormatError
 
 __all__ = ["LoadedCorpus", "SplitRules", "examples_of", "find_split_files", "load_bundle", "to_bundle", "to_dataset"]
@@ -223,16 +224,11 @@ def _check_words(words: object, where: str, compat: bool) -> None:
     if not _is_list(words) or not words:
         raise DataFormatError(f"{where}, field raw_words: {words!r:.60}. Expected a list of at least one word.")
     for word in words:
-        if not isinstance(word, str) or not (word or compat) or not _is_writable(word):
+        if not isinstance(word, str) or not (word or compat) or not is_writable(word):
             raise DataFormatError(
                 f"{where}, field raw_words: word {word!r:.60}. Expected text that is not empty and can be written as "
                 "UTF-8."
             )
-
-
-def _is_writable(word: str) -> bool:
-    """Whether UTF-8 can represent the word: it cannot represent lone surrogates."""
-    return word.isascii() or not any("\ud800" <= char <= "\udfff" for char in word)
 
 
 def _check_tags(tags: object, where: str) -> None:

@@ -10,8 +10,8 @@ from genner.data.alignment import CHUNK, WordAlignment, WordTokenizer
 from genner.data.cache import CacheStatus
 from genner.data.codecs.pointer import PointerCodec, Target
 from genner.data.encoded import EncodedSplit, SplitBuilder
-from genner.data.long_sentences import Limits, cut_sentence, entities_within
-from genner.data.schema import Entity, Example
+from genner.data.long_sentences import Limits, cut_sentence
+from genner.data.schema import Entity, Example, entities_within
 from genner.errors import DataFormatError, SequenceTooLongError
 
 __all__ = ["PipeReport", "SplitEncoder"]

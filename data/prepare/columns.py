@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from genner.data.loaders import LOADERS, LoaderOptions
+from genner.data.loaders.conll import DOCSTART
 from genner.data.loaders.reading import read_lines, split_fields
 from genner.data.prepare.request import SPLITS, Request
 from genner.data.schema import Example
@@ -74,7 +75,7 @@ def ontonotes(request: Request, tally: Tally) -> dict[str, list[Example]]:
 def _check_columns(path: Path) -> None:
     for number, line in enumerate(read_lines(path), 1):
         fields = split_fields(line)
-        if fields and fields[0] != "-DOCSTART-":
+        if fields and fields[0] != DOCSTART:
             if len(fields) != _N_COLUMNS:
                 raise DataFormatError(
                     f"{path}:{number}: {len(fields)} columns in {line[:40]!r}. Expected {_N_COLUMNS}: word, part of "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,11 +115,6 @@ def _split_files(root: Path, tally: Tally) -> dict[str, list[Path]]:
 
 
 def _is_pivot_text(path: Path, root: Path) -> bool:
-    if _PIVOT_TEXT.search(str(path.relative_to(root))):
-        return True
-    return any(_PIVOT_TEXT.search(line.partition("(")[2]) for line in _first_lines(path))
-
-
-def _first_lines(path: Path) -> Iterator[str]:
     with path.open(encoding="utf-8", errors="replace") as file:
-        yield file.readline()
+        document = file.readline().partition("(")[2]
+    return any(map(_PIVOT_TEXT.search, (str(path.relative_to(root)), document)))

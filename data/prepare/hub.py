@@ -33,9 +33,9 @@ def hub(request: Request, tally: Tally) -> dict[str, list[Example]]:
         DataFormatError: the dataset cannot be opened, lacks a split, or has an invalid row.
     """
     columns = request.hub
-    asked = [columns.words or columns.text, columns.tags or columns.spans]
+    given = [columns.words or columns.text, columns.tags or columns.spans]
     clash = (columns.words and columns.text) or (columns.tags and columns.spans) or (columns.text and columns.tags)
-    if None in asked or clash:
+    if None in given or clash:
         raise ConfigError(
             "hf: expected --words and --tags, --words and --spans, or --text and --spans, each with a column's name. "
             "Give one of these pairs."
@@ -43,7 +43,7 @@ def hub(request: Request, tally: Tally) -> dict[str, list[Example]]:
     dataset = _open(request)
     tables = {split: _split(dataset, split, request) for split in SPLITS}
     for split, rows in tables.items():
-        _check_columns(rows, [name for name in asked if name], split)
+        _check_columns(rows, [name for name in given if name], split)
     result: dict[str, list[Example]] = {}
     for split, rows in tables.items():
         names = _tag_names(rows, columns.tags)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from genner.data.codecs.symbols import label_token, label_token_ids
+from genner.data.alignment import label_token, label_token_ids
 
 __all__ = ["init_label_rows", "label_pieces", "reference_label_ids"]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genner.data.codecs.symbols import EOS
+from genner.data.codecs.pointer import EOS
 from genner.errors import ConfigError
 from genner.model.backbones import Backbone
 from genner.model.decode_state import DecodeState

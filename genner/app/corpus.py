@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, pairwise
 
 from genner.config import Kind, Recipe, corpus_folder
-from genner.data.bundle import LoadedCorpus, SplitRules, load_bundle
+from genner.data.bundle import LoadedCorpus, SplitRules, load_bundle, load_cached
 from genner.data.cache import CACHES
-from genner.data.corpus_cache import load_cached
 from genner.data.demo import write_demo
 from genner.data.labels import LabelSet
 from genner.data.loaders import LoaderOptions

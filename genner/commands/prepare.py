@@ -20,12 +20,11 @@ from tqdm import tqdm
 
 from genner.commands.common import command_parser
 from genner.data.prepare.ace import ace
-from genner.data.prepare.brat import brat, cadec
 from genner.data.prepare.columns import conll2003, ontonotes
 from genner.data.prepare.genia import genia
 from genner.data.prepare.hub import hub
 from genner.data.prepare.request import SPLITS, HubColumns, Request
-from genner.data.prepare.share import share
+from genner.data.prepare.standoff import brat, cadec, share
 from genner.data.prepare.summary import Prepared, write_corpus
 from genner.data.schema import Example
 from genner.data.tally import Tally

@@ -14,9 +14,9 @@ from fastNLP import Callback
 from torch import nn
 
 from genner.data.alignment import WordTokenizer
-from genner.data.batching import collate_pointer
 from genner.data.bundle import load_bundle
 from genner.data.codecs.pointer import PointerCodec, PointerVocab
+from genner.data.encoded import collate_pointer
 from genner.data.loaders import LoaderOptions
 from genner.data.pipe import PipeConfig, PointerPipe
 from genner.model.pointer import PointerConfig, PointerModel

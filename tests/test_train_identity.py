@@ -13,7 +13,7 @@ import pytest
 
 from genner.app.seed import finished_result, train_bundle
 from genner.config import load_recipe
-from genner.data.bundle import load_bundle
+from genner.data.bundle import load_bundle, to_bundle
 from genner.errors import ConfigError
 from genner.training.runs import RunFolder
 from tests.test_train import FLAT, ROOT, SMALL, run, workplace, write_corpus
@@ -128,7 +128,7 @@ def test_more_epochs(workplace, finished, capsys) -> None:
 def test_a_bundle_made_by_hand_is_compared_as_well(workplace) -> None:
     recipe = load_recipe(None, ["kind=flat", "backbone=scratch:tiny", "training.epochs=1"])
     first, other = (
-        load_bundle(write_corpus(workplace / name, texts), "conll").bundle
+        to_bundle(load_bundle(write_corpus(workplace / name, texts), "conll").examples)
         for name, texts in (("a", FLAT), ("b", RELABELLED))
     )
     result = train_bundle(first, recipe, workplace / "r")

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from genner.data.schema import Example
+from genner.training.logs import Progress
 from genner.training.predictions import Prediction, merge_parts
-from genner.training.progress import Progress
 
 __all__ = ["Metric", "predict", "score", "to_device"]
 

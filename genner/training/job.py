@@ -111,7 +111,7 @@ class FitResult:
         device: where it was trained.
         scores: of the best epoch, by split.
         history: ``{"epoch", "loss", "seconds", "grad_norm", "grad_norm_max"}`` per epoch, and of the splits that were
-            evaluated ``<split>_f`` and what :func:`genner.training.collapse.health` gives; ``alarms`` if there were
+            evaluated ``<split>_f`` and what :func:`genner.training.selection.health` returns; ``alarms`` if there were
                 any. reason: why it collapsed.
     """
 

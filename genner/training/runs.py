@@ -1,4 +1,4 @@
-"""The folder that a run leaves behind.
+"""The folder that a run leaves behind, and the lock that one process at a time holds on it.
 
     runs/<dataset>/<run name>/  run.json  recipe.yaml  result.json  best -> seed-<n>/best
         seed-<n>/               recipe.yaml  result.json  train.log  last/  best/  predictions.<split>.jsonl
@@ -8,20 +8,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import shutil
-from collections.abc import Mapping
+import socket
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from genner.errors import ConfigError
 from genner.files import replace_link, write_json, write_text
 from genner.training.identity import RunIdentity, differences, version_changes
 from genner.training.state import has_state
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "locked"]
 
 logger = logging.getLogger(__name__)
 
@@ -170,3 +176,44 @@ def _refuse_others(path: Path) -> None:
 
 def _selecting_score(seed: Mapping[str, Any]) -> float:
     return (seed["dev"] or seed["test"]).get("f", 0.0)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` while the block runs.
+
+    The lock is the file ``.<name>.lock`` beside the folder, so that it does not hinder who removes or inspects the
+    folder; ``.<name>.holder`` says who holds it. A killed process leaves both files, but not the lock.
+
+    Raises:
+        ConfigError: another process holds it; names that process.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    holder = folder.with_name(f".{folder.name}.holder")
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigError(
+            f"{folder}: in use by {_read(holder) or 'another process'}. Expected one process at a time on a run. "
+            "Wait for it or stop it, or choose another name (--run_name)."
+        ) from None
+    try:
+        if before := _read(holder):
+            logger.info("%s: taken over from %s, which was killed", folder, before)
+        holder.write_text(_myself(), encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _myself() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""

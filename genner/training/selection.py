@@ -1,15 +1,20 @@
-"""What happens between two epochs: evaluation, choice of the best epoch, and everything that is written."""
+"""What happens between two epochs: evaluation, choice of the best epoch, collapse, and everything that is written.
+
+Some published runs fell to F1 0 and were left out of the mean; here such a run is reported, and stopped early.
+"""
 
 from __future__ import annotations
 
 import logging
+import math
+import statistics
 import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import genner.patches  # noqa: F401  before fastNLP
 from genner.files import replace_folder
-from genner.training.callbacks import EpochMeter
-from genner.training.collapse import CollapseWatch, alarms, collapse_reason, health
+from genner.training.callbacks import CollapseWatch, EpochMeter
 from genner.training.evaluation import predict, score
 from genner.training.job import FitConfig, FitJob
 from genner.training.predictions import write_predictions
@@ -19,9 +24,18 @@ from genner.training.state import RunState, save_state
 from fastNLP import Trainer
 from fastNLP.core.utils.exceptions import EarlyStopException
 
-__all__ = ["EpochEnd"]
+__all__ = ["EpochEnd", "alarms", "collapse_reason", "health"]
 
 logger = logging.getLogger(__name__)
+
+# A short run that has found nothing yet has not collapsed.
+_EARLIEST = 5
+# Healthy runs fluctuate too; these values are far from any seen in one.
+_LOST_SHARE = 0.5
+_LEARNED = 20.0
+_MOST_REJECTED = 50.0
+_LENGTHS = (0.1, 3.0)
+_GRADIENT_JUMP = 100.0
 
 
 class EpochEnd:
@@ -110,3 +124,44 @@ def _line(record: dict[str, Any], epochs: int, *, is_best: bool) -> str:
     if "evaluation_seconds" in record:
         parts.append(f"{record['evaluation_seconds']:.1f} s evaluation")
     return "  ".join(parts) + ("  best so far" if is_best else "")
+
+
+def collapse_reason(config: FitConfig, epoch: int, f: float) -> str:
+    """Why a run whose selecting split has this F1 (percent) after ``epoch`` epochs has collapsed; empty: it has not."""
+    begin = config.collapse_from or max(_EARLIEST, math.ceil(config.epochs / 2))
+    if epoch >= begin and f < config.collapse_below:
+        return f"F1 {f:.2f} on {config.select_on} after epoch {epoch} is below {config.collapse_below:.1f}"
+    return ""
+
+
+def health(scores: Mapping[str, Any]) -> dict[str, float]:
+    """What is watched of the scores of a split, beside F1.
+
+    Returns:
+        ``em`` exact sentences in percent; ``rejected`` malformed groups in percent of all groups that were written;
+        ``length`` entities written per gold entity.
+    """
+    rejected = sum(scores["rejected"].values())
+    written = scores["predicted"] + rejected
+    return {
+        "em": scores["em"],
+        "rejected": round(100 * rejected / written, 2) if written else 0.0,
+        "length": round(written / max(scores["support"], 1), 3),
+    }
+
+
+def alarms(history: list[dict[str, Any]], split: str) -> Iterator[str]:
+    """What is suspicious about the last record of a run's history, none of it reason enough to stop."""
+    *before, last = history
+    seen = [record[f"{split}_f"] for record in before if f"{split}_f" in record]
+    if f"{split}_f" in last and seen and max(seen) >= _LEARNED:
+        if last[f"{split}_f"] < _LOST_SHARE * max(seen):
+            yield f"{split} F1 fell from {max(seen):.2f} to {last[f'{split}_f']:.2f}"
+        if last[f"{split}_rejected"] > _MOST_REJECTED:
+            yield f"{last[f'{split}_rejected']:.0f} % of what is written on {split} is malformed"
+        low, high = _LENGTHS
+        if not low <= last[f"{split}_length"] <= high:
+            yield f"{last[f'{split}_length']:.2f} entities are written on {split} for every gold one"
+    norms = [record["grad_norm"] for record in before]
+    if norms and last["grad_norm_max"] > _GRADIENT_JUMP * statistics.median(norms):
+        yield f"a gradient's norm rose to {last['grad_norm_max']:.3g}, from {statistics.median(norms):.3g} on average"

@@ -19,15 +19,12 @@ import torch
 
 import genner.patches  # noqa: F401  before fastNLP
 from genner.files import clear_leftovers, recover_folder
-from genner.training.callbacks import ClipGradients, EpochMeter, LearningRate, ShowProgress
-from genner.training.collapse import CollapseWatch
-from genner.training.compiled import CompiledStep
-from genner.training.driver import SingleDriver
+from genner.training.callbacks import ClipGradients, CollapseWatch, EpochMeter, LearningRate, ShowProgress
+from genner.training.driver import CompiledStep, SingleDriver, open_device
 from genner.training.evaluation import to_device
 from genner.training.job import FitConfig, FitJob, FitResult, LossSum, check
 from genner.training.selection import EpochEnd
 from genner.training.state import RunState, load_state, seed_everything
-from genner.training.world import World, open_world
 
 # isort: split
 from fastNLP import Callback, Trainer
@@ -55,14 +52,14 @@ def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> F
         MissingBackendError: the device is not here.
     """
     check(job, config)
-    world = open_world(config.device)
+    device = open_device(config.device)
     seed_everything(config.seed)
-    trainer = EntityTrainer(job, config, callbacks, world=world)
+    trainer = EntityTrainer(job, config, callbacks, device)
     state = _state(job, trainer, config.attempt)
     if state.epoch >= config.epochs or state.status != "ok":
         logger.info("trained before: %d epochs, status %s", state.epoch, state.status)
     else:
-        logger.info("training on %s: %d epochs, %d steps", world.device, config.epochs, trainer.total_steps)
+        logger.info("training on %s: %d epochs, %d steps", device, config.epochs, trainer.total_steps)
         trainer.cur_epoch_idx, trainer.schedule_steps = state.epoch, state.total_steps
         trainer.epoch_end = EpochEnd(job, config, state, meter=trainer.meter, watch=trainer.watch)
         _run(trainer)
@@ -75,7 +72,7 @@ def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> F
         epochs=state.epoch,
         steps=state.epoch * trainer.steps_per_epoch,
         train_seconds=state.train_seconds,
-        device=str(world.device),
+        device=str(device),
         scores=state.best.get("scores", {}),
         history=state.history,
         reason=state.reason,
@@ -93,7 +90,7 @@ class EntityTrainer(Trainer):
     * The driver is ours, and places the task.
     """
 
-    def __init__(self, job: FitJob, config: FitConfig, callbacks: Sequence[Callback], *, world: World) -> None:
+    def __init__(self, job: FitJob, config: FitConfig, callbacks: Sequence[Callback], device: torch.device) -> None:
         self.meter, self.watch = EpochMeter(), CollapseWatch()
         self.accumulate = config.accumulate
         self.epoch_end: Callable[[EntityTrainer], None] | None = None
@@ -104,7 +101,7 @@ class EntityTrainer(Trainer):
             model=job.task,
             train_dataloader=job.loaders["train"],
             optimizers=job.optimizer,
-            driver=SingleDriver(job.task, world, job.placement, bf16=config.bf16),
+            driver=SingleDriver(job.task, device, job.placement, bf16=config.bf16),
             device=None,
             n_epochs=config.epochs,
             callbacks=[self.meter, self.watch, ShowProgress(self.meter), rate, *clip, *callbacks],
@@ -115,7 +112,12 @@ class EntityTrainer(Trainer):
         #: Steps that the learning rate is made for; a run that was lengthened keeps the warm-up it had.
         self.schedule_steps = self.total_steps
         if config.compile:  # this is what the loop calls: it would go past a compiled module
-            self._train_step = CompiledStep(self._train_step, world.device)
+            self._train_step = CompiledStep(self._train_step, device)
+
+    @property
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Of the optimizer."""
+        return self.driver.optimizers[0].param_groups
 
     @property
     def steps_per_epoch(self) -> int:
@@ -174,11 +176,10 @@ class EntityTrainer(Trainer):
 
     def _divide_gradients(self) -> None:
         """The sum of the losses becomes their mean only now that the sum of their weights is known."""
-        for optimizer in self.driver.optimizers:
-            for group in optimizer.param_groups:
-                gradients = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
-                if gradients:
-                    torch._foreach_div_(gradients, self._weight)
+        for group in self.parameter_groups:
+            gradients = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
+            if gradients:
+                torch._foreach_div_(gradients, self._weight)
         self._weight = 0.0
 
 

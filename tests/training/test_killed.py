@@ -16,10 +16,10 @@ import torch
 from fastNLP import Callback
 
 from genner.errors import ConfigError
-from genner.training.fitlog_run import FitlogCallback
 from genner.training.job import FitConfig
-from genner.training.lock import locked
+from genner.training.runs import locked
 from genner.training.state import seed_everything
+from genner.training.trackers import FitlogCallback
 from genner.training.trainer import fit
 from tests.training.toy import ToyTask, toy_job
 
@@ -28,7 +28,7 @@ SEED = 20261123
 
 # A fork of a process that has torch and fastNLP in memory already: a process a test costs no ten seconds of imports.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.training.toy", "genner.training.trainer", "genner.training.fitlog_run"])
+CONTEXT.set_forkserver_preload(["tests.training.toy", "genner.training.trainer", "genner.training.trackers"])
 
 
 def train(folder: Path, stop: tuple[str, int] | None = None, room: int | None = None) -> None:

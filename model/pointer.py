@@ -55,19 +55,13 @@ class PointerConfig:
     compat: bool = False
 
     def __post_init__(self) -> None:
-        if self.decoder_type not in DECODER_TYPES:
-            raise ConfigError(
-                f"pointer.decoder_type: unknown value {self.decoder_type!r}. Expected one of {', '.join(DECODER_TYPES)}."
-            )
-        if self.draft_unit not in (None, *DRAFT_UNITS):
-            raise ConfigError(
-                f"model.draft_unit: unknown value {self.draft_unit!r}. Expected none, {' or '.join(DRAFT_UNITS)}."
-            )
+        for name, known in (("decoder_type", DECODER_TYPES), ("draft_unit", (None, *DRAFT_UNITS))):
+            if (value := getattr(self, name)) not in known:
+                expected = ", ".join(map(str, known))
+                raise ConfigError(f"pointer.{name}: unknown value {value!r}. Expected one of {expected}.")
         for name in ("dropout", "word_dropout"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ConfigError(
-                    f"model.{name}: {getattr(self, name)} is not a probability. Expected 0 <= {name} < 1."
-                )
+            if not 0.0 <= (value := getattr(self, name)) < 1.0:
+                raise ConfigError(f"pointer.{name}: {value} is not a probability. Expected 0 <= {name} < 1.")
 
     @property
     def has_mlp(self) -> bool:

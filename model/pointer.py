@@ -178,13 +178,8 @@ class PointerModel(nn.Module):
         target_mask = ~is_padding[:, :-1] if self.config.compat else None
         hidden = self.backbone.decode(target.view(*inputs.shape, -1), target_mask, memory, attention_mask)
         hidden = self.head_dropout(hidden) * self.backbone.output_scale
-        logits = torch.cat(
-            [
-                hidden @ self.head_dropout(symbols).T,
-                hidden @ self._candidates(memory, source).transpose(1, 2),
-            ],
-            dim=-1,
-        )
+        label_logits = hidden @ self.head_dropout(symbols).T
+        logits = torch.cat([label_logits, hidden @ self._candidates(memory, source).transpose(1, 2)], dim=-1)
         logits = self._mask(logits.float(), ~legal.unsqueeze(1))
         wanted = tgt_tokens[:, 1:].masked_fill(is_padding[:, 1:], _IGNORED)
         total = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=_IGNORED, reduction="sum")

@@ -144,9 +144,7 @@ def read_config(where: str, *, local_files_only: bool = True) -> PreTrainedConfi
 def read_tokenizer(where: str, *, local_files_only: bool = True) -> PreTrainedTokenizerBase:
     """The fast tokenizer stored in a folder or on the hub; raises :class:`MissingBackendError`."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            where, trust_remote_code=False, local_files_only=local_files_only
-        )
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, local_files_only=local_files_only)
     except _LOADING_ERRORS as error:
         raise _missing(where, "no usable tokenizer", error) from None
     # Without any file some classes come back with nothing but their special pieces.

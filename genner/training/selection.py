@@ -39,7 +39,7 @@ _GRADIENT_JUMP = 100.0
 
 
 class EpochEnd:
-    """Called after every epoch; see :func:`genner.training.trainer.fit` for the order of things."""
+    """Called after every epoch; :func:`genner.training.trainer.fit` says what it does in which order."""
 
     def __init__(
         self, job: FitJob, config: FitConfig, state: RunState, *, meter: EpochMeter, watch: CollapseWatch
@@ -66,21 +66,21 @@ class EpochEnd:
             raise EarlyStopException(state.reason)
 
     def collapse(self, reason: str) -> None:
-        """Note that the run has collapsed."""
+        """Mark the run as collapsed."""
         self.state.status, self.state.reason = "collapsed", reason
         logger.warning("collapsed: %s", reason)
 
     def save(self) -> None:
-        """Write the state for a continuation."""
+        """Write a checkpoint."""
         if self.job.folder is not None:
             save_state(self.job.folder / "last", self.job.task, self.job.optimizer, self.state)
 
     def _evaluate(self, trainer: Trainer, record: dict[str, Any]) -> None:
         trainer.on_evaluate_begin()
-        begun_at = time.perf_counter()
+        started_at = time.perf_counter()
         selecting = self.config.select_on
         predictions, scores = {}, {}
-        # The selecting split first, since test is only looked at when it is asked for or the epoch is the best so far.
+        # The selecting split first: test is only evaluated if it is that split or the epoch is the best so far.
         for split in sorted({"dev", "test"} & self.job.loaders.keys(), key=lambda split: split != selecting):
             if split == "dev" or split == selecting or self._is_best(scores[selecting]["f"]):
                 predictions[split], scores[split] = self._run(split)
@@ -92,7 +92,7 @@ class EpochEnd:
         for split, values in scores.items():
             watched = {"f": values["f"], **health(values)}
             record |= {f"{split}_{name}": value for name, value in watched.items()}
-        record["evaluation_seconds"] = time.perf_counter() - begun_at
+        record["evaluation_seconds"] = time.perf_counter() - started_at
         trainer.on_evaluate_end({"epoch": self.state.epoch, "best": is_best, "scores": scores})
 
     def _run(self, split: str) -> tuple[list[Any], dict[str, Any]]:
@@ -127,7 +127,7 @@ def _line(record: dict[str, Any], epochs: int, *, is_best: bool) -> str:
 
 
 def collapse_reason(config: FitConfig, epoch: int, f: float) -> str:
-    """Why a run whose selecting split has this F1 (percent) after ``epoch`` epochs has collapsed; empty: it has not."""
+    """Why a run with this F1 (percent) on the selecting split after ``epoch`` epochs has collapsed; empty if not."""
     begin = config.collapse_from or max(_EARLIEST, math.ceil(config.epochs / 2))
     if epoch >= begin and f < config.collapse_below:
         return f"F1 {f:.2f} on {config.select_on} after epoch {epoch} is below {config.collapse_below:.1f}"
@@ -135,11 +135,11 @@ def collapse_reason(config: FitConfig, epoch: int, f: float) -> str:
 
 
 def health(scores: Mapping[str, Any]) -> dict[str, float]:
-    """What is watched of the scores of a split, beside F1.
+    """What is monitored besides F1 on a split.
 
     Returns:
-        ``em`` exact sentences in percent; ``rejected`` malformed groups in percent of all groups that were written;
-        ``length`` entities written per gold entity.
+        ``em`` exact sentences in percent; ``rejected`` malformed groups in percent of all groups in the output;
+        ``length`` predicted entities per gold entity.
     """
     rejected = sum(scores["rejected"].values())
     written = scores["predicted"] + rejected
@@ -151,7 +151,7 @@ def health(scores: Mapping[str, Any]) -> dict[str, float]:
 
 
 def alarms(history: list[dict[str, Any]], split: str) -> Iterator[str]:
-    """What is suspicious about the last record of a run's history, none of it reason enough to stop."""
+    """What is suspicious about the last record of a run's history, but not reason enough to stop."""
     *before, last = history
     seen = [record[f"{split}_f"] for record in before if f"{split}_f" in record]
     if f"{split}_f" in last and seen and max(seen) >= _LEARNED:

@@ -83,13 +83,7 @@ class PointerConstraint:
         return self.unit in ("bpe", "span_bpe")
 
     def start(
-        self,
-        first: Tensor,
-        src_seq_len: Tensor,
-        lead: int,
-        tail: int,
-        limits: Tensor,
-        n_positions: int | None = None,
+        self, first: Tensor, src_seq_len: Tensor, lead: int, tail: int, limits: Tensor, n_positions: int | None = None
     ) -> ConstraintState:
         """State after BOS.
 
@@ -269,13 +263,7 @@ class AnyPiece:
     n_labels: int
 
     def start(
-        self,
-        first: Tensor,
-        src_seq_len: Tensor,
-        lead: int,
-        tail: int,
-        limits: Tensor,
-        n_positions: int | None = None,
+        self, first: Tensor, src_seq_len: Tensor, lead: int, tail: int, limits: Tensor, n_positions: int | None = None
     ) -> AnyPieceState:
         """As :meth:`PointerConstraint.start`."""
         check_limits(limits)

@@ -18,10 +18,9 @@ from genner.app.summary import run_summary, sample_sentences
 from genner.config import Recipe, recipe_yaml, settings_digest
 from genner.evaluation.terminal import ERROR_LEGEND, Style
 from genner.formulations import formulation_class
-from genner.training.lock import locked
 from genner.training.logs import console_log
 from genner.training.results import RunInfo, failed_result, run_result
-from genner.training.runs import RunFolder
+from genner.training.runs import RunFolder, locked
 
 __all__ = ["check_data", "default_name", "finish", "open_run", "run_path", "train_seed", "train_seeds"]
 

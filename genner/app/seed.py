@@ -25,16 +25,14 @@ from genner.formulations.base import Rows, Task
 from genner.formulations.opening import open_task
 from genner.model.folder import ModelFolder
 from genner.training.evaluation import predict, score
-from genner.training.fitlog_run import FitlogCallback
 from genner.training.job import FitConfig, FitJob, FitResult
-from genner.training.lock import locked
 from genner.training.logs import run_log
 from genner.training.optim import Schedule, build_optimizer
 from genner.training.results import seed_result
-from genner.training.runs import RunFolder
+from genner.training.runs import RunFolder, locked
 from genner.training.samplers import LoaderConfig, build_loader
 from genner.training.state import seed_everything
-from genner.training.trackers import build_trackers, read_emissions
+from genner.training.trackers import FitlogCallback, build_trackers, read_emissions
 from genner.training.trainer import fit
 from genner.training.world import choose_device
 

@@ -14,8 +14,7 @@ from genner.app.sweep_plan import Experiment, Plan, shown
 from genner.evaluation.spread import mean_text, spread_over_seeds
 from genner.evaluation.tables import Table, markdown_table, markdown_text
 from genner.files import clear_leftovers, write_json, write_text
-from genner.training.lock import locked
-from genner.training.runs import RunFolder
+from genner.training.runs import RunFolder, locked
 
 __all__ = ["is_finished", "run_sweep", "sweep_folder", "sweep_rows", "write_sweep"]
 

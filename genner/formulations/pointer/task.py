@@ -32,7 +32,7 @@ from genner.model.drafts import DRAFT_UNITS
 from genner.model.entity_scores import check_scores, mass_of_entities, symbol_scores
 from genner.model.folder import ModelFolder, damaged
 from genner.model.generation import AnyPiece, GenerationConfig, Hypothesis, PointerConstraint, PreparedBatch, search_all
-from genner.model.lighter import lighten
+from genner.model.linear import lighten
 from genner.model.pointer import PointerConfig, PointerModel
 from genner.model.sources import load_backbone, load_tokenizer
 from genner.training.job import LossSum

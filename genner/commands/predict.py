@@ -11,16 +11,17 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from genner.commands.common import command_parser, open_model, text_splitter
+from genner.commands.common import command_main, command_parser, open_model, positive, say, text_splitter
 from genner.data.loaders.nested_jsonl import check_text
 from genner.data.tally import Tally
-from genner.errors import ConfigError, DataFormatError, exit_code
+from genner.errors import ConfigError, DataFormatError
 from genner.prediction.reading import FORMATS as INPUT_FORMATS
 from genner.prediction.reading import read_inputs
 from genner.prediction.reading_options import add_choices, add_reading_options
@@ -47,7 +48,8 @@ exit codes: 0 done; 1 some texts failed, the others are written; 2 wrong usage o
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; what is left out of how texts are read is None."""
-    parser = command_parser("predict", __doc__, epilog=_EPILOG)
+    parser = command_parser("predict", __doc__, _unless_closed)
+    parser.epilog = _EPILOG
     parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a name on the hub")
     add_choices(parser)
     where = parser.add_argument_group("texts and results")
@@ -65,7 +67,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     how.add_argument("--min_score", type=float, metavar="P", help="leave out entities below it")
     how.add_argument("--max_chars", type=int, metavar="N", help="longer texts fail")
     how.add_argument(
-        "--chunk_words", type=int, default=_CHUNK_WORDS, metavar="N",
+        "--chunk_words", type=positive, default=_CHUNK_WORDS, metavar="N",
         help=f"about so many words are read together, then written and saved (default {_CHUNK_WORDS:,})",
     )  # fmt: skip
     options = parser.parse_intermixed_args(argv)
@@ -73,22 +75,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.error("expected either --text or --input")
     if options.output == _STDOUT and (options.resume or options.overwrite):
         parser.error("argument --resume/--overwrite: expected a file or folder as --output")
-    if options.chunk_words < 1:
-        parser.error(f"argument --chunk_words: {options.chunk_words}: expected 1 or more")
-    return options
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line.
-
-    Returns:
-        0 done; 1 if some texts failed, while the others are written; 2 usage or data error; 130 interrupted.
-    """
-    options = parse(sys.argv[1:] if argv is None else list(argv))
-    told = "interrupted"
     if options.output != _STDOUT:
-        told += f"; what is finished is kept beside {options.output}: repeat the command with --resume to go on"
-    return exit_code(lambda: _unless_closed(options), debug=options.debug, interrupted=told)
+        options.interrupted += f"; finished texts are kept beside {options.output}: add --resume to continue"
+    return options
 
 
 def _unless_closed(options: argparse.Namespace) -> int:
@@ -96,7 +85,7 @@ def _unless_closed(options: argparse.Namespace) -> int:
         return _run(options)
     except BrokenPipeError:  # ``genner predict ... | head`` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print("standard output was closed; the rest is not written", file=sys.stderr)
+        say("standard output was closed; the rest is not written")
         return 1
 
 
@@ -127,7 +116,7 @@ def _run(options: argparse.Namespace) -> int:
     elif options.output != _STDOUT:
         lines.append(f"-> {options.output}")
     if lines:
-        print("\n".join(lines), file=sys.stderr)
+        say("\n".join(lines))
     return 1 if summary.n_failed else 0
 
 
@@ -235,3 +224,6 @@ def _chunks(inputs: Iterable[TextInput], n_words: int) -> Iterator[list[TextInpu
             chunk, size = [], 0
     if chunk:
         yield chunk
+
+
+main = partial(command_main, parse)

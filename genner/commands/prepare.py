@@ -9,16 +9,16 @@ genner prepare brat --raw letters --out ../data/letters              your own an
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from genner.commands.common import command_parser
+from genner.commands.common import command_main, command_parser, say
 from genner.data.prepare.ace import ace
 from genner.data.prepare.brat import brat, cadec
 from genner.data.prepare.columns import conll2003, ontonotes
@@ -29,7 +29,7 @@ from genner.data.prepare.share import share
 from genner.data.prepare.summary import Prepared, write_corpus
 from genner.data.schema import Example
 from genner.data.tally import Tally
-from genner.errors import ConfigError, DataFormatError, exit_code
+from genner.errors import ConfigError, DataFormatError
 from genner.evaluation.report import split_table
 
 __all__ = ["SOURCES", "Source", "main"]
@@ -69,21 +69,9 @@ SOURCES: dict[str, Source] = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code: 0 done, 2 usage or data error, 130 interrupted."""
-    options = parse(sys.argv[1:] if argv is None else argv)
-    told = "interrupted; nothing half-written is left"
-    return exit_code(lambda: _run(options), debug=options.debug, interrupted=told)
-
-
-def _run(options: argparse.Namespace) -> int:
-    print(prepare(options))
-    return 0
-
-
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; every source has its own options."""
-    parser = command_parser("prepare", __doc__)
+    parser = command_parser("prepare", __doc__, run, interrupted="interrupted; no incomplete files are left")
     names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
     for name, source in SOURCES.items():
         command = names.add_parser(name, help=source.help, description=f"{name}: {source.help}")
@@ -95,12 +83,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def prepare(options: argparse.Namespace) -> str:
-    """Do what the command line asks, and return the text to print.
-
-    Raises:
-        NerError: the options, the raw files or the result are not as they should be.
-    """
+def run(options: argparse.Namespace) -> int:
+    """Write the files and print what they contain."""
     source = SOURCES[options.name]
     request = _request(options)
     loader = source.loader or ("conll" if request.hub.tags else "nested")
@@ -108,13 +92,14 @@ def prepare(options: argparse.Namespace) -> str:
         raise ConfigError(f"--out: {options.out} is --raw as well. Expected another folder. The originals stay as is.")
     if options.name != "hf" and not options.raw.exists():
         raise DataFormatError(f"{options.raw}: no such folder. Expected {source.help}. Set --raw.")
-    print(f"reading {options.raw} ...", file=sys.stderr, flush=True)
+    say(f"reading {options.raw} ...")
     tally = Tally()
     start = time.perf_counter()
     splits = source.read(request, tally)
     splits = {split: splits[split] for split in SPLITS if split in splits}
     dataset = getattr(options, "dataset", None) or options.name
-    return _description(write_corpus(options.out, dataset, loader, splits, tally, start), tally)
+    print(_description(write_corpus(options.out, dataset, loader, splits, tally, start), tally))
+    return 0
 
 
 def _description(made: Prepared, tally: Tally) -> str:
@@ -201,3 +186,6 @@ _ADD: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "dataset": _add_dataset,
     "hub": _add_hub,
 }
+
+
+main = partial(command_main, parse)

@@ -10,14 +10,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from genner.commands.common import command_parser, open_model, say_loading
-from genner.errors import exit_code
+from genner.commands.common import command_main, command_parser, open_model, say_loading
 from genner.prediction.reading_options import add_choices, add_reading_options
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = command_parser("serve", __doc__)
+    parser = command_parser("serve", __doc__, run)
     parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a hub id")
     add_choices(parser)
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default 127.0.0.1: this machine only)")
@@ -55,13 +54,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code: 0 stopped, 2 usage or data error, 130 interrupted."""
-    options = parse(sys.argv[1:] if argv is None else list(argv))
-    return exit_code(lambda: _run(options), debug=options.debug, interrupted="interrupted")
-
-
-def _run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Serve until the process is asked to stop."""
     from genner.serving.examples import read_examples
     from genner.serving.limits import Limits
     from genner.serving.server import bind
@@ -107,3 +101,6 @@ def _name(model: str) -> str:
         return model
     *_, dataset, run, last = ("", "", *Path(model).absolute().parts)
     return f"{dataset}/{run}" if last == "best" else last
+
+
+main = partial(command_main, parse)

@@ -7,14 +7,14 @@ genner share runs/demo/model/best --to ada/symptoms --private --data_license "ow
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import yaml
 
-from genner.commands.common import command_parser, say_loading
-from genner.errors import ConfigError, exit_code
+from genner.commands.common import command_main, command_parser, say_loading
+from genner.errors import ConfigError
 from genner.prediction.calibration_file import ModelCalibration
 from genner.prediction.card import CardFacts, Stated, model_card
 from genner.prediction.hub import resolve_model
@@ -28,7 +28,7 @@ _EXAMPLE = (
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = command_parser("share", __doc__)
+    parser = command_parser("share", __doc__, run, interrupted="interrupted; nothing was shared")
     parser.add_argument("model", help="a model folder ('best' of a run or a seed), a run folder, or a hub id")
     parser.add_argument("--to", required=True, metavar="FOLDER|HUB_ID", help="./folder, or user/name of the hub")
     parser.add_argument("--private", action="store_true", help="a new repository on the hub is private")
@@ -42,13 +42,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code: 0 done, 2 usage or data error, 130 interrupted."""
-    options = parse(sys.argv[1:] if argv is None else list(argv))
-    return exit_code(lambda: _run(options), debug=options.debug, interrupted="interrupted; nothing was shared")
-
-
-def _run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Copy or upload the model, and print where it is and what was left out."""
     found = find_model(resolve_model(options.model))
     target = destination_of(options.to, found.folder, overwrite=options.overwrite)
     name = target.hub_id or target.folder.absolute().name
@@ -101,3 +96,6 @@ class _Card:
             versions=(self.found.run or {}).get("versions") or about.versions,
         )
         (folder / "README.md").write_text(model_card(facts), encoding="utf-8")
+
+
+main = partial(command_main, parse)

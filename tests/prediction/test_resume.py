@@ -254,7 +254,7 @@ def test_ctrl_c_tells_how_to_go_on(place: Path) -> None:
     process.join(30)
     assert process.exitcode == 130
     assert (place / "out.err").read_text().strip().splitlines()[-1] == (
-        f"interrupted; what is finished is kept beside {place}/out: repeat the command with --resume to go on"
+        f"interrupted; finished texts are kept beside {place}/out: add --resume to continue"
     )
     assert predict(command(place, "jsonl", "--resume"), place / "model") == 1
     assert outcome(place).keys() == {"out"}

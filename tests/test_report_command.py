@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from genner.app.job import run_summary
 from genner.app.prediction_files import load_result, read_predictions
 from genner.app.results_table import find_runs
 from genner.app.run_report import write_run_report
-from genner.app.summary import run_summary
 from genner.commands import report
 from genner.data.schema import Entity, Example
 from genner.errors import DataFormatError

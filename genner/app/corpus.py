@@ -1,4 +1,4 @@
-"""From a recipe to a checked corpus: the demo is drawn at first use, everything else is read from files."""
+"""From a recipe to a checked corpus, its tables, and the identity of a run on it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import logging
 from collections.abc import Mapping, Sequence
 from itertools import chain, pairwise
 
-from genner.config import Kind, Recipe, corpus_folder
+from genner.config import Kind, Recipe, corpus_folder, scoring_settings
 from genner.data.bundle import LoadedCorpus, SplitRules, load_bundle
 from genner.data.cache import CACHES
 from genner.data.corpus_cache import load_cached
 from genner.data.demo import write_demo
+from genner.data.fingerprints import compare
 from genner.data.labels import LabelSet
 from genner.data.loaders import LoaderOptions
 from genner.data.schema import Entity
-from genner.data.statistics import SplitStatistics
+from genner.data.statistics import SplitStatistics, corpus_notes
 from genner.errors import DataFormatError
+from genner.evaluation.report import split_table
+from genner.formulations.base import Encoded
+from genner.training.identity import RunIdentity
+from genner.training.results import versions
 
-__all__ = ["check_corpus", "label_set", "open_corpus"]
+__all__ = ["check_corpus", "check_text", "identity_of", "label_set", "open_corpus"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +30,7 @@ _DEMO = CACHES / "demo"
 
 
 def open_corpus(recipe: Recipe) -> LoadedCorpus:
-    """Read the splits of a recipe, whole, or map them as they were read before (``data.cache``).
+    """Read the whole splits of a recipe, or map those cached before (``data.cache``); the demo is generated.
 
     :func:`check_corpus` looks at them and applies ``data.limit``.
 
@@ -80,6 +85,28 @@ def label_set(recipe: Recipe, corpus: LoadedCorpus) -> LabelSet:
             "Check the tag column (data.tag_column) or the loader (data.loader)."
         )
     return labels
+
+
+def check_text(
+    recipe: Recipe, corpus: LoadedCorpus, statistics: Mapping[str, SplitStatistics], encoded: Encoded
+) -> str:
+    """The tables of all splits and the notes below them; ``encoded`` is what the formulation made of the corpus."""
+    parts = []
+    for split in corpus.examples:
+        found = encoded.splits[split]
+        repairs = corpus.reports[split].lines() if split in corpus.reports else []
+        changes, about = [*repairs, *found.changes], statistics[split].to_dict()
+        parts.append(split_table(split, about, lengths=found.lengths, oracle_f=found.oracle_f, changes=changes))
+    verdict = compare(recipe.dataset, statistics) if recipe.data.limit is None else []
+    notes = [*verdict, *corpus.notes, *corpus_notes(statistics), *encoded.notes]
+    target = recipe.settings.describe()
+    title = [f"{recipe.dataset}: {recipe.kind.value}", *([f"{target} targets"] if target else []), recipe.backbone]
+    return "\n\n".join([", ".join(title), *parts, *(["\n".join(f"note: {note}" for note in notes)] if notes else [])])
+
+
+def identity_of(recipe: Recipe, corpus: LoadedCorpus, labels: LabelSet) -> RunIdentity:
+    """What another run must share with one of ``recipe`` (resolved) on ``corpus`` (limited) to be the same."""
+    return RunIdentity(scoring_settings(recipe), corpus.fingerprint, labels.tags, versions())
 
 
 def _check_labels(recipe: Recipe, statistics: Mapping[str, SplitStatistics]) -> None:

@@ -12,18 +12,18 @@ from typing import Any
 import torch
 
 import genner.patches  # noqa: F401  before fastNLP
-from genner.app.check import check_text
-from genner.app.corpus import check_corpus, open_corpus
-from genner.app.identity import identity_of
-from genner.app.seed_calibration import calibrate_seed
+from genner.app.corpus import check_corpus, check_text, identity_of, open_corpus
+from genner.app.prediction_files import read_predictions
 from genner.config import OnCollapse, Recipe, recipe_tree, recipe_yaml
 from genner.data.bundle import LoadedCorpus, examples_of
 from genner.data.labels import LabelSet
 from genner.evaluation.span_f1 import SpanF1, entity_surfaces
+from genner.files import clear_leftovers
 from genner.formulations import formulation_class
 from genner.formulations.base import Rows, Task
 from genner.formulations.opening import open_task
 from genner.model.folder import ModelFolder
+from genner.prediction.calibration_file import Fingerprint, FittedOn, FittedScores, ModelCalibration, fit_scores
 from genner.training.evaluation import predict, score
 from genner.training.fitlog_run import FitlogCallback
 from genner.training.job import FitConfig, FitJob, FitResult
@@ -40,7 +40,7 @@ from genner.training.trainer import fit
 # isort: split
 from fastNLP.io import DataBundle
 
-__all__ = ["finished_result", "may_restart", "run_seed", "train_bundle"]
+__all__ = ["calibrate_seed", "finished_result", "may_restart", "run_seed", "train_bundle"]
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +123,41 @@ def run_seed(recipe: Recipe, run: RunFolder, seed: int, corpus: LoadedCorpus | N
     return result
 
 
+def calibrate_seed(folder: Path, score_kind: str) -> ModelCalibration | None:
+    """Fit the scores of a seed's best model on its predictions of dev, and write ``calibration.json`` beside it.
+
+    A file that is there is replaced, as it may belong to an earlier model. Without a dev split, the new one is empty.
+
+    Args:
+        folder: of the seed.
+        score_kind: how the scores of the predictions came about.
+
+    Returns:
+        what was written; None if the seed has no model.
+
+    Raises:
+        DataFormatError: the predictions cannot be read.
+    """
+    if not (folder / "best").is_dir():
+        return None
+    predictions = folder / "predictions.dev.jsonl"
+    fitted = _fit_scores(predictions, score_kind) if predictions.is_file() else None
+    clear_leftovers(folder / "best")  # of a process that was killed while it wrote this file
+    found = ModelCalibration((fitted,) if fitted else ())
+    found.write(folder / "best")
+    if fitted:
+        calibration = fitted.calibration
+        logger.info(
+            "scores calibrated on %d entities of dev: temperature %.3f, shift %+.3f, doubt %g, calibration error "
+            "%.4f -> %.4f",
+            calibration.n, calibration.temperature, calibration.shift, calibration.doubt, fitted.ece_before,
+            fitted.ece_after,
+        )  # fmt: skip
+    else:
+        logger.info("scores not calibrated: no predictions of dev whose scores are probabilities")
+    return found
+
+
 def may_restart(recipe: Recipe, attempts: list[dict[str, Any]]) -> bool:
     """Whether a seed that has collapsed once more than ``attempts`` says is begun anew."""
     return recipe.training.on_collapse is OnCollapse.restart and len(attempts) < recipe.training.restarts
@@ -148,6 +183,16 @@ def _attempt_record(recipe: Recipe, result: Mapping[str, Any]) -> dict[str, Any]
 def _lr(recipe: Recipe, attempt: int) -> float:
     """The learning rate of an attempt, counted from 0."""
     return recipe.optim.lr * recipe.training.restart_lr_factor**attempt
+
+
+def _fit_scores(path: Path, kind: str) -> FittedScores | None:
+    fingerprint, judged, n_sentences = Fingerprint(), [], 0
+    for sentence in read_predictions(path):
+        fingerprint.add(sentence.words, sentence.gold)
+        judged += sentence.judged_scores()
+        n_sentences += 1
+    scores, is_right = ([pair[side] for pair in judged] for side in (0, 1))
+    return fit_scores(kind, scores, is_right, FittedOn("dev", n_sentences, fingerprint.digest))
 
 
 @dataclass

@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from genner.app.sweep_file import read_sweep
-from genner.app.sweep_plan import Plan, plan_sweep, shown
+from genner.app.sweep_plan import Plan, plan_sweep, read_sweep, shown
 from genner.cli import PROGRAM
 from genner.commands import train
 from genner.commands.common import command_main, command_parser, positive, say

@@ -135,7 +135,7 @@ def _status(experiment: Experiment, seeds: Sequence[Mapping[str, Any]]) -> tuple
     """``ok``, ``collapsed`` (all seeds), ``failed`` or ``waiting``, and the reason for a failure."""
     for seed in seeds:
         if seed["status"] == "failed":
-            return "failed", f"seed {seed['seed']}: {seed.get('reason', 'no reason given')}"
+            return "failed", f"seed {seed['seed']}: {seed['reason']}"
     run = RunFolder(experiment.folder)
     collapsed = [seed["seed"] for seed in seeds if seed["status"] == "collapsed"]
     if len(seeds) < len(experiment.recipe.seeds):
@@ -160,7 +160,7 @@ def _row(experiment: Experiment, failure: str) -> dict[str, Any]:
         "seeds": list(experiment.recipe.seeds),
         **{f"n_{state}": sum(seed["status"] == state for seed in seeds) for state in ("ok", "collapsed", "failed")},
         "scores": spread_over_seeds(seeds),
-        "train_seconds": round(sum(seed.get("train_seconds") or 0.0 for seed in seeds), 2),
+        "train_seconds": round(sum(seed["train_seconds"] for seed in seeds), 2),
         "arguments": list(experiment.arguments),
     }
 

@@ -55,13 +55,13 @@ def open_corpus(recipe: Recipe) -> LoadedCorpus:
 
 
 def check_corpus(recipe: Recipe, corpus: LoadedCorpus) -> tuple[LoadedCorpus, LabelSet, dict[str, SplitStatistics]]:
-    """What the whole corpus must fulfil before it is cut down to ``data.limit`` sentences per split.
+    """Check the whole corpus, then limit it to ``data.limit`` sentences per split.
 
     Returns:
-        the corpus to work on, the label set of the whole one, and the statistics of every split of the former.
+        the limited corpus, the label set of the whole one, and the statistics of every split of the limited one.
 
     Raises:
-        DataFormatError: no entity at all, a label that only dev or test has, or entities that the kind cannot hold.
+        DataFormatError: it has no entities, a label that train lacks, or entities that the kind cannot represent.
     """
     labels = label_set(recipe, corpus)
     _check_labels(recipe, corpus.statistics)
@@ -117,16 +117,16 @@ def _check_labels(recipe: Recipe, statistics: Mapping[str, SplitStatistics]) -> 
         message = f"{recipe.dataset}: {split} has the labels {unknown}, which train lacks. They cannot be learned."
         if not recipe.data.allow_unseen_labels:
             raise DataFormatError(
-                f"{message} Expected every label in train. Mend the split, or set data.allow_unseen_labels=true to "
+                f"{message} Expected every label in train. Correct the split, or set data.allow_unseen_labels=true to "
                 "score them as missed."
             )
         logger.warning(message)
 
 
 def _check_kind(recipe: Recipe, corpus: LoadedCorpus) -> None:
-    """Refuse entities that the constraint of this kind would never write."""
+    """Refuse entities that this kind cannot represent."""
     for split, stats in corpus.statistics.items():
-        # An entity given twice is no overlap: it is written once.
+        # Duplicates of an entity do not overlap: it is written once.
         overlapping = stats.nested + stats.same_span + stats.crossing
         if recipe.kind is Kind.discontinuous or not (stats.discontinuous or (overlapping and recipe.kind is Kind.flat)):
             continue

@@ -42,7 +42,7 @@ _SHOWN = (
 
 
 def check_data(recipe: Recipe) -> str:
-    """Load and encode the corpus, train nothing, and describe every split."""
+    """Load and encode the corpus and describe every split, without training."""
     with console_log():
         corpus, labels, statistics = check_corpus(recipe, open_corpus(recipe))
         encoded = formulation_class(recipe.formulation)(recipe).encode(corpus, labels)
@@ -51,10 +51,10 @@ def check_data(recipe: Recipe) -> str:
 
 @contextlib.contextmanager
 def open_run(runs_dir: Path, name: str | None, recipe: Recipe) -> Iterator[RunFolder]:
-    """The run folder, new or that of the same run, held against other processes while the block runs.
+    """The run folder, new or that of the same run, locked while the block runs.
 
     Raises:
-        NerError: what is wrong with the corpus, or the folder holds another run.
+        NerError: the corpus cannot be used, or the folder holds another run.
     """
     path = run_path(runs_dir, name, recipe)
     with locked(path):
@@ -66,12 +66,12 @@ def open_run(runs_dir: Path, name: str | None, recipe: Recipe) -> Iterator[RunFo
 
 
 def run_path(runs_dir: Path, name: str | None, recipe: Recipe) -> Path:
-    """Where the run folder lies; without a name, one that the recipe gives."""
+    """The path of the run folder; the default name is derived from the recipe."""
     return runs_dir / recipe.dataset / (name or default_name(recipe))
 
 
 def default_name(recipe: Recipe) -> str:
-    """A run name that says what is special about the recipe, and differs where the results of a seed may differ."""
+    """A run name that describes the recipe and differs where the results of a seed may differ."""
     backbone = recipe.backbone.rstrip("/").split("/")[-1].replace(":", "-")
     digest = settings_digest(recipe)[:6]
     parts = [recipe.formulation, backbone, recipe.settings.describe(), digest]
@@ -79,19 +79,19 @@ def default_name(recipe: Recipe) -> str:
 
 
 def train_seeds(recipe: Recipe, run: RunFolder, command: Sequence[str], n_parallel: int) -> int:
-    """Train every seed that is not finished, or continue it; several seeds in processes of their own.
+    """Train or continue every unfinished seed; each in its own process if there are several.
 
-    A seed whose process fails is marked as failed and does not keep the others from being trained; a repeated command
-    tries it again. An error of usage or data, which all seeds share, ends everything.
+    A failed seed does not stop the others; repeating the command tries it again. A usage or data error, which all seeds
+    share, stops everything.
 
     Args:
         recipe: of the run.
-        run: its folder, held by this process.
-        command: what runs one seed, once ``--only_seed <n>`` is added.
-        n_parallel: seeds trained at once.
+        run: its folder, locked by this process.
+        command: runs one seed once ``--only_seed <n>`` is added.
+        n_parallel: number of seeds to train at once.
 
     Returns:
-        how many seeds failed.
+        the number of failed seeds.
     """
     with console_log():
         waiting = [seed for seed in recipe.seeds if finished_result(recipe, run, seed) is None]
@@ -107,7 +107,7 @@ def train_seeds(recipe: Recipe, run: RunFolder, command: Sequence[str], n_parall
 
 
 def train_seed(recipe: Recipe, path: Path, seed: int) -> None:
-    """Train one seed of the run in the folder ``path``, or continue it, with its messages on standard error."""
+    """Train or continue one seed of the run in the folder ``path``, with messages on standard error."""
     with console_log():
         run_seed(recipe, RunFolder(path), seed)
 
@@ -117,7 +117,7 @@ def _run_processes(recipe: Recipe, run: RunFolder, commands: Mapping[int, Sequen
     with contextlib.closing(run_all(commands, min(n_parallel, len(commands)))) as ended:
         for seed, outcome in ended:
             if outcome.code in (_USAGE, _INTERRUPTED):
-                raise SystemExit(outcome.code)  # the process has said why
+                raise SystemExit(outcome.code)  # the process has printed why
             if outcome.code:
                 n_failed += 1
                 logger.error("seed %d failed: %s", seed, outcome.reason)
@@ -145,7 +145,7 @@ def finish(recipe: Recipe, run: RunFolder, *, command: str) -> str:
 
 
 def run_summary(result: Mapping[str, Any]) -> str:
-    """The test scores of every seed, and the mean and standard deviation of several."""
+    """The test scores of every seed, and their mean and standard deviation."""
     parts = [
         score_table(seed["test"], f"test, seed {seed['seed']}, best epoch {seed['best_epoch']}")
         for seed in result["seeds"]
@@ -191,13 +191,11 @@ def _listed(spreads: Mapping[str, Spread]) -> str:
 
 def _reported(reported: Mapping[str, Any]) -> list[str]:
     """Published scores, as given in the recipe."""
-    if not reported:
-        return []
-    return ["reported: " + "; ".join(f"{name} {values}" for name, values in reported.items())]
+    return ["reported: " + "; ".join(f"{name} {values}" for name, values in reported.items())] if reported else []
 
 
-def _pick(path: Path) -> Iterator[JudgedSentence]:
-    """Sentences that differ in what they show: discontinuous, nested, several entities, an error."""
+def _pick(path: Path) -> list[JudgedSentence]:
+    """Short sentences that show discontinuous entities, overlaps, several entities and errors, if there are any."""
     wanted = (
         lambda row: any(entity.is_discontinuous for entity in row.gold),
         lambda row: _overlaps(row.gold),
@@ -209,7 +207,7 @@ def _pick(path: Path) -> Iterator[JudgedSentence]:
     chosen: list[JudgedSentence] = []
     for is_wanted in wanted:
         chosen += islice((row for row in rows if row not in chosen and is_wanted(row)), 1)
-    yield from chosen
+    return chosen
 
 
 def _overlaps(entities: Sequence[Entity]) -> bool:

@@ -1,4 +1,4 @@
-"""Runs seeds or experiments in processes of their own: one after another, or several at a time with an overview."""
+"""Runs seeds or experiments, each in its own process: one after another, or several at a time with an overview."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs the experiments of a sweep, each in a process of its own, and keeps a table of what they have found."""
+"""Runs the experiments of a sweep, each in its own process, and keeps a table of their results."""
 
 from __future__ import annotations
 
@@ -184,8 +184,8 @@ def _cell(value: Any) -> str:
 
 def _note(rows: Sequence[Mapping[str, Any]]) -> str:
     counts = {status: sum(row["status"] == status for row in rows) for status in _STATES}
-    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    found = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     return (
-        f"{len(rows)} experiments: {told}. Best dev F1 first. Micro scores in percent, mean ± sample standard "
+        f"{len(rows)} experiments: {found}. Best dev F1 first. Micro scores in percent, mean ± sample standard "
         "deviation over the seeds that are ok. Columns on the left are the settings in which the experiments differ."
     )

@@ -1,4 +1,4 @@
-"""Fit the scores of a trained model to texts with known entities; the model folder keeps what was fitted.
+"""Fit the scores of a trained model to texts with known entities, and store the fit in the model folder.
 
 genner calibrate runs/demo/model/best --input mine.jsonlines             scores that are probabilities
 genner calibrate runs/demo/model/best --input mine.jsonlines --misses    so that predict and serve can use --alpha

@@ -1,4 +1,4 @@
-"""Turn a corpus into files to train on: read a source, write train, dev and test, read them back, say what they hold.
+"""Turn a corpus into training files: read a source, write train, dev and test, read them back and describe them.
 
 genner prepare conll2003 --raw originals --out ../data/conll2003     a distributor's originals
 genner prepare brat --raw letters --out ../data/letters              your own annotations
@@ -69,6 +69,28 @@ SOURCES: dict[str, Source] = {
 }
 
 
+#: Options by group, as :meth:`argparse.ArgumentParser.add_argument` takes them.
+_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "splits": {"--splits": {"type": Path, "help": "file of 'split document' lines, or folder of three lists"}},
+    "text": {
+        "--across": {"choices": ("drop", "join"), "default": "drop", "help": "entities across sentence boundaries"},
+        "--newline": {"choices": ("ends", "joins"), "help": "whether a line break ends a sentence"},
+    },
+    "labels": {"--labels": {"nargs": "+", "metavar": "LABEL", "help": "keep only these; 'all' keeps every label"}},
+    "testament": {"--keep_new_testament": {"action": "store_true", "help": "the published setting leaves it out"}},
+    "dataset": {"--dataset": {"help": "a recipe's name, to compare with its published counts"}},
+    "hub": {
+        "--config": {"help": "configuration of the dataset"},
+        "--words": {"help": "column of words"},
+        "--tags": {"help": "column of BIO tags, one per word"},
+        "--text": {"help": "column of raw text"},
+        "--spans": {"help": "column of spans (start, end, label): of words, or of characters with --text"},
+        "--inclusive": {"action": "store_true", "help": "spans end at their last word or character"},
+        "--split": {"action": "append", "metavar": "dev=NAME", "help": "our split = the dataset's"},
+    },
+}
+
+
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; every source has its own options."""
     parser = command_parser("prepare", __doc__, run, interrupted="interrupted; no incomplete files are left")
@@ -79,7 +101,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         command.add_argument("--out", type=Path, required=True, help="folder for train, dev and test; made if absent")
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
         for group in source.options:
-            _ADD[group](command)
+            for flag, settings in _OPTIONS[group].items():
+                command.add_argument(flag, **settings)
     return parser.parse_args(argv)
 
 
@@ -143,49 +166,5 @@ def _pairs(texts: Sequence[str]) -> Mapping[str, str]:
             raise ConfigError(f"--split: {text!r}. Expected train=NAME, dev=NAME or test=NAME.")
         pairs[split] = name
     return pairs
-
-
-def _add_splits(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--splits", type=Path, help="file of 'split document' lines, or folder of train, dev and test lists"
-    )
-
-
-def _add_text(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--across", choices=("drop", "join"), default="drop", help="entities over sentence ends")
-    command.add_argument("--newline", choices=("ends", "joins"), help="whether a line end ends a sentence")
-
-
-def _add_labels(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--labels", nargs="+", metavar="LABEL", help="keep these only; 'all' keeps every one")
-
-
-def _add_testament(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--keep_new_testament", action="store_true", help="the published setting leaves it out")
-
-
-def _add_dataset(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--dataset", help="a recipe's name, to compare with its published counts")
-
-
-def _add_hub(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--config", help="configuration of the dataset")
-    command.add_argument("--words", help="column of words")
-    command.add_argument("--tags", help="column of BIO tags, one per word")
-    command.add_argument("--text", help="column of raw text")
-    command.add_argument("--spans", help="column of spans (start, end, label): of words, or of characters with --text")
-    command.add_argument("--inclusive", action="store_true", help="spans end at their last word or character")
-    command.add_argument("--split", action="append", metavar="dev=NAME", help="our split = the dataset's")
-
-
-_ADD: dict[str, Callable[[argparse.ArgumentParser], None]] = {
-    "splits": _add_splits,
-    "text": _add_text,
-    "labels": _add_labels,
-    "testament": _add_testament,
-    "dataset": _add_dataset,
-    "hub": _add_hub,
-}
-
 
 main = partial(command_main, parse)

@@ -1,4 +1,4 @@
-"""Hand a trained model on: a copy of its folder with a model card, in a folder or on the Hugging Face hub.
+"""Share a trained model: a copy of its folder with a model card, in a folder or on the Hugging Face hub.
 
 genner share runs/demo/model/best --to ./demo-model --license apache-2.0 --language en
 genner share runs/demo/model/best --to ada/symptoms --private --data_license "own data" --language en
@@ -34,10 +34,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--private", action="store_true", help="a new repository on the hub is private")
     parser.add_argument("--message", default="A trained model", help="of the commit on the hub")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier copy in the folder")
-    parser.add_argument("--license", default="", help="of the model, as the hub spells it; else 'not stated'")
-    parser.add_argument("--data_license", default="", help="of the data it was trained on; else 'not stated'")
+    parser.add_argument("--license", default="", help="of the model, as the hub spells it (default: not stated)")
+    parser.add_argument("--data_license", default="", help="of the training data (default: not stated)")
     parser.add_argument("--language", default="", help="code of the model's language, such as en")
-    parser.add_argument("--datasets", nargs="+", default=[], metavar="ID", help="ids of the data sets on the hub")
+    parser.add_argument("--datasets", nargs="+", default=[], metavar="ID", help="ids of the datasets on the hub")
     parser.add_argument("--example", default=_EXAMPLE, help="an invented text whose entities the card shows")
     return parser.parse_args(argv)
 
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 class _Card:
-    """Writes the card into a copy, with what the copy finds in the example."""
+    """Writes the card into a copy, with the entities that the copy finds in the example."""
 
     def __init__(self, found: FoundModel, name: str, options: argparse.Namespace) -> None:
         self.found, self.name, self.options = found, name, options

@@ -32,17 +32,17 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--kind", choices=[kind.value for kind in Kind], help="what entities look like")
     parser.add_argument("--data_root", help="folder of the corpora, or of train/dev/test themselves (default ../data)")
     parser.add_argument("--backbone", help="hub id, local folder, scratch:tiny|small|base or scratch-t5:tiny|small")
-    parser.add_argument("--seeds", nargs="+", metavar="N", help="one run each, averaged")
-    parser.add_argument("--parallel", type=positive, default=1, metavar="N", help="seeds trained at once")
-    parser.add_argument("--on_collapse", choices=["stop", "restart"], help="of a seed that collapses")
-    parser.add_argument("--track", nargs="+", choices=["tensorboard", "wandb", "codecarbon"], help="further records")
+    parser.add_argument("--seeds", nargs="+", metavar="N", help="seeds to train; scores are averaged")
+    parser.add_argument("--parallel", type=positive, default=1, metavar="N", help="number of seeds to train at once")
+    parser.add_argument("--on_collapse", choices=["stop", "restart"], help="what to do with a seed that collapses")
+    parser.add_argument("--track", nargs="+", choices=["tensorboard", "wandb", "codecarbon"], help="more trackers")
     parser.add_argument("--limit", type=int, help="only the first N sentences of every split")
-    parser.add_argument("--run_name", help="names the run folder; repeating a command continues its run")
+    parser.add_argument("--run_name", help="name of the run folder; repeating a command continues its run")
     parser.add_argument("--runs_dir", type=Path, default=Path("runs"))
     parser.add_argument("--check_data", action="store_true", help="only load, check and describe the data")
     parser.add_argument("--only_seed", type=int, help=argparse.SUPPRESS)
     options = parser.parse_intermixed_args(argv)
-    # --seeds takes all that follows it, settings too
+    # --seeds also takes settings that follow it
     options.overrides += [text for text in options.seeds or [] if "=" in text]
     numbers = [text for text in options.seeds or [] if "=" not in text]
     if not all(text.isdecimal() for text in numbers):
@@ -76,7 +76,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
 def run(options: argparse.Namespace) -> int:
     """Check the data, or train every seed and report; returns the exit code."""
     recipe = recipe_of(options)
-    if options.only_seed is None:  # the process that started this one has said it
+    if options.only_seed is None:  # otherwise, the parent process has said it
         say_loading("torch, transformers and fastNLP")
     from genner.app import job  # late: the libraries take seconds, which --help and a misspelt key should not cost
 

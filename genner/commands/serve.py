@@ -1,8 +1,8 @@
 """Serve a trained model as a web page and an HTTP service.
 
 genner serve runs/demo/model/best                   the page at http://127.0.0.1:7860, the service at /predict
-genner serve MODEL --port 8000 --no_page          only the service
-genner serve MODEL --examples sentences.txt       your own examples on the page, one per line
+genner serve MODEL --port 8000 --no_page            only the service
+genner serve MODEL --examples sentences.txt         your own examples on the page, one per line
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import socket
 
     from genner.serving.limits import Limits
-    from genner.serving.service import TextReader
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -78,7 +77,8 @@ async def _serve(
     from genner.serving.server import serve
     from genner.serving.service import Service
 
-    service = Service(lambda: _open(options), _name(options.model), limits)
+    # Loading takes seconds, during which the server says so. The page's slider and requests have their own min_score.
+    service = Service(lambda: open_model(options, min_score=0.0), _name(options.model), limits)
     app = build_api(service)
     if not options.no_page:
         from genner.serving.page import add_page
@@ -88,11 +88,6 @@ async def _serve(
     where = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     await serve(service, app, listening, on_ready=lambda: print(f"{service.name} is served at {where}", flush=True))
     print("stopped")
-
-
-def _open(options: argparse.Namespace) -> TextReader:
-    """Load the model; takes seconds, during which the server reports that it is loading."""
-    return open_model(options, min_score=0.0)  # the page's slider and requests have their own
 
 
 def _name(model: str) -> str:

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     found = find_model(resolve_model(options.model))
     target = destination_of(options.to, found.folder, overwrite=options.overwrite)
     name = target.hub_id or target.folder.absolute().name
-    finish = _Card(found, name, options)
+    finish = partial(_write_card, found, name, options)
     if target.hub_id:
         address = push(found, target.hub_id, finish, message=options.message, private=options.private)
         print(f"{target.hub_id}: {address}")
@@ -62,40 +62,34 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-class _Card:
-    """Writes the card into a copy, with the entities that the copy finds in the example."""
+def _write_card(found: FoundModel, name: str, options: argparse.Namespace, folder: Path) -> None:
+    """Write the card into a copy, with the entities that the copy finds in the example."""
+    say_loading("torch and transformers")
+    from genner.model.folder import ModelFolder  # late: it brings torch
+    from genner.prediction.recogniser import load
 
-    def __init__(self, found: FoundModel, name: str, options: argparse.Namespace) -> None:
-        self.found, self.name, self.options = found, name, options
-
-    def __call__(self, folder: Path) -> None:
-        say_loading("torch and transformers")
-        from genner.model.folder import ModelFolder  # not before it is needed: it brings torch
-        from genner.prediction.recogniser import load
-
-        options = self.options
-        language = options.language or "en"
-        try:
-            ner = load(folder, language=language)
-        except ConfigError:  # the library has no rules for the language
-            language = "xx"
-            ner = load(folder, language=language)
-        about, recipe = ModelFolder.read(folder), folder / "recipe.yaml"
-        facts = CardFacts(
-            name=self.name,
-            labels=about.labels,
-            kind=about.kind,
-            formulation=about.formulation,
-            recipe=yaml.safe_load(recipe.read_text(encoding="utf-8")) if recipe.is_file() else {},
-            example=ner(options.example),
-            language=language,
-            stated=Stated(options.license, options.data_license, options.language, tuple(options.datasets)),
-            seed=self.found.seed,
-            run=self.found.run,
-            calibration=ModelCalibration.read(folder),
-            versions=(self.found.run or {}).get("versions") or about.versions,
-        )
-        (folder / "README.md").write_text(model_card(facts), encoding="utf-8")
+    language = options.language or "en"
+    try:
+        ner = load(folder, language=language)
+    except ConfigError:  # the library has no rules for the language
+        language = "xx"
+        ner = load(folder, language=language)
+    about, recipe = ModelFolder.read(folder), folder / "recipe.yaml"
+    facts = CardFacts(
+        name=name,
+        labels=about.labels,
+        kind=about.kind,
+        formulation=about.formulation,
+        recipe=yaml.safe_load(recipe.read_text(encoding="utf-8")) if recipe.is_file() else {},
+        example=ner(options.example),
+        language=language,
+        stated=Stated(options.license, options.data_license, options.language, tuple(options.datasets)),
+        seed=found.seed,
+        run=found.run,
+        calibration=ModelCalibration.read(folder),
+        versions=(found.run or {}).get("versions") or about.versions,
+    )
+    (folder / "README.md").write_text(model_card(facts), encoding="utf-8")
 
 
 main = partial(command_main, parse)

@@ -1,4 +1,4 @@
-"""One seed of a run: corpus -> formulation -> Trainer -> result. In a process of its own when there are several."""
+"""One seed of a run: corpus -> formulation -> Trainer -> calibration and result."""
 
 from __future__ import annotations
 

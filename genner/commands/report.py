@@ -1,4 +1,4 @@
-"""Reports on finished runs: a table as in a paper, a report in every run folder, and the comparison of two runs.
+"""Report on finished runs: a table as in a paper, a report in every run folder, and the comparison of two runs.
 
 genner report runs                               all runs below runs/: the table, and a report in each run folder
 genner report runs/conll2003 --out reports       one dataset; results.md, results.tex and results.json in reports/

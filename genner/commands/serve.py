@@ -40,7 +40,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     limits.add_argument("--max_texts", type=int, default=64, help="texts in a request (default 64)")
     limits.add_argument("--max_body", type=int, default=2 * 2**20, help="bytes in a request (default 2 MiB)")
     limits.add_argument("--max_waiting", type=int, default=512, help="texts in the queue (default 512)")
-    limits.add_argument("--timeout", type=float, default=60.0, help="seconds until a request is given up (default 60)")
+    limits.add_argument("--timeout", type=float, default=60.0, help="seconds until a request times out (default 60)")
     reading = parser.add_argument_group("how texts are read")
     add_reading_options(reading)
     options = parser.parse_intermixed_args(argv)

@@ -1,4 +1,4 @@
-"""Run many experiments from one file, each a training of its own, and compare them in one table.
+"""Run many experiments from one file, each in its own training, and compare them in one table.
 
 genner sweep sweep.yaml                  also .json and .jsonnet; repeat the command to resume
 genner sweep sweep.yaml --dry_run        check every experiment and print its command

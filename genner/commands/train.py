@@ -1,4 +1,4 @@
-"""Train and score a named-entity recogniser: recipe -> corpus -> objects -> fit -> report.
+"""Train and score a named-entity recogniser, once per seed, and report on the run.
 
 genner train                                     the embedded demo
 genner train --dataset_name conll2003            a published recipe, corpus under --data_root

@@ -12,8 +12,7 @@ import pytest
 
 from genner.data.schema import Entity
 from genner.errors import ConfigError, DataFormatError
-from genner.evaluation.calibration import Calibration
-from genner.evaluation.conformal import MissRisk
+from genner.evaluation.calibration import Calibration, MissRisk
 from genner.prediction.calibration_file import (
     Fingerprint,
     FittedMisses,

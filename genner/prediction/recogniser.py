@@ -18,7 +18,7 @@ from genner.formulations.opening import known_choices, open_task
 from genner.model.folder import ModelFolder
 from genner.prediction.calibration_file import ModelCalibration
 from genner.prediction.hub import resolve_model
-from genner.prediction.results import TextEntity, TextInput, TextResult, place_entity, words_joined
+from genner.prediction.results import TextInput, TextResult, place_entity, words_joined
 from genner.prediction.scoring import Scoring, choices_for_alpha, threshold_of
 from genner.prediction.text import TextSplitter
 from genner.training.predictions import Prediction
@@ -195,7 +195,7 @@ class Recogniser:
             for offset, answer in answers
             for entity, score in self.scoring(dict(zip(answer.entities, answer.scores, strict=True))).items()
         ]
-        entities.sort(key=_reading_order)
+        entities.sort(key=lambda entity: entity.reading_order)
         n_shortened = sum(answer.n_shortened for _, answer in answers)
         notes = [f"{n_shortened} words too long for the model, which saw their beginnings only"] if n_shortened else []
         return TextResult(
@@ -277,7 +277,3 @@ def _device(name: str) -> torch.device:
 
 def _failed(given: TextInput) -> TextResult:
     return TextResult(given.text, given.id, error=given.error, gold=given.gold)
-
-
-def _reading_order(entity: TextEntity) -> tuple[Any, ...]:
-    return entity.start, -entity.end, entity.segments, entity.type

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from genner.app.prediction_files import read_predictions
 from genner.files import clear_leftovers
-from genner.prediction.calibration_file import (
+from genner.prediction.scores import (
     Fingerprint,
     FittedOn,
     FittedScores,

@@ -16,10 +16,9 @@ from genner.errors import ConfigError, DataFormatError, MissingBackendError, Ner
 from genner.formulations.base import ReadOptions, Task
 from genner.formulations.opening import known_choices, open_task
 from genner.model.folder import ModelFolder
-from genner.prediction.calibration_file import ModelCalibration
 from genner.prediction.hub import resolve_model
 from genner.prediction.results import TextInput, TextResult, place_entity, words_joined
-from genner.prediction.scoring import Scoring, choices_for_alpha, threshold_of
+from genner.prediction.scores import ModelCalibration, Scoring
 from genner.prediction.text import TextSplitter
 from genner.training.predictions import Prediction
 
@@ -255,11 +254,11 @@ def load(model: str | Path, **options: Any) -> Recogniser:
     choices = {name: value for name, value in options.items() if name not in own}
     stored = ModelCalibration.read(folder.path)
     if chosen.alpha is not None:
-        choices = choices_for_alpha(folder.path, stored, choices)
+        choices = stored.choices_for_alpha(folder.path, choices)
     task = open_task(folder, _device(chosen.device), choices)
     fitted = stored.of(task.score_kind) if chosen.calibrated else None
-    threshold = threshold_of(stored, chosen.alpha)
-    scoring = Scoring(task.score_kind, fitted and fitted.calibration, threshold, chosen.min_score)
+    calibration = fitted and fitted.calibration
+    scoring = Scoring(task.score_kind, calibration, stored.threshold(chosen.alpha), chosen.min_score)
     return Recogniser(task, chosen, folder, choices, scoring)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from genner import __version__
 
-__all__ = ["COMMANDS", "PROGRAM", "main", "run_command"]
+__all__ = ["COMMANDS", "PROGRAM", "main", "run_command", "say", "say_loading"]
 
 #: Runs a command in its own process, in any working folder.
 PROGRAM = (sys.executable, str(Path(__file__).resolve().with_name("__main__.py")))
@@ -59,6 +59,17 @@ def run_command(name: str, argv: Sequence[str] | None = None) -> int:
     """Run one of :data:`COMMANDS` in this process; SIGTERM stops it cleanly, like Ctrl-C."""
     signal.signal(signal.SIGTERM, _interrupt)
     return import_module(f"genner.commands.{name}").main(argv)
+
+
+def say(text: str) -> None:
+    """Print a line on standard error, at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def say_loading(what: str) -> None:
+    """Say that large libraries are being loaded, unless they are in memory already."""
+    if "torch" not in sys.modules:
+        say(f"loading {what} ...")
 
 
 def _interrupt(*_: object) -> None:

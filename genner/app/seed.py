@@ -23,7 +23,7 @@ from genner.formulations import formulation_class
 from genner.formulations.base import Rows, Task
 from genner.formulations.opening import open_task
 from genner.model.folder import ModelFolder
-from genner.prediction.calibration_file import Fingerprint, FittedOn, FittedScores, ModelCalibration, fit_scores
+from genner.prediction.scores import Fingerprint, FittedOn, FittedScores, ModelCalibration, fit_scores
 from genner.training.evaluation import predict, score
 from genner.training.job import FitConfig, FitJob, FitResult
 from genner.training.logs import run_log

@@ -13,10 +13,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from genner.commands.common import command_main, command_parser, open_model, text_splitter
+from genner.commands.common import add_reading_options, command_main, command_parser, open_model, text_splitter
 from genner.data.tally import Tally
 from genner.prediction.reading import FORMATS, read_inputs
-from genner.prediction.reading_options import add_choices, add_reading_options
 
 __all__ = ["main", "parse"]
 
@@ -28,7 +27,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     interrupted = "interrupted; the model folder is unchanged"
     parser = command_parser("calibrate", __doc__, run, interrupted=interrupted)
     parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a name on the hub")
-    add_choices(parser)
     parser.add_argument(
         "--input", required=True, metavar="PATH", help="texts with known entities: file, folder, or - (standard input)"
     )
@@ -36,8 +34,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--format", choices=("auto", *FORMATS), default="auto", help="of the input (default: by file ending)"
     )
     parser.add_argument("--misses", action="store_true", help="measure misses as well, so that --alpha can be used")
-    reading = parser.add_argument_group("how texts are read")
-    add_reading_options(reading)
+    reading = add_reading_options(parser)
     reading.add_argument("--max_chars", type=int, metavar="N", help="longer texts fail")
     return parser.parse_intermixed_args(argv)
 
@@ -48,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     inputs = read_inputs(options.input, options.format, split=text_splitter(options), tally=read)
     ner = open_model(options, with_candidates=options.misses)
     from genner.prediction.calibrate import calibrate  # late, as in open_model
-    from genner.prediction.calibration_file import CALIBRATION
+    from genner.prediction.scores import CALIBRATION
 
     bar = tqdm(inputs, unit=" texts", disable=None, leave=False)
     done = calibrate(ner, bar, conformal=options.misses, name=Path(options.input).name)

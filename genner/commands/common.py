@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from genner.errors import NerError
-from genner.prediction.reading_options import chosen_options
-from genner.prediction.text import SplitText, TextSplitter
+from genner.cli import say, say_loading
+from genner.errors import ConfigError, NerError
+from genner.prediction.text import RULES, SplitText, TextSplitter
 
 if TYPE_CHECKING:
     from genner.prediction.recogniser import Recogniser
 
-__all__ = ["command_main", "command_parser", "open_model", "positive", "say", "say_loading", "text_splitter"]
+__all__ = ["add_reading_options", "command_main", "command_parser", "open_model", "positive", "text_splitter"]
 
 
 def command_parser(
@@ -62,22 +62,11 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def say(text: str) -> None:
-    """Print a line on standard error, at once."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def say_loading(what: str) -> None:
-    """Say that large libraries are being loaded, unless they are in memory already."""
-    if "torch" not in sys.modules:
-        say(f"loading {what} ...")
-
-
 def open_model(options: argparse.Namespace, *, with_candidates: bool = False, **fixed: Any) -> Recogniser:
     """Load the model that a command line names, with its reading options.
 
     Args:
-        options: of a command with :func:`genner.prediction.reading_options.add_reading_options`.
+        options: of a command with :func:`add_reading_options`.
         with_candidates: so that it gives candidates, unless other choices stand on the command line.
         fixed: options that the command sets itself.
 
@@ -87,7 +76,7 @@ def open_model(options: argparse.Namespace, *, with_candidates: bool = False, **
     from genner.prediction.hub import resolve_model
 
     # Nobody should wait for libraries to hear of a misspelling.
-    folder, chosen = resolve_model(options.model), chosen_options(options)
+    folder, chosen = resolve_model(options.model), _chosen_options(options)
     say_loading("torch and transformers")
     from genner.formulations.opening import candidate_choices  # late: torch takes seconds, which --help should not cost
     from genner.model.folder import ModelFolder
@@ -102,3 +91,48 @@ def text_splitter(options: argparse.Namespace) -> Callable[[str], SplitText]:
     given = {"language": options.language, "rules": options.words}
     made = cache(lambda: TextSplitter(**{name: value for name, value in given.items() if value is not None}))
     return lambda text: made().split(text)
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add how texts are read, and the choices of the model's formulation; options that are not given are None.
+
+    Returns:
+        the group of options, to which a command may add its own ``min_score`` and ``max_chars``.
+    """
+    parser.add_argument(
+        "choices", nargs="*", metavar="key=value", help="of the model's formulation, such as num_beams=4"
+    )
+    group = parser.add_argument_group("how texts are read")
+    group.add_argument("--lang", dest="language", metavar="CODE", help="spaCy's code for words and sentences; xx: any")
+    group.add_argument("--words", choices=RULES, help="the rules that split text into words")
+    group.add_argument("--passage", choices=("sentence", "document"), help="what the model reads at once")
+    group.add_argument("--window", type=int, metavar="N", help="the most that the model reads at once, in pieces")
+    group.add_argument("--overlap", type=int, metavar="WORDS", help="shared by windows of a passage that is too long")
+    group.add_argument(
+        "--no_calibration", dest="calibrated", action="store_const", const=False, help="scores as the model gives them"
+    )
+    group.add_argument(
+        "--alpha", type=float, metavar="P", help="share of missed entities that a calibrated model allows"
+    )
+    group.add_argument("--batch_size", type=int, metavar="N")
+    group.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 ...")
+    return group
+
+
+def _chosen_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The reading options and choices that were given, as options of :func:`genner.prediction.recogniser.load`.
+
+    Raises:
+        ConfigError: a choice that is not ``key=value``.
+    """
+    names = (
+        "language", "words", "passage", "window", "overlap", "calibrated", "min_score", "alpha", "max_chars",
+        "batch_size", "device",
+    )  # fmt: skip
+    chosen = {name: value for name in names if (value := getattr(options, name, None)) is not None}
+    for text in options.choices:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"command line: {text!r} is no choice. Expected key=value, such as num_beams=4.")
+        chosen[key] = value
+    return chosen

@@ -18,17 +18,23 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from genner.commands.common import command_main, command_parser, open_model, positive, say, text_splitter
+from genner.cli import say
+from genner.commands.common import (
+    add_reading_options,
+    command_main,
+    command_parser,
+    open_model,
+    positive,
+    text_splitter,
+)
 from genner.data.loaders.nested_jsonl import check_text
 from genner.data.tally import Tally
 from genner.errors import ConfigError, DataFormatError
 from genner.prediction.reading import FORMATS as INPUT_FORMATS
 from genner.prediction.reading import read_inputs
-from genner.prediction.reading_options import add_choices, add_reading_options
 from genner.prediction.results import TextInput
 from genner.prediction.summary import Summary
-from genner.prediction.writing import FORMATS, Output, open_output, writable
-from genner.prediction.writing.formats import format_of
+from genner.prediction.writing import FORMATS, Output, format_of, open_output, writable
 
 if TYPE_CHECKING:
     from genner.prediction.recogniser import Recogniser
@@ -51,7 +57,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = command_parser("predict", __doc__, _unless_closed)
     parser.epilog = _EPILOG
     parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a name on the hub")
-    add_choices(parser)
     where = parser.add_argument_group("texts and results")
     where.add_argument("--text", action="append", metavar="TEXT", help="a text; may be repeated")
     where.add_argument("--input", metavar="PATH", help="file, folder, or - for standard input")
@@ -62,8 +67,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     where.add_argument("--to", choices=tuple(FORMATS), help="of the output (default: by file ending, else jsonl)")
     where.add_argument("--resume", action="store_true", help="continue a run that was stopped")
     where.add_argument("--overwrite", action="store_true", help="replace an existing output")
-    how = parser.add_argument_group("how texts are read")
-    add_reading_options(how)
+    how = add_reading_options(parser)
     how.add_argument("--min_score", type=float, metavar="P", help="leave out entities below it")
     how.add_argument("--max_chars", type=int, metavar="N", help="longer texts fail")
     how.add_argument(

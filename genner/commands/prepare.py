@@ -18,7 +18,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from genner.commands.common import command_main, command_parser, say
+from genner.cli import say
+from genner.commands.common import command_main, command_parser
 from genner.data.prepare.ace import ace
 from genner.data.prepare.columns import conll2003, ontonotes
 from genner.data.prepare.genia import genia

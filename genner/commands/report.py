@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from genner.commands.common import command_main, command_parser, positive, say
+from genner.cli import say
+from genner.commands.common import command_main, command_parser, positive
 from genner.errors import ConfigError
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from genner.commands.common import command_main, command_parser, open_model, say_loading
-from genner.prediction.reading_options import add_choices, add_reading_options
+from genner.cli import say_loading
+from genner.commands.common import add_reading_options, command_main, command_parser, open_model
 
 if TYPE_CHECKING:
     import socket
@@ -29,7 +29,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = command_parser("serve", __doc__, run)
     parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a hub id")
-    add_choices(parser)
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default 127.0.0.1: this machine only)")
     parser.add_argument("--port", type=int, default=7860, help="0 for any free port (default 7860)")
     parser.add_argument("--no_page", action="store_true", help="only the HTTP service")
@@ -41,8 +40,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     limits.add_argument("--max_body", type=int, default=2 * 2**20, help="bytes in a request (default 2 MiB)")
     limits.add_argument("--max_waiting", type=int, default=512, help="texts in the queue (default 512)")
     limits.add_argument("--timeout", type=float, default=60.0, help="seconds until a request times out (default 60)")
-    reading = parser.add_argument_group("how texts are read")
-    add_reading_options(reading)
+    add_reading_options(parser)
     options = parser.parse_intermixed_args(argv)
     if not 0 <= options.port <= 65535:
         parser.error(f"argument --port: {options.port}: expected a number from 0 to 65535")
@@ -55,8 +53,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until the process is asked to stop."""
-    from genner.serving.examples import read_examples
     from genner.serving.limits import Limits
+    from genner.serving.page_parts import read_examples
     from genner.serving.server import bind
 
     sizes = ("max_chars", "max_texts", "max_body", "max_waiting", "timeout")

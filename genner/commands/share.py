@@ -13,11 +13,12 @@ from pathlib import Path
 
 import yaml
 
-from genner.commands.common import command_main, command_parser, say_loading
+from genner.cli import say_loading
+from genner.commands.common import command_main, command_parser
 from genner.errors import ConfigError
-from genner.prediction.calibration_file import ModelCalibration
 from genner.prediction.card import CardFacts, Stated, model_card
 from genner.prediction.hub import resolve_model
+from genner.prediction.scores import ModelCalibration
 from genner.prediction.sharing import FoundModel, destination_of, find_model, push, write_copy
 
 _EXAMPLE = (

@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 
 from genner.app.sweep_plan import Plan, plan_sweep, read_sweep, shown
-from genner.cli import PROGRAM
+from genner.cli import PROGRAM, say
 from genner.commands import train
-from genner.commands.common import command_main, command_parser, positive, say
+from genner.commands.common import command_main, command_parser, positive
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from genner.cli import PROGRAM
-from genner.commands.common import command_main, command_parser, positive, say, say_loading
+from genner.cli import PROGRAM, say, say_loading
+from genner.commands.common import command_main, command_parser, positive
 from genner.config import RECIPES, Kind, Recipe, load_recipe, recipe_path, recipe_yaml
 from genner.errors import ConfigError
 from genner.formulations import settings_of

@@ -10,7 +10,9 @@ from genner.errors import ConfigError, DataFormatError
 from genner.evaluation.calibration import MissRisk
 from genner.formulations.opening import candidate_choices
 from genner.model.folder import ModelFolder
-from genner.prediction.calibration_file import (
+from genner.prediction.recogniser import Recogniser
+from genner.prediction.results import TextEntity, TextInput, TextResult
+from genner.prediction.scores import (
     Fingerprint,
     FittedMisses,
     FittedOn,
@@ -18,8 +20,6 @@ from genner.prediction.calibration_file import (
     ModelCalibration,
     fit_scores,
 )
-from genner.prediction.recogniser import Recogniser
-from genner.prediction.results import TextEntity, TextInput, TextResult
 
 __all__ = ["Calibrated", "calibrate"]
 

@@ -10,8 +10,8 @@ from genner.data.labels import LabelSet
 from genner.evaluation.spread import mean_text, score_text
 from genner.evaluation.tables import Table, fenced, markdown_table, markdown_text
 from genner.evaluation.terminal import Style, render_sentence, visible
-from genner.prediction.calibration_file import ModelCalibration
 from genner.prediction.results import TextResult
+from genner.prediction.scores import ModelCalibration
 
 __all__ = ["CardFacts", "Stated", "model_card"]
 

@@ -57,6 +57,11 @@ class TextEntity:
         return len(self.segments) > 1
 
     @property
+    def reading_order(self) -> tuple[int, int, tuple[TextSegment, ...], str]:
+        """Sorts by place; of those that begin together the longer comes first, so that it lies around the other."""
+        return self.start, -self.end, self.segments, self.type
+
+    @property
     def words(self) -> Entity:
         """The same entity on the words of its text, as loaders and metric have it."""
         return Entity(self.type, tuple(Segment(part.word_start, part.word_end) for part in self.segments))

@@ -16,10 +16,9 @@ from genner.errors import ConfigError, DataFormatError, NerError
 from genner.formulations.base import ReadOptions, Task
 from genner.formulations.opening import known_choices, open_task
 from genner.model.folder import ModelFolder
-from genner.prediction.calibration_file import ModelCalibration
 from genner.prediction.hub import resolve_model
-from genner.prediction.results import TextEntity, TextInput, TextResult, place_entity, words_joined
-from genner.prediction.scoring import Scoring, choices_for_alpha, threshold_of
+from genner.prediction.results import TextInput, TextResult, place_entity, words_joined
+from genner.prediction.scores import ModelCalibration, Scoring
 from genner.prediction.text import TextSplitter
 from genner.training.predictions import Prediction
 from genner.training.world import choose_device
@@ -196,7 +195,7 @@ class Recogniser:
             for offset, answer in answers
             for entity, score in self.scoring(dict(zip(answer.entities, answer.scores, strict=True))).items()
         ]
-        entities.sort(key=_reading_order)
+        entities.sort(key=lambda entity: entity.reading_order)
         n_shortened = sum(answer.n_shortened for _, answer in answers)
         notes = [f"{n_shortened} words too long for the model, which saw their beginnings only"] if n_shortened else []
         return TextResult(
@@ -255,17 +254,13 @@ def load(model: str | Path, **options: Any) -> Recogniser:
     choices = {name: value for name, value in options.items() if name not in own}
     stored = ModelCalibration.read(folder.path)
     if chosen.alpha is not None:
-        choices = choices_for_alpha(folder.path, stored, choices)
+        choices = stored.choices_for_alpha(folder.path, choices)
     task = open_task(folder, choose_device(chosen.device), choices)
     fitted = stored.of(task.score_kind) if chosen.calibrated else None
-    threshold = threshold_of(stored, chosen.alpha)
-    scoring = Scoring(task.score_kind, fitted and fitted.calibration, threshold, chosen.min_score)
+    calibration = fitted and fitted.calibration
+    scoring = Scoring(task.score_kind, calibration, stored.threshold(chosen.alpha), chosen.min_score)
     return Recogniser(task, chosen, folder, choices, scoring)
 
 
 def _failed(given: TextInput) -> TextResult:
     return TextResult(given.text, given.id, error=given.error, gold=given.gold)
-
-
-def _reading_order(entity: TextEntity) -> tuple[Any, ...]:
-    return entity.start, -entity.end, entity.segments, entity.type

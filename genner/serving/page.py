@@ -14,10 +14,19 @@ from genner.errors import DataFormatError
 from genner.prediction.pictures import render
 from genner.prediction.results import TextInput, TextResult
 from genner.serving import page_layout as layout
-from genner.serving.examples import examples_for
 from genner.serving.limits import RefusedError
 from genner.serving.page_layout import Answer, Asking, gr
-from genner.serving.page_parts import MediaFile, decode_upload, file_of, filtered, json_view, message, summary, table
+from genner.serving.page_parts import (
+    MediaFile,
+    decode_upload,
+    examples_for,
+    file_of,
+    filtered,
+    json_view,
+    message,
+    summary,
+    table,
+)
 from genner.serving.service import Service
 
 __all__ = ["add_page"]

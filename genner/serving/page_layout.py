@@ -10,7 +10,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the import, which rea
 
 import gradio as gr
 
-from genner.prediction.pictures.palette import COLOURS
+from genner.prediction.pictures.style import COLOURS
 from genner.serving.page_parts import message
 
 __all__ = ["Answer", "Asking", "build_answer", "build_asking", "no_picture", "swatches", "theme"]

@@ -1,4 +1,4 @@
-"""What the page shows besides the picture, as HTML with all text of users and models escaped; uploads and downloads."""
+"""What the page shows besides the picture, as HTML with all text of users and models escaped; examples and files."""
 
 from __future__ import annotations
 
@@ -7,16 +7,29 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from html import escape
+from pathlib import Path
 from typing import TypedDict
 
-from genner.errors import DataFormatError
+from genner.data.demo_grammar import MARKS
+from genner.data.loaders.reading import read_lines
+from genner.errors import ConfigError, DataFormatError
 from genner.prediction.pictures import render
 from genner.prediction.results import TextEntity, TextResult
 
-__all__ = ["decode_upload", "file_of", "filtered", "json_view", "message", "summary", "table"]
+__all__ = ["decode_upload", "examples_for", "file_of", "filtered", "message", "read_examples", "summary"]
 
 _TABLE_ROWS = 500
 _JSON_CHARS = 100_000
+_MOST_EXAMPLES = 20
+
+#: Invented, in the style of the demo corpus: nested and discontinuous entities of all its types.
+_DEMO = (
+    "A scan at the University of Wimmouth showed no cause for belly and heelbone cramps last autumn.",
+    "After the first dose, cramps in my tongue and handbones kept Zoran Brumley awake.",
+    "In October, the Universities of Hirhaven and Nenford and the Horkford Evening Post signed a contract.",
+    "His heels got hot, and the stinging came back in my eyebrow. On Sunday, warmth in my shins kept Nikolai and "
+    "Frieda Simley awake before the next appointment.",
+)
 
 
 class MediaFile(TypedDict):
@@ -34,6 +47,29 @@ def file_of(kind: str, result: TextResult, labels: Sequence[str]) -> MediaFile:
     else:
         content, media = json.dumps(result.record(), ensure_ascii=False) + "\n", "application/jsonl"
     return {"name": f"entities.{kind}", "type": f"{media};charset=utf-8", "content": content}
+
+
+def examples_for(labels: Sequence[str]) -> list[str]:
+    """Examples for a model with these entity types: those of the demo if they match, else none."""
+    return list(_DEMO) if set(labels) == set(MARKS.values()) else []
+
+
+def read_examples(path: Path, max_chars: int) -> list[str]:
+    """The non-empty lines of a file.
+
+    Raises:
+        DataFormatError: the file cannot be read or is not UTF-8.
+        ConfigError: it has no lines, too many lines, or a line that is too long.
+    """
+    lines = [(number, line.strip()) for number, line in enumerate(read_lines(path), start=1) if line.strip()]
+    if not 0 < len(lines) <= _MOST_EXAMPLES:
+        raise ConfigError(f"{path}: {len(lines)} examples. Expected 1 to {_MOST_EXAMPLES}, one per line.")
+    for number, line in lines:
+        if len(line) > max_chars:
+            raise ConfigError(
+                f"{path}:{number}: {len(line):,} characters. Expected at most {max_chars:,} (--max_chars)."
+            )
+    return [line for _, line in lines]
 
 
 def decode_upload(content: bytes) -> str:

@@ -21,9 +21,9 @@ from genner.data.schema import Example, Segment
 from genner.errors import ConfigError, DataFormatError
 from genner.evaluation.calibration import MissRisk, calibration_error
 from genner.prediction.calibrate import calibrate
-from genner.prediction.calibration_file import ModelCalibration
 from genner.prediction.recogniser import Recogniser
 from genner.prediction.results import TextInput, TextResult, place_entity, words_joined
+from genner.prediction.scores import ModelCalibration
 
 GREEDY = "symbols of num_beams 1"
 MASS = {"num_beams": 6, "scores": "nbest", "candidates": True}

@@ -12,7 +12,7 @@ import pytest
 from genner import load
 from genner.app.prediction_files import read_predictions
 from genner.evaluation.calibration import MissRisk, calibration_error
-from genner.prediction.calibration_file import ModelCalibration
+from genner.prediction.scores import ModelCalibration
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = ["training.epochs=6", "training.evaluate_from=6", "optim.lr=0.0013", "--limit", "700"]

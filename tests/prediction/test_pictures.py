@@ -11,7 +11,6 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from itertools import combinations, pairwise
-from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +18,7 @@ from hypothesis import strategies as st
 
 from genner.errors import ConfigError, DataFormatError
 from genner.prediction.pictures import page_end, page_part, page_start, render
-from genner.prediction.pictures.palette import COLOURS, TEXTURES, looks
+from genner.prediction.pictures.style import COLOURS, TEXTURES, looks
 from genner.prediction.results import TextEntity, TextResult, TextSegment
 
 LABELS = ("BODY", "LOC", "PER", "SYMPTOM")
@@ -27,7 +26,6 @@ PAIN = "Mona woke up with pain in the left knee and shoulder."
 NASTY = "<script>alert(1)</script> & \"' \x00\x0b\x1b\x7f\x85\r\n\t \u2028\u202e\u200f\ufffe\ud800 ]]> <!-- "
 NASTY += "é e\u0301 日本 שלום 👩‍⚕️"
 VOID = {"meta"}
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 def entity(text: str, label: str, *parts: str, score: float = 0.9) -> TextEntity:
@@ -137,18 +135,6 @@ def test_html_keeps_any_text_and_shows_every_entity_once(drawn: TextResult) -> N
     assert all(re.fullmatch(r"grid-area:[\d/]+|grid-template-columns:[\w(),]+ minmax\(0,1fr\)", one) for one in styles)
 
 
-@settings(max_examples=150, deadline=None)
-@given(texts_with_entities())
-def test_svg_is_well_formed_and_keeps_any_text(drawn: TextResult) -> None:
-    svg = render(drawn, labels=LABELS, format="svg")
-    root = ElementTree.fromstring(svg.encode("utf-8"))
-    words = "".join(item.text for item in root.iter(f"{SVG}text") if item.get("font-size") == "14")
-    wanted = [char for char in drawn.text if not char.isspace() or char in "\x0b\x0c\x1c\x1d\x1e\x1f"]
-    assert same_text(words, "".join(wanted))
-    chips = [item for item in root.iter(f"{SVG}text") if item.get("font-size") == "10"]
-    assert len(chips) == len({entity.words for entity in drawn})
-
-
 @settings(max_examples=60, deadline=None)
 @given(st.lists(texts_with_entities(), min_size=2, max_size=2))
 def test_comparisons_mark_every_entity(drawn: list[TextResult]) -> None:
@@ -160,7 +146,6 @@ def test_comparisons_mark_every_entity(drawn: list[TextResult]) -> None:
     found, true = {entity.words for entity in one}, {entity.words for entity in gold}
     assert len(reader.tags) == len(found) + len(true)
     assert sum(tag.startswith("✓ ") for tag in reader.tags) == 2 * len(found & true)
-    ElementTree.fromstring(render(one, gold=gold, format="svg").encode("utf-8"))
 
 
 def test_labels_scores_and_legend() -> None:
@@ -255,49 +240,12 @@ def test_colours_are_readable(colour: str) -> None:
         assert (luminance(colour) + 0.05) / (luminance(page) + 0.05) >= 3
 
 
-def test_bars_of_an_svg_stand_below_their_words() -> None:
-    root = ElementTree.fromstring(render(EXAMPLE, format="svg"))
-    words = {
-        item.text: (float(item.get("x")), float(item.get("x")) + float(item.get("textLength")))
-        for item in root.iter(f"{SVG}text")
-        if item.get("font-size") == "14"
-    }
-    bars = {}
-    for group in root.iter(f"{SVG}g"):
-        place = re.match(r"translate\(([\d.]+) ([\d.]+)\)", group.get("transform", ""))
-        title = group.find(f"{SVG}title")
-        if place and title is not None:
-            rect, dots = group.find(f"{SVG}rect"), group.find(f"{SVG}path")
-            width = float(rect.get("width")) if rect is not None else float(dots.get("d").split("H")[1])
-            left = float(place[1])
-            bars.setdefault(title.text, []).append((left, left + width, rect is not None))
-    (start, end, is_solid), (_, gap_end, is_gap_solid), (_, last, _) = sorted(
-        bars["SYMPTOM: pain in the left … shoulder"]
-    )
-    assert is_solid and not is_gap_solid
-    assert start == pytest.approx(words["pain"][0], abs=1) and end == pytest.approx(words["left"][1], abs=1)
-    assert gap_end == pytest.approx(words["shoulder"][0], abs=1) and last == pytest.approx(words["shoulder"][1], abs=1)
-    assert bars["BODY: left knee"][0][:2] == pytest.approx((words["left"][0], words["knee"][1]), abs=1)
-
-
-def test_long_texts_wrap_in_an_svg() -> None:
-    text = "Mona met Otto and " * 60
-    svg = render(result(entity(text, "PER", "Mona met Otto"), text=text), format="svg")
-    assert float(ElementTree.fromstring(svg).get("width")) < 900
-    word = "x" * 500
-    svg = render(result(entity(word, "PER", word), text=word), format="svg")
-    assert float(ElementTree.fromstring(svg).get("width")) < 900
-
-
 def test_scripts_from_right_to_left_keep_their_order() -> None:
     text = "הילדה דנה לוי גרה ליד Haifa Port בצפון"
     drawn = result(entity(text, "PER", "דנה לוי"), entity(text, "LOC", "Haifa Port"), text=text)
     reader = Reader(render(drawn))
     directions = [attributes["dir"] for _, attributes in reader.elements if "dir" in attributes]
     assert directions == ["rtl", "ltr"]
-    root = ElementTree.fromstring(render(drawn, format="svg"))
-    lefts = {item.text: float(item.get("x")) for item in root.iter(f"{SVG}text") if item.get("font-size") == "14"}
-    assert lefts["דנה"] > lefts["לוי"] > lefts["Port"] > lefts["Haifa"]
 
 
 def test_results_draw_themselves_in_notebooks() -> None:
@@ -313,7 +261,6 @@ def test_nothing_but_the_result_has_to_be_imported_for_its_picture() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: render(EXAMPLE, format="png"), ConfigError, "unknown format 'png' of pictures. Expected one of html"),
         (lambda: render([EXAMPLE, EXAMPLE], gold=[KNEE]), ConfigError, "gold: entities of one text for 2 results"),
         (
             lambda: render(result(KNEE, text="short", id="7")),

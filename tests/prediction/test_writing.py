@@ -16,9 +16,8 @@ from genner.data.writing import DOCSTART
 from genner.prediction.reading import read_inputs
 from genner.prediction.results import TextEntity, TextInput, TextResult, place_entity, words_joined
 from genner.prediction.text import SplitText
-from genner.prediction.writing import FORMATS
+from genner.prediction.writing import FORMATS, format_of
 from genner.prediction.writing.base import FEATURES, disjoint
-from genner.prediction.writing.formats import format_of
 from tests.prediction.drawn import sample, several, shape
 
 WORD_FORMATS = ("conll", "nested", "discontinuous")

@@ -12,10 +12,19 @@ import pytest
 from genner.data.schema import Entity
 from genner.errors import ConfigError, DataFormatError
 from genner.prediction.results import TextResult, place_entity, words_joined
-from genner.serving.examples import examples_for, read_examples
 from genner.serving.limits import Limits
 from genner.serving.page import _Page
-from genner.serving.page_parts import decode_upload, file_of, filtered, json_view, message, summary, table
+from genner.serving.page_parts import (
+    decode_upload,
+    examples_for,
+    file_of,
+    filtered,
+    json_view,
+    message,
+    read_examples,
+    summary,
+    table,
+)
 from genner.serving.service import Service
 from tests.serving.conftest import GatedReader
 

@@ -1,6 +1,6 @@
-"""A text cut into pieces that carry the same entities, and groups of pieces that no line may part.
+"""A text cut into pieces that carry the same entities, and groups of pieces within which no line breaks.
 
-HTML and SVG are drawn from the same pieces. Nothing is measured: a browser lays the groups out like words.
+Nothing is measured: a browser lays the groups out like words.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ __all__ = ["by_lane", "description", "label_name", "label_text", "lines_of", "on
 _LABEL_SIZE, _LABEL_EDGES = 0.9, 2.5  # of a letter of a label, compared with one of the text, and what surrounds it
 _WIDEST = 30  # columns of a group that takes in words for the sake of its labels
 _LONGEST = 40  # characters of a piece
-_TOO_WIDE = 40  # columns of a group that may be parted between any two pieces
+_TOO_WIDE = 40  # columns of a group that may be broken between any two pieces
 _UNIT = re.compile(r"\S+|\s+")
 _OPENING, _CLOSING = ("Ps", "Pi"), ("Pe", "Pf", "Po", "Mn", "Mc", "Me", "Sk", "Lm", "Cf")
 _JOINER = "\u200d"
 _FIXED_BLANKS = "\xa0\u202f\u2007"
 
-# What has no shape, or would steer the reader's program or the direction of everything behind it. One character stands
-# for one, so that places stay as they are.
+# Characters that have no shape, or would control the reader's program or the direction of what follows. Each becomes
+# one character, so that offsets stay as they are.
 _SHOWN = {
     **{code: 0x2400 + code for code in range(0x20)},
     0x7F: 0x2421,
@@ -63,7 +63,7 @@ class Piece(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Pieces that no line may part, and their direction: ``ltr``, ``rtl``, or empty if they have none."""
+    """Pieces that stay on one line, and their direction: ``ltr``, ``rtl``, or empty if they have none."""
 
     pieces: tuple[Piece, ...]
     direction: str
@@ -102,7 +102,7 @@ class _Span(NamedTuple):
 
 
 def shown(text: str) -> str:
-    """The text with a visible sign for every character that has no shape or is no text; as long as the text.
+    """The text with a visible sign for every character that has no shape; as long as the text.
 
     >>> shown("a\\x00b\\ud800\\r\\n")
     'a␀b� \\n'
@@ -136,12 +136,12 @@ def label_text(mark: Mark, scores: bool) -> str:
 
 
 def label_name(label: str) -> str:
-    """A label as it is shown; two quotation marks for one of nothing but white space."""
+    """A label as it is shown; two quotation marks if it is only white space."""
     return one_line(label) or "''"
 
 
 def one_line(text: str) -> str:
-    """The text with blanks in place of all other white space, and a visible sign for what has no shape."""
+    """The text with single blanks as its white space, and a visible sign for what has no shape."""
     return " ".join(shown(text).split())
 
 
@@ -152,7 +152,7 @@ def description(entity: TextEntity) -> str:
 
 
 def spoken(mark: Mark, scores: bool) -> str:
-    """All that is told of an entity, for those who hear it."""
+    """All about an entity, for screen readers."""
     score = f", score {mark.entity.score:.2f}" if scores else ""
     return description(mark.entity) + score + (f", {mark.kind}" if mark.kind else "")
 
@@ -227,7 +227,7 @@ def _part_of(stroke: Stroke, is_first: bool, is_last: bool) -> Stroke:
 
 
 def _units(text: str) -> Iterator[str]:
-    """Words, the white space behind them, scripts without white space sign by sign, and endless words in parts."""
+    """Words, the white space after them, scripts without white space sign by sign, and very long words in parts."""
     for match in _UNIT.finditer(text):
         unit = match[0]
         if unit.isascii():
@@ -243,7 +243,7 @@ def _units(text: str) -> Iterator[str]:
 
 
 def _may_part(before: str, after: str) -> bool:
-    """Whether a line may end between two characters: behind white space, and beside signs as wide as they are high."""
+    """Whether a line may end between two characters: after white space, and next to square signs."""
     if before.isspace() or after.isspace():
         return before.isspace() and not after.isspace() and before not in _FIXED_BLANKS
     if "W" not in (unicodedata.east_asian_width(before), unicodedata.east_asian_width(after)) or before == _JOINER:
@@ -252,7 +252,7 @@ def _may_part(before: str, after: str) -> bool:
 
 
 def _line(pieces: Sequence[Piece], scores: bool) -> Line:
-    """Groups of pieces: those that must stand together, and those whose labels would else move them apart."""
+    """Groups of pieces: those that must stay together, and those whose labels would otherwise move them apart."""
     directions = [_direction(piece.text) for piece in pieces]
     of_line = next(filter(None, directions), "ltr")
     coming = _coming(directions)
@@ -281,7 +281,7 @@ def _line(pieces: Sequence[Piece], scores: bool) -> Line:
 
 
 def _coming(directions: Sequence[str]) -> list[str]:
-    """Of every piece the direction that it, or the next one that has any, has."""
+    """For every piece its direction or, if it has none, that of the next piece that has one."""
     coming, after = [], ""
     for direction in reversed(directions):
         after = direction or after
@@ -290,7 +290,7 @@ def _coming(directions: Sequence[str]) -> list[str]:
 
 
 class _Room:
-    """What the labels of a group still need to its right, in columns of text; estimated, for looks only."""
+    """The room that the labels of a group still need to its right, in columns of text; an estimate."""
 
     def __init__(self, scores: bool) -> None:
         self.scores, self.taken = scores, 0

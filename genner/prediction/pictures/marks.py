@@ -1,4 +1,4 @@
-"""What there is to draw: entities, judged against gold where there is any, each on a lane of its own."""
+"""What is drawn: entities, compared with gold where there is any, each on a lane."""
 
 from __future__ import annotations
 
@@ -57,19 +57,19 @@ class Judged:
 
 
 def judge(result: AnnotatedText, gold: Collection[TextEntity] | None) -> Judged:
-    """Compare what was found with what is true, on words, as the reports do.
+    """Compare what was found with gold, on words, as the reports do.
 
     Raises:
         DataFormatError: an entity does not lie in the text.
     """
     if gold is None:
         drawn = {(entity.type, entity.segments): entity for entity in reversed(_checked(result, result.entities))}
-        return Judged([Mark(entity) for entity in sorted(drawn.values(), key=_reading_order)])
+        return Judged([Mark(entity) for entity in sorted(drawn.values(), key=lambda entity: entity.reading_order)])
     found = {entity.words: entity for entity in reversed(_checked(result, result.entities))}
     true = {entity.words: entity for entity in reversed(_checked(result, gold))}
     errors = classify_errors(true.keys(), found.keys())
     mistakes = [Mistake(kind, true.get(right), found.get(wrong)) for kind, right, wrong in errors]
-    mistakes.sort(key=lambda mistake: _reading_order(mistake.gold or mistake.predicted))
+    mistakes.sort(key=lambda mistake: (mistake.gold or mistake.predicted).reading_order)
     return Judged(
         _marks(found, {wrong: kind for kind, _, wrong in errors}),
         _marks(true, {right: kind for kind, right, _ in errors}),
@@ -78,14 +78,14 @@ def judge(result: AnnotatedText, gold: Collection[TextEntity] | None) -> Judged:
 
 
 def lanes(entities: Sequence[TextEntity], rooms: Sequence[float]) -> list[int]:
-    """For every entity the first lane, 0 for the uppermost, on which no other lies in its way.
+    """For every entity the first free lane, 0 for the uppermost.
 
     Args:
         entities: in reading order.
         rooms: how many characters of text their labels need. Where several lanes are needed anyway, an entity does not
-            begin above, that is upon the lane of, a label that is longer than its bar; elsewhere text moves aside.
+            begin on the lane of a label that is longer than its bar; elsewhere text moves aside.
     """
-    bars: list[int] = []  # of every lane the first free character, without labels and with them
+    bars: list[int] = []  # the first free character of every lane, without labels and with them
     labels: list[float] = []
     chosen = []
     for entity, room in zip(entities, rooms, strict=True):
@@ -100,22 +100,17 @@ def lanes(entities: Sequence[TextEntity], rooms: Sequence[float]) -> list[int]:
 
 def _marks(entities: dict[Entity, TextEntity], kinds: dict[Entity | None, str]) -> list[Mark]:
     marks = [Mark(entity, kinds.get(words, RIGHT)) for words, entity in entities.items()]
-    return sorted(marks, key=lambda mark: _reading_order(mark.entity))
-
-
-def _reading_order(entity: TextEntity) -> tuple[int, int, tuple, str]:
-    """By place; of those that begin together the longer first, so that it lies around the other."""
-    return entity.start, -entity.end, entity.segments, entity.type
+    return sorted(marks, key=lambda mark: mark.entity.reading_order)
 
 
 def _checked(result: AnnotatedText, entities: Collection[TextEntity]) -> list[TextEntity]:
-    """The entities, if their parts lie in the text one behind the other."""
+    """The entities, if their parts lie in the text in ascending order."""
     for entity in entities:
         places = [place for part in entity.segments for place in (part.start, part.end)]
         ascending = all(start < end for start, end in zip(places[::2], places[1::2], strict=True))
         if not places or not ascending or places != sorted(places) or places[0] < 0 or places[-1] > len(result.text):
             raise DataFormatError(
                 f"text {result.id or '(no id)'}: {entity.type} at characters {places} of {len(result.text)}. Expected "
-                "ascending parts within the text, each with a start and a larger end. Give the places of this text."
+                "ascending parts within the text, each with a start and a larger end. Give offsets into this text."
             )
     return list(entities)

@@ -1,16 +1,34 @@
-"""The style sheet of HTML pictures. All names begin with ``genner``; nothing outside a picture is touched."""
+"""How pictures look: the colour and stroke of every label, and the style sheet.
+
+There are ten colours, then the same colours with other strokes. All names of the style sheet begin with ``genner``;
+nothing outside a picture is touched.
+"""
 
 from __future__ import annotations
 
-from genner.prediction.pictures.palette import COLOURS
+from collections.abc import Iterable, Mapping, Sequence
+from zlib import crc32
 
-__all__ = ["PAGE_STYLE", "STYLE"]
+__all__ = ["COLOURS", "DOTTED", "PAGE_STYLE", "STYLE", "TEXTURES", "Looks", "looks"]
+
+#: Label -> the numbers of its colour and its texture.
+Looks = Mapping[str, tuple[int, int]]
+
+#: Equally light, so that white text is readable on them (4.5 : 1, WCAG AA) and they stand out from white as well as
+#: from the backgrounds of dark pages (3 : 1). No colour carries a meaning of its own: the label is always shown.
+COLOURS = (
+    "#0078cd", "#d14600", "#00855d", "#b8508c", "#8e7200", "#8658d5", "#048199", "#db314d", "#4a8421", "#6c7683",
+)  # fmt: skip
+#: Strokes: one line, two lines, with grey stripes, two thin lines. None has holes: those are interruptions.
+TEXTURES = ("plain", "double", "striped", "rail")
+#: What a line with holes means.
+DOTTED = "not part of the entity, which goes on after it"
 
 _BEGINNING = ".genner.genner "
 _COLOURS = "\n".join(f"~.genner-c{number}{{--genner-c:{colour}}}" for number, colour in enumerate(COLOURS))
 
-#: A group is a grid with a column for each of its pieces, as wide as the text, and one more that takes what labels need
-#: beyond; so labels never overlap, and text is moved aside only where they would. Rows are of one height everywhere.
+#: A group is a grid with a column for each of its pieces, as wide as the text, and one more for what labels need beyond
+#: it; so labels never overlap, and text moves aside only where they would. All rows have the same height.
 #: Selectors (``~`` stands for their beginning) outweigh what pages and notebooks say about everything inside them.
 STYLE = (
     """\
@@ -54,7 +72,7 @@ overflow-wrap:anywhere}
     + _COLOURS
 ).replace("~", _BEGINNING)
 
-#: What a page of pictures has besides.
+#: For a page of pictures, in addition.
 PAGE_STYLE = """\
 :root{color-scheme:light dark}
 body{font:16px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1.2em;background:#fff;color:#1a1a1a}
@@ -63,3 +81,22 @@ body{font:16px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0
 @media (prefers-color-scheme:dark){body{background:#16181d;color:#e8e8e8}}
 @media print{body{margin:0;max-width:none;background:none;color:#000}~.genner-result{break-inside:avoid-page}}
 """.replace("~", _BEGINNING)
+
+
+def looks(labels: Sequence[str], seen: Iterable[str]) -> Looks:
+    """The look of every label: a number of :data:`COLOURS` and one of :data:`TEXTURES`.
+
+    Args:
+        labels: the label set; its order decides, so that a label looks the same in every picture.
+        seen: labels that need a look. One that is not in ``labels`` gets a look by its name, or the next free one.
+
+    Returns:
+        The looks, ``labels`` first. Beyond 40 labels looks repeat.
+    """
+    n_looks = len(COLOURS) * len(TEXTURES)
+    numbers = {label: number % n_looks for number, label in enumerate(dict.fromkeys(labels))}
+    for label in sorted(set(seen) - set(numbers)):
+        first, taken = crc32(label.encode("utf-8", "replace")) % len(COLOURS), set(numbers.values())
+        wanted = [n - n % len(COLOURS) + (first + n) % len(COLOURS) for n in range(n_looks)]
+        numbers[label] = next((number for number in wanted if number not in taken), wanted[0])
+    return {label: (number % len(COLOURS), number // len(COLOURS)) for label, number in numbers.items()}

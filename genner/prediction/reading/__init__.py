@@ -1,7 +1,173 @@
-"""Texts out of files: one input at a time, whatever a file holds; what cannot be read is an input that says so."""
+"""Texts out of files, one at a time: which files, in which format, under which ids.
+
+What cannot be read becomes an input with an error.
+"""
 
 from __future__ import annotations
 
-from genner.prediction.reading.formats import FORMATS, read_inputs
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from genner.data.tally import Tally
+from genner.errors import ConfigError, DataFormatError
+from genner.prediction.reading.files import InputFile, Reading
+from genner.prediction.reading.labelled import read_brat, read_columns, read_documents, read_records
+from genner.prediction.reading.plain import read_json_lines, read_lines, read_text
+from genner.prediction.results import TextInput
+from genner.prediction.text import SplitText
 
 __all__ = ["FORMATS", "read_inputs"]
+
+STDIN = "-"
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class InputFormat:
+    """A format that can be read.
+
+    Attributes:
+        read: gives the inputs of a file one by one.
+        endings: of the files that are taken from a folder.
+        help: what an input is.
+    """
+
+    read: Callable[[InputFile, Reading], Iterator[TextInput]]
+    endings: tuple[str, ...]
+    help: str
+
+
+_JSON = (".jsonl", ".ndjson", ".json")
+_COLUMNS = (".conll", ".bio", ".iob", ".iob2")
+
+#: Name on the command line -> format.
+FORMATS: dict[str, InputFormat] = {
+    "lines": InputFormat(read_lines, (".txt", ".text"), "plain text, a document per line"),
+    "text": InputFormat(read_text, (".txt", ".text"), "plain text, a document per file"),
+    "jsonl": InputFormat(read_json_lines, _JSON, 'objects with "text" or "words", one per line'),
+    "conll": InputFormat(read_columns, (*_COLUMNS, ".txt"), "words and BIO tags in columns"),
+    "nested": InputFormat(read_documents, (".jsonlines", *_JSON), 'objects with "sentences" and "ners", one per line'),
+    "discontinuous": InputFormat(read_records, (".txt",), "three lines per sentence"),
+    "brat": InputFormat(read_brat, (".txt",), ".txt files with .ann files beside them"),
+}
+
+_BY_ENDING = {
+    **dict.fromkeys((".txt", ".text"), "text"),
+    **dict.fromkeys(_JSON, "jsonl"),
+    **dict.fromkeys(_COLUMNS, "conll"),
+    ".jsonlines": "nested",
+}
+
+
+def read_inputs(
+    source: str | Path,
+    format_name: str = AUTO,
+    *,
+    split: Callable[[str], SplitText] | None = None,
+    tally: Tally | None = None,
+) -> Iterator[TextInput]:
+    """The texts of a file, of all files below a folder, or of standard input, one by one and in a fixed order.
+
+    What cannot be read, be it a line or a file, is an input with an ``error``; the others follow. ``auto`` goes by the
+    ending of each file: ``.jsonl .ndjson .json`` jsonl; ``.jsonlines`` nested; ``.conll .bio .iob .iob2`` conll;
+    ``.txt .text`` brat if an ``.ann`` of the same name lies beside it, else a document per file in a folder and a
+    document per line if it is the source itself, as is anything else and standard input.
+
+    Args:
+        source: a file or a folder; ``-`` is standard input.
+        format_name: a key of :data:`FORMATS`, or ``auto``.
+        split: finds words and sentences where annotations on characters are to be placed on words; by default spaCy's
+            rules for English.
+        tally: counts what was repaired or left out.
+
+    Raises:
+        DataFormatError: there is no such file or folder; while iterating: the folder holds nothing to be read.
+        ConfigError: an unknown format, or one that standard input cannot have.
+    """
+    if format_name not in (AUTO, *FORMATS):
+        raise ConfigError(f"format: unknown {format_name!r}. Expected one of {', '.join([AUTO, *FORMATS])}.")
+    reading = Reading(split, Tally() if tally is None else tally)
+    if str(source) == STDIN:
+        if format_name == "brat":
+            raise ConfigError("format: brat is files beside each other. Expected a folder or a .txt file as --input.")
+        name = "lines" if format_name == AUTO else format_name
+        return _inputs_of(InputFile(None, "stdin"), name, reading)
+    path = Path(source)
+    if not path.exists():
+        raise DataFormatError(f"{path}: no such file or folder. Expected one, or - for standard input. Set --input.")
+    if path.is_dir():
+        return _inputs_below(path, format_name, reading)
+    name = _format_of(path, "lines") or "lines" if format_name == AUTO else format_name
+    return _inputs_of(InputFile(path, path.stem), name, reading)
+
+
+def _inputs_of(file: InputFile, name: str, reading: Reading) -> Iterator[TextInput]:
+    """The inputs of a file; what is wrong with the file as a whole is the last one."""
+    try:
+        yield from FORMATS[name].read(file, reading)
+    except DataFormatError as error:
+        yield file.failed(error)
+    except OSError as error:
+        yield file.failed(f"{file.name}: cannot be read ({error.strerror}). Expected a file that can. Do mend it.")
+
+
+def _inputs_below(folder: Path, format_name: str, reading: Reading) -> Iterator[TextInput]:
+    is_empty = True
+    refused: list[OSError] = []
+    for where, folders, names in os.walk(folder, onerror=refused.append):
+        for name in folders:
+            if name.startswith("."):
+                reading.tally.add("hidden folder, left out", name)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))  # in this order os.walk goes on
+        formats = _formats_in(Path(where), sorted(names), format_name, reading.tally)
+        stems = Counter(path.stem for path in formats)
+        for path, name in formats.items():
+            is_empty = False
+            relative = path.relative_to(folder)
+            unique = relative if stems[path.stem] > 1 else relative.with_suffix("")
+            yield from _inputs_of(InputFile(path, unique.as_posix()), name, reading)
+        for error in refused:
+            is_empty = False
+            path = Path(error.filename)
+            lost = InputFile(path, path.relative_to(folder).as_posix())
+            yield lost.failed(f"{path}: cannot be read ({error.strerror}). Expected a folder that can. Do mend it.")
+        refused.clear()
+    if is_empty:
+        endings = sorted(set(_BY_ENDING)) if format_name == AUTO else FORMATS[format_name].endings
+        raise DataFormatError(
+            f"{folder}: no file to be read. Expected files that end in {' '.join(endings)}. Set --input or --format."
+        )
+
+
+def _formats_in(where: Path, names: list[str], format_name: str, tally: Tally) -> dict[Path, str]:
+    """The files of one folder that are read, with their formats."""
+    found = {}
+    for path in map(where.joinpath, names):
+        if path.name.startswith("."):
+            tally.add("hidden file, left out", path.name)
+        elif path.suffix == ".ann":
+            if not path.with_suffix(".txt").is_file():
+                tally.add("annotation file without a text, left out", path.name)
+        elif not path.is_file() and path.exists():
+            tally.add("neither file nor folder, left out", path.name)
+        elif format_name != AUTO:
+            if path.suffix.lower() in FORMATS[format_name].endings:
+                found[path] = format_name
+            else:
+                tally.add(f"file with an ending that {format_name} does not have, left out", path.name)
+        elif name := _format_of(path, "text"):
+            found[path] = name
+        else:
+            tally.add("file with an unknown ending, left out", path.name)
+    return found
+
+
+def _format_of(path: Path, plain: str) -> str | None:
+    """By the ending of a file: plain text is ``plain``, or brat; None if the ending is unknown."""
+    name = _BY_ENDING.get(path.suffix.lower())
+    if name != "text":
+        return name
+    return "brat" if path.with_suffix(".ann").is_file() else plain

@@ -16,8 +16,7 @@ from genner.data.loaders.reading import check_kind
 from genner.data.schema import Example
 from genner.data.text import annotated_text, read_terms
 from genner.errors import DataFormatError
-from genner.prediction.reading.files import InputFile, LineReader, Reading
-from genner.prediction.reading.gold import example_input, with_mentions
+from genner.prediction.reading.files import InputFile, LineReader, Reading, example_input, with_mentions
 from genner.prediction.reading.plain import raw_text
 from genner.prediction.results import TextInput
 

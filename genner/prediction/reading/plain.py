@@ -12,8 +12,7 @@ from genner.data.schema import Segment
 from genner.data.text import Mention
 from genner.data.utf8 import decode, read_raw
 from genner.errors import DataFormatError
-from genner.prediction.reading.files import LONGEST, InputFile, LineReader, Reading
-from genner.prediction.reading.gold import with_mentions
+from genner.prediction.reading.files import LONGEST, InputFile, LineReader, Reading, with_mentions
 from genner.prediction.results import TextInput, words_joined
 
 __all__ = ["read_json_lines", "read_lines", "read_text"]

@@ -2,7 +2,43 @@
 
 from __future__ import annotations
 
-from genner.prediction.writing.formats import FORMATS
-from genner.prediction.writing.outputs import Output, open_output, writable
+from pathlib import Path
 
-__all__ = ["FORMATS", "Output", "open_output", "writable"]
+from genner.prediction.writing.base import Writer
+from genner.prediction.writing.docbin import SpacyDocs
+from genner.prediction.writing.outputs import Output, open_output, writable
+from genner.prediction.writing.pictures import Drawings, Page
+from genner.prediction.writing.text_formats import Brat, Doccano, JsonLines, LabelStudio
+from genner.prediction.writing.word_formats import Columns, Documents, Records
+
+__all__ = ["FORMATS", "Output", "format_of", "open_output", "writable"]
+
+#: Name on the command line -> its writer.
+FORMATS: dict[str, type[Writer]] = {
+    "jsonl": JsonLines,
+    "conll": Columns,
+    "nested": Documents,
+    "discontinuous": Records,
+    "brat": Brat,
+    "docbin": SpacyDocs,
+    "doccano": Doccano,
+    "label-studio": LabelStudio,
+    "html": Page,
+    "terminal": Drawings,
+}
+
+_BY_ENDING = {
+    **dict.fromkeys((".conll", ".bio", ".iob", ".iob2"), "conll"),
+    **dict.fromkeys((".html", ".htm"), "html"),
+    ".jsonlines": "nested",
+    ".spacy": "docbin",
+}
+
+
+def format_of(path: Path) -> str:
+    """The format that the ending of a file says; ``jsonl`` if it says none.
+
+    >>> format_of(Path("found.html")), format_of(Path("found"))
+    ('html', 'jsonl')
+    """
+    return _BY_ENDING.get(path.suffix.lower(), "jsonl")

@@ -13,14 +13,7 @@ import pytest
 from genner.data.schema import Entity
 from genner.errors import ConfigError, DataFormatError
 from genner.evaluation.calibration import Calibration, MissRisk
-from genner.prediction.calibration_file import (
-    Fingerprint,
-    FittedMisses,
-    FittedOn,
-    ModelCalibration,
-    fit_scores,
-)
-from genner.prediction.scoring import Scoring, choices_for_alpha, threshold_of
+from genner.prediction.scores import Fingerprint, FittedMisses, FittedOn, ModelCalibration, Scoring, fit_scores
 
 DEV = FittedOn("dev", 30, "0123456789abcdef")
 GREEDY, MASS = "symbols of num_beams 1", "nbest of num_beams 8 with candidates"
@@ -129,14 +122,14 @@ def test_entities_are_left_out_by_their_score_as_it_is_handed_out() -> None:
 
 def test_alpha_takes_the_choices_by_which_misses_were_measured(tmp_path: Path, stored: ModelCalibration) -> None:
     with pytest.raises(ConfigError, match=r"alpha: the misses of .* were never measured. Expected .* Calibrate it"):
-        choices_for_alpha(tmp_path, ModelCalibration(), {})
-    assert choices_for_alpha(tmp_path, stored, {}) == CHOICES
-    assert choices_for_alpha(tmp_path, stored, {"num_beams": "8", "form": "bf16"}) == {**CHOICES, "form": "bf16"}
+        ModelCalibration().choices_for_alpha(tmp_path, {})
+    assert stored.choices_for_alpha(tmp_path, {}) == CHOICES
+    assert stored.choices_for_alpha(tmp_path, {"num_beams": "8", "form": "bf16"}) == {**CHOICES, "form": "bf16"}
     with pytest.raises(ConfigError, match=r"measured with num_beams 8, num_beams is 4. Expected the same. Leave"):
-        choices_for_alpha(tmp_path, stored, {"num_beams": 4})
-    assert 0.39 < threshold_of(stored, 0.1) < 0.4
-    assert threshold_of(stored, 0.5) > 0.7
-    assert threshold_of(stored, None) == 0.0
+        stored.choices_for_alpha(tmp_path, {"num_beams": 4})
+    assert 0.39 < stored.threshold(0.1) < 0.4
+    assert stored.threshold(0.5) > 0.7
+    assert stored.threshold(None) == 0.0
 
 
 def test_a_promise_that_cannot_be_made_names_the_one_that_can(stored: ModelCalibration) -> None:

@@ -1,16 +1,18 @@
-"""``calibration.json`` of a model folder: what makes its scores probabilities, and thresholds that bound its misses.
+"""What the scores of a model mean: ``calibration.json`` of its folder, and how a recogniser uses it.
 
-A folder without the file is a good one: its scores are those of the model. No torch here.
+The file makes scores probabilities and has thresholds that bound misses. A folder without it is valid: its scores are
+those of the model. No torch here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,7 +21,7 @@ from genner.errors import ConfigError, DataFormatError
 from genner.evaluation.calibration import Calibration, MissRisk, calibration_error, fit
 from genner.files import write_json
 
-__all__ = ["CALIBRATION", "Fingerprint", "FittedMisses", "FittedOn", "ModelCalibration", "fit_scores"]
+__all__ = ["CALIBRATION", "Fingerprint", "FittedMisses", "FittedOn", "ModelCalibration", "Scoring", "fit_scores"]
 
 FORMAT = 2
 #: Its name.
@@ -137,10 +139,62 @@ class ModelCalibration:
         """What was fitted to scores of a kind."""
         return next((fitted for fitted in self.scores if fitted.kind == kind), None)
 
+    def choices_for_alpha(self, folder: Path, choices: Mapping[str, Any]) -> dict[str, Any]:
+        """The choices with which the misses were measured; ``alpha`` holds only for a model that is opened with them.
+
+        Args:
+            folder: of the model, for messages.
+            choices: those of the user.
+
+        Raises:
+            ConfigError: the misses were never measured, or with other choices.
+        """
+        if self.misses is None:
+            raise ConfigError(
+                f"alpha: the misses of {folder} were never measured. Expected a model that was calibrated for them. "
+                "Calibrate it on sentences with gold entities first, see docs/scores.md."
+            )
+        measured = self.misses.choices
+        for key, value in choices.items():
+            if str(measured.get(key, value)) != str(value):
+                raise ConfigError(
+                    f"alpha: the misses were measured with {key} {measured[key]}, {key} is {value}. Expected the same. "
+                    f"Leave {key} out, or calibrate again."
+                )
+        return {**choices, **measured}
+
+    def threshold(self, alpha: float | None) -> float:
+        """The score, before calibration, below which entities are left out."""
+        return 0.0 if alpha is None or self.misses is None else self.misses.threshold(alpha)
+
     def with_scores(self, fitted: FittedScores) -> ModelCalibration:
         """With a calibration, in place of an earlier one of the same kind."""
         others = tuple(other for other in self.scores if other.kind != fitted.kind)
         return replace(self, scores=(*others, fitted))
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Scores as they are handed out.
+
+    Attributes:
+        kind: how the model's scores come about.
+        calibration: of such scores; None leaves them as they are.
+        threshold: entities whose score, before calibration, is lower are left out.
+        min_score: so are those whose score is lower as it is handed out.
+    """
+
+    kind: str = ""
+    calibration: Calibration | None = None
+    threshold: float = 0.0
+    min_score: float = 0.0
+
+    def __call__(self, entities: Mapping[Entity, float]) -> dict[Entity, float]:
+        """The entities that stay, with their scores."""
+        kept = {entity: score for entity, score in entities.items() if score >= self.threshold}
+        if self.calibration is not None and kept:
+            kept = dict(zip(kept, self.calibration.apply(list(kept.values())).tolist(), strict=True))
+        return {entity: score for entity, score in kept.items() if score >= self.min_score}
 
 
 def fit_scores(

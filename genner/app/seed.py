@@ -239,6 +239,10 @@ class _Attempt:
     def _job(self) -> FitJob:
         recipe, optim, examples = self.recipe, self.recipe.optim, self.corpus.examples
         task = self.formulation.build(self.encoded, self.seed)
+        optimizer = None
+        if task.trainable:
+            groups = task.parameter_groups(optim.weight_decay)
+            optimizer = build_optimizer(groups, self.lr, compat=recipe.is_reference)
         return FitJob(
             task=task,
             loaders={
@@ -247,7 +251,7 @@ class _Attempt:
             },
             examples=examples,
             metric=partial(SpanF1, seen_surfaces=entity_surfaces(examples["train"])),
-            optimizer=build_optimizer(task.parameter_groups(optim.weight_decay), self.lr, compat=recipe.is_reference),
+            optimizer=optimizer,
             schedule=Schedule(optim.schedule.value, optim.warmup_ratio, compat=recipe.is_reference),
             folder=self.folder,
             save=partial(_save, task, recipe),

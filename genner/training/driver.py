@@ -1,4 +1,4 @@
-"""Where and how training steps run: the device, the task's placement on it, mixed precision, ``torch.compile``."""
+"""How training steps run: the task's placement on its device, mixed precision, ``torch.compile``."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from torch import nn
 from torch._dynamo.exc import TorchDynamoException
 
 import genner.patches  # noqa: F401  before fastNLP
-from genner.errors import ConfigError, MissingBackendError
+from genner.errors import MissingBackendError
+from genner.training.world import World
 
 # isort: split
 from fastNLP import TorchSingleDriver
 
-__all__ = ["CompiledStep", "Placement", "SingleDriver", "choose_device", "left_alone", "on_one_device", "open_device"]
+__all__ = ["CompiledStep", "Placement", "SingleDriver", "left_alone", "on_one_device"]
 
 #: Puts a task where it is trained; the device is that of its batches.
 Placement = Callable[[nn.Module, torch.device], None]
@@ -31,50 +32,22 @@ def left_alone(task: nn.Module, device: torch.device) -> None:
     """The task stays where it is, for one that is spread over several devices."""
 
 
-def open_device(name: str) -> torch.device:
-    """The device that :func:`choose_device` chooses, ready to use and with its memory statistics reset."""
-    device = choose_device(name)
-    if device.type == "cuda":
-        torch.cuda.init()  # torch refuses to reset the statistics of a device that it does not know yet
-        torch.cuda.reset_peak_memory_stats(device)
-    return device
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a name: ``cpu``, ``cuda``, ``cuda:<number>``, or ``auto`` for a GPU if there is one.
-
-    Raises:
-        ConfigError: there is no device of that name.
-        MissingBackendError: this machine has no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"device: unknown device {name!r}. Expected auto, cpu, cuda or cuda:<number>. Use auto.")
-    if device.type == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
-        raise MissingBackendError(f"device: no {name!r} here, {count} GPUs visible. Expected a visible one. Use auto.")
-    return device
-
-
 class SingleDriver(TorchSingleDriver):
     """fastNLP's driver of one process. Training steps take whole batches and may run in mixed precision.
 
     Args:
         task: what is trained.
-        device: of its batches.
+        world: of this process.
         placement: puts the task where it is trained.
         bf16: run the training steps under ``torch.autocast`` in bfloat16.
     """
 
-    def __init__(self, task: nn.Module, device: torch.device, placement: Placement, *, bf16: bool = False) -> None:
-        super().__init__(task, device, torch_kwargs={"set_grad_to_none": True}, model_wo_auto_param_call=True)
+    def __init__(self, task: nn.Module, world: World, placement: Placement, *, bf16: bool = False) -> None:
+        super().__init__(task, world.device, torch_kwargs={"set_grad_to_none": True}, model_wo_auto_param_call=True)
+        self.global_rank, self.world_size = world.rank, world.size
         self.placement = placement
         if bf16:
-            self.auto_cast = partial(torch.autocast, device.type, dtype=torch.bfloat16)
+            self.auto_cast = partial(torch.autocast, world.device.type, dtype=torch.bfloat16)
 
     def setup(self) -> None:
         """Place the task; the Trainer calls this once."""

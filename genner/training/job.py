@@ -80,7 +80,7 @@ class FitJob:
         loaders: by split; ``train``, and those of ``dev`` and ``test`` that are to be evaluated.
         examples: the sentences of the splits that are evaluated, in file order.
         metric: makes a new metric.
-        optimizer: over the task's parameters.
+        optimizer: over the task's parameters; None if the task is not trainable.
         schedule: learning rate factor by step.
         folder: of this seed (``seed-<n>``); None writes nothing.
         save: writes the portable model folder; called with an empty folder when an epoch is the best so far.
@@ -91,7 +91,7 @@ class FitJob:
     loaders: Mapping[str, DataLoader]
     examples: Mapping[str, Sequence[Example]]
     metric: Callable[[], Metric]
-    optimizer: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer | None
     schedule: Schedule
     folder: Path | None = None
     save: Callable[[Path], None] | None = None

@@ -56,7 +56,11 @@ class EpochEnd:
         record |= self.watch.gradient_norm
         state.history.append(record)
         if state.epoch >= self.config.evaluate_from:
-            self._evaluate(trainer, record)
+            trainer.on_evaluate_begin()
+            is_best, scores = self.evaluate(record)
+            trainer.on_evaluate_end({"epoch": state.epoch, "best": is_best, "scores": scores})
+            if reason := collapse_reason(self.config, state.epoch, scores[self.config.select_on]["f"]):
+                self.collapse(reason)
         if found := list(alarms(state.history, self.config.select_on)):
             record["alarms"] = found
             logger.warning("epoch %d: %s", state.epoch, "; ".join(found))
@@ -75,8 +79,12 @@ class EpochEnd:
         if self.job.folder is not None:
             save_state(self.job.folder / "last", self.job.task, self.job.optimizer, self.state)
 
-    def _evaluate(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        trainer.on_evaluate_begin()
+    def evaluate(self, record: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+        """Score the task as it is, keep it if it is the best so far, and note in ``record`` what is watched.
+
+        Returns:
+            whether it is the best so far, and the scores by split.
+        """
         started_at = time.perf_counter()
         selecting = self.config.select_on
         predictions, scores = {}, {}
@@ -87,13 +95,11 @@ class EpochEnd:
         is_best = self._is_best(scores[selecting]["f"])
         if is_best:
             self._keep(predictions, scores)
-        if reason := collapse_reason(self.config, self.state.epoch, scores[selecting]["f"]):
-            self.collapse(reason)
         for split, values in scores.items():
             watched = {"f": values["f"], **health(values)}
             record |= {f"{split}_{name}": value for name, value in watched.items()}
         record["evaluation_seconds"] = time.perf_counter() - started_at
-        trainer.on_evaluate_end({"epoch": self.state.epoch, "best": is_best, "scores": scores})
+        return is_best, scores
 
     def _run(self, split: str) -> tuple[list[Any], dict[str, Any]]:
         examples, loader = self.job.examples[split], self.job.loaders[split]

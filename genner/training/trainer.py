@@ -19,11 +19,12 @@ import torch
 import genner.patches  # noqa: F401  before fastNLP
 from genner.files import clear_leftovers, recover_folder
 from genner.training.callbacks import ClipGradients, CollapseWatch, EpochMeter, LearningRate, ShowProgress
-from genner.training.driver import CompiledStep, SingleDriver, open_device
+from genner.training.driver import CompiledStep, SingleDriver
 from genner.training.evaluation import to_device
 from genner.training.job import FitConfig, FitJob, FitResult, LossSum, check
 from genner.training.selection import EpochEnd
 from genner.training.state import RunState, load_state, seed_everything
+from genner.training.world import World, open_world
 
 # isort: split
 from fastNLP import Callback, Trainer
@@ -39,7 +40,7 @@ def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> F
     After each epoch the dev split is evaluated (from ``evaluate_from`` on), and test if the epoch is the best so far;
     then the best model, its predictions and a checkpoint are written, each atomically. Ctrl-C leaves the checkpoint of
     the last complete epoch and raises ``KeyboardInterrupt``. Afterwards the task has the weights of the last epoch;
-    those of the best one are in ``job.folder / "best"``.
+    those of the best one are in ``job.folder / "best"``. A task that is not trainable is only evaluated and saved.
 
     Args:
         job: the objects.
@@ -51,14 +52,16 @@ def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> F
         MissingBackendError: this machine has no such device.
     """
     check(job, config)
-    device = open_device(config.device)
+    world = open_world(config.device)
     seed_everything(config.seed)
-    trainer = EntityTrainer(job, config, callbacks, device)
+    if not job.task.trainable:
+        return _evaluate_only(job, config, world)
+    trainer = EntityTrainer(job, config, callbacks, world)
     state = _state(job, trainer, config.attempt)
     if state.epoch >= config.epochs or state.status != "ok":
         logger.info("already trained: %d epochs, status %s", state.epoch, state.status)
     else:
-        logger.info("training on %s: %d epochs, %d steps", device, config.epochs, trainer.total_steps)
+        logger.info("training on %s: %d epochs, %d steps", world.device, config.epochs, trainer.total_steps)
         trainer.cur_epoch_idx, trainer.schedule_steps = state.epoch, state.total_steps
         trainer.epoch_end = EpochEnd(job, config, state, meter=trainer.meter, watch=trainer.watch)
         try:
@@ -75,11 +78,20 @@ def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> F
         epochs=state.epoch,
         steps=state.epoch * trainer.steps_per_epoch,
         train_seconds=state.train_seconds,
-        device=str(device),
+        device=str(world.device),
         scores=state.best.get("scores", {}),
         history=state.history,
         reason=state.reason,
     )
+
+
+def _evaluate_only(job: FitJob, config: FitConfig, world: World) -> FitResult:
+    """What is left of a training for a task that is used as it is."""
+    logger.info("nothing to train; evaluating on %s", world.device)
+    job.placement(job.task, world.device)
+    state = RunState()
+    _, scores = EpochEnd(job, config, state, meter=EpochMeter(), watch=CollapseWatch()).evaluate({})
+    return FitResult(state.status, 0, 0, 0, 0.0, str(world.device), scores)
 
 
 class EntityTrainer(Trainer):
@@ -93,7 +105,7 @@ class EntityTrainer(Trainer):
     * Our own driver places the task.
     """
 
-    def __init__(self, job: FitJob, config: FitConfig, callbacks: Sequence[Callback], device: torch.device) -> None:
+    def __init__(self, job: FitJob, config: FitConfig, callbacks: Sequence[Callback], world: World) -> None:
         self.meter, self.watch = EpochMeter(), CollapseWatch()
         self.accumulate = config.accumulate
         self.epoch_end: Callable[[EntityTrainer], None] | None = None
@@ -104,7 +116,7 @@ class EntityTrainer(Trainer):
             model=job.task,
             train_dataloader=job.loaders["train"],
             optimizers=job.optimizer,
-            driver=SingleDriver(job.task, device, job.placement, bf16=config.bf16),
+            driver=SingleDriver(job.task, world, job.placement, bf16=config.bf16),
             device=None,
             n_epochs=config.epochs,
             callbacks=[self.meter, self.watch, ShowProgress(self.meter), rate, *clip, *callbacks],
@@ -115,7 +127,7 @@ class EntityTrainer(Trainer):
         #: Steps that the learning rate is planned for; an extended run keeps its warm-up.
         self.schedule_steps = self.total_steps
         if config.compile:  # the loop calls this directly, so it would bypass a compiled module
-            self._train_step = CompiledStep(self._train_step, device)
+            self._train_step = CompiledStep(self._train_step, world.device)
 
     @property
     def parameter_groups(self) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from genner.training.job import FitConfig, FitJob, LossSum
 from genner.training.optim import Schedule, build_optimizer
 from genner.training.samplers import LoaderConfig, build_loader
 from genner.training.trainer import EntityTrainer
+from genner.training.world import World
 
 # pytest's import mode gives test folders no package to import a neighbour from.
 _SPEC = importlib.util.spec_from_file_location("reference_weights", Path(__file__).with_name("reference_weights.py"))
@@ -109,7 +110,7 @@ def train(parity_dir, instances, schedule, *, batch_size=8, accumulate=1, epochs
     )
     recorder = Recorder()
     config = FitConfig(epochs=epochs, accumulate=accumulate, clip_value=5.0)
-    trainer = EntityTrainer(job, config, [recorder], torch.device("cpu"))
+    trainer = EntityTrainer(job, config, [recorder], World(torch.device("cpu")))
     trainer.run(catch_KeyboardInterrupt=False)
     return task.model, recorder
 

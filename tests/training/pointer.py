@@ -10,6 +10,7 @@ from benchmarks.training_data import TrainingData
 from genner.training.job import FitConfig, FitJob
 from genner.training.optim import Schedule, build_optimizer
 from genner.training.trainer import EntityTrainer
+from genner.training.world import World
 
 
 class PointerTraining:
@@ -29,7 +30,7 @@ class PointerTraining:
         optimizer = build_optimizer([{"params": self.task.parameters(), "weight_decay": 0.0}], 1e-3)
         loader = self.data.loader(size=8, shuffle=True, bucket=True)
         job = FitJob(self.task, {"train": loader}, {}, list, optimizer, Schedule("constant", 0))
-        return EntityTrainer(job, FitConfig(epochs=1, device="cpu", **config), [], torch.device("cpu"))
+        return EntityTrainer(job, FitConfig(epochs=1, device="cpu", **config), [], World(torch.device("cpu")))
 
     def gradients(self, step, batch) -> tuple[float, torch.Tensor]:
         torch.manual_seed(11)

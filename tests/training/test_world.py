@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from genner.errors import ConfigError, MissingBackendError
-from genner.training.driver import choose_device, left_alone, open_device
+from genner.training.driver import left_alone
 from genner.training.job import FitConfig
 from genner.training.trainer import fit
+from genner.training.world import World, choose_device, open_world
 from tests.training.toy import ToyTask, toy_job
 
 
@@ -31,7 +32,7 @@ def cuda(monkeypatch) -> list[tuple]:
 
 @pytest.mark.parametrize(("name", "device"), [("auto", "cuda:0"), ("cuda", "cuda"), ("cuda:1", "cuda:1")])
 def test_a_gpu_is_initialised_before_its_memory_is_counted(cuda, name, device):
-    assert open_device(name) == torch.device(device)
+    assert open_world(name).device == torch.device(device)
     assert cuda == [("init",), ("reset", torch.device(device))]
 
 
@@ -45,7 +46,7 @@ def test_a_training_makes_its_gpu_ready_before_the_task_is_moved_to_it(cuda):
 
 
 def test_the_cpu_asks_nothing_of_a_gpu(cuda):
-    assert open_device("cpu") == torch.device("cpu")
+    assert open_world("cpu").device == torch.device("cpu")
     assert cuda == []
 
 
@@ -66,6 +67,12 @@ def test_devices_that_are_not_here_are_told_from_those_that_do_not_exist(monkeyp
             choose_device(name)
 
 
+def test_one_process_is_a_world():
+    world = World(torch.device("cpu"))
+    world.barrier()
+    assert (world.rank, world.size, world.gather("mine")) == (0, 1, ["mine"])
+
+
 def test_a_task_is_placed_once_and_one_that_is_left_alone_is_not_moved():
     placed = []
     for place in (lambda task, device: placed.append((task, device)), left_alone):
@@ -76,7 +83,7 @@ def test_a_task_is_placed_once_and_one_that_is_left_alone_is_not_moved():
     assert len(placed) == 1 and placed[0][1] == torch.device("cpu")
 
 
-def test_a_task_is_moved_to_the_device():
+def test_a_task_is_moved_to_the_device_of_the_world():
     moved = []
     task = ToyTask()
     task.to = moved.append

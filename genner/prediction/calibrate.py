@@ -1,4 +1,4 @@
-"""Fitting the scores of a trained model, and the thresholds that bound its misses, to texts with known entities."""
+"""Fits the scores of a trained model, and the thresholds that bound its misses, to texts with known entities."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Calibrated:
 
     Attributes:
         scores: the calibration; None if nothing was found in the texts.
-        misses: by threshold, where it was asked for.
+        misses: by threshold, if they were measured.
         n_texts: texts that were read.
-        n_without_gold: texts left out because nothing is known of their entities.
-        failed: the errors of texts that could not be read, and were left out.
+        n_without_gold: texts left out because their entities are not known.
+        failed: the errors of texts that could not be read.
     """
 
     scores: FittedScores | None
@@ -46,16 +46,16 @@ class Calibrated:
 def calibrate(
     ner: Recogniser, inputs: Iterable[TextInput], *, conformal: bool = False, name: str = "own texts"
 ) -> Calibrated:
-    """Read texts whose entities are known and note in the model folder what the scores mean.
+    """Read texts whose entities are known and store in the model folder what the scores mean.
 
-    An entity is right if its type and its characters, segment by segment, are those of a known one. A calibration of
-    the same kind of scores is replaced, others stay.
+    An entity is right if its type and the characters of its segments are those of a known one. A calibration of the
+    same kind of scores is replaced; others stay.
 
     Args:
-        ner: opened with the scores that are wanted later and ``calibrated=False``; for ``conformal`` so that it gives
+        ner: opened with ``calibrated=False`` and the scores to calibrate; for ``conformal`` so that it gives
             candidates, see :func:`genner.formulations.opening.candidate_choices`.
-        inputs: with ``gold``; they are read one by one, and only scores are kept.
-        conformal: measure the misses by threshold, too.
+        inputs: with ``gold``; only their scores are kept in memory.
+        conformal: also measure the misses by threshold.
         name: of the texts, for the file.
 
     Raises:
@@ -69,7 +69,7 @@ def calibrate(
     if not any(counts.gold_scores):
         raise DataFormatError(
             f"{name}: {counts.n_texts} texts read, {counts.n_without_gold} without gold, {len(counts.failed)} failed: "
-            "no sentence with gold entities. Expected some to compare with. Give a corpus with entities."
+            "no sentence with gold entities. Expected some to compare with. Use a corpus with entities."
         )
     kind = ner.scoring.kind
     fitted_on = FittedOn(name, counts.n_sentences, counts.fingerprint.digest)
@@ -116,14 +116,14 @@ def _check_options(ner: Recogniser, conformal: bool) -> None:
     if scoring.calibration is not None or scoring.threshold or scoring.min_score:
         raise ConfigError(
             "calibrate: the recogniser calibrates its scores or leaves entities out. Expected scores as the model "
-            "gives them. Set calibrated=False, and neither alpha nor min_score."
+            "gives them. Set calibrated=False, and set neither alpha nor min_score."
         )
     if conformal and not ner.task.gives_candidates:
         needed = candidate_choices(ModelFolder.read(ner.folder))
-        told = ", ".join(f"{key}={value!r}" for key, value in needed.items())
+        options = ", ".join(f"{key}={value!r}" for key, value in needed.items())
         raise ConfigError(
-            f"calibrate: misses are to be measured, the recogniser gives {scoring.kind}. Expected all candidates. "
-            + (f"Open the model with {told}." if needed else "This formulation has none: leave the misses out.")
+            f"calibrate: misses cannot be measured, the recogniser gives {scoring.kind}. Expected all candidates. "
+            + (f"Open the model with {options}." if needed else "This formulation has none: leave the misses out.")
         )
 
 
@@ -132,7 +132,7 @@ def _place(entity: TextEntity) -> tuple[str, tuple[tuple[int, int], ...]]:
 
 
 def _by_sentence(result: TextResult, gold: dict, found: dict) -> Iterator[list[float | None]]:
-    """The scores of the gold entities that begin in a sentence, for every sentence; None: no such candidate."""
+    """For every sentence, the scores of the gold entities that begin in it; None for those not found."""
     if not gold:
         return
     starts = [result.words[sentence.start].start for sentence in result.sentences if sentence.end > sentence.start]

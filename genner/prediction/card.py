@@ -1,4 +1,4 @@
-"""The model card: what a shared model is, where it comes from and what it reaches; nothing in it is invented."""
+"""The model card: what a shared model is, where it comes from and how well it does, from recorded facts only."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _MEASURES = {
 }  # fmt: skip
 _KINDS = {
     "flat": "flat entities: none shares a word with another",
-    "nested": "nested entities: they may lie within each other",
-    "discontinuous": "discontinuous entities: they may be interrupted, and overlap",
+    "nested": "nested entities: one may lie within another",
+    "discontinuous": "discontinuous entities: they may have gaps, and overlap",
 }
 _COUNTS = ("sentences", "words", "entities", "nested", "discontinuous")
 _WIDTH = 96
@@ -31,11 +31,11 @@ _WIDTH = 96
 
 @dataclass(frozen=True)
 class Stated:
-    """What only a person can say; empty where nobody has.
+    """What only the author of the model can state; empty if not stated.
 
     Attributes:
         license: of the model, as the hub spells it, such as ``apache-2.0``.
-        data_license: of what it was trained on.
+        data_license: of the training data.
         language: code of the language, such as ``en``.
         datasets: their ids on the hub.
     """
@@ -48,19 +48,19 @@ class Stated:
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a card is written from.
+    """The facts of a card.
 
     Attributes:
-        name: under which the model is loaded: a hub id, or the name of its folder.
+        name: to load the model by: a hub id, or the name of its folder.
         labels: types and their words.
         kind: what entities look like.
-        formulation: by which they are found.
-        recipe: the resolved recipe, without paths of this machine; empty where it is not known.
+        formulation: how they are found.
+        recipe: the resolved recipe, without local paths; empty if it is not known.
         example: what the model found in an invented text.
-        language: whose words it looked for there, a code of spaCy's.
-        stated: what a person said.
-        seed: ``result.json`` of the model's seed, if it is there.
-        run: ``result.json`` of its run, if it is there.
+        language: of the rules for words in that text, spaCy's code.
+        stated: by the author.
+        seed: ``result.json`` of the model's seed, if there is one.
+        run: ``result.json`` of its run, if there is one.
         calibration: what ``calibration.json`` says.
         versions: of the libraries that wrote the weights.
     """
@@ -101,7 +101,7 @@ def model_card(facts: CardFacts) -> str:
 
 def _metadata(facts: CardFacts) -> str:
     """What the hub reads, as YAML."""
-    from huggingface_hub import EvalResult, ModelCardData  # not before it is needed: it takes long to import
+    from huggingface_hub import EvalResult, ModelCardData  # late: it takes long to import
 
     scores = (facts.seed or {}).get("test") or {}
     dataset = facts.datasets[0]
@@ -158,7 +158,7 @@ def _labels_table(labels: LabelSet) -> Table:
 
 def _use(facts: CardFacts) -> Iterator[str]:
     result = facts.example
-    yield "In a checkout of GenNER:"
+    yield "With GenNER installed:"
     option = f", language={facts.language!r}" if facts.language != "en" else ""
     call = f"ner = load({facts.name!r}{option})\nresult = ner({result.text!r})"
     lines = "for entity in result:\n    print(entity.type, entity.text, round(entity.score, 2))"
@@ -172,9 +172,9 @@ def _use(facts: CardFacts) -> Iterator[str]:
 
 
 def _scores(facts: CardFacts) -> Iterator[str]:
-    """This model's own scores, and what other seeds of the same run reached."""
+    """The scores of this model, and of all seeds of its run."""
     if facts.seed is None:
-        yield "Not known: the model was shared without the results of its training."
+        yield "Not known: the model was shared without its training results."
         return
     run = facts.run or {}
     n_ok = run.get("n_ok", 0)
@@ -190,14 +190,13 @@ def _scores(facts: CardFacts) -> Iterator[str]:
         yield markdown_table(Table("", ["percent", f"this model (seed {seed})", f"mean ± std of {n_ok} seeds"], rows))
     else:
         yield markdown_table(Table("", ["percent", f"this model (seed {seed})"], [row[:2] for row in rows]))
-        yield "One seed was trained: how much another one would differ is not known."
+        yield "One seed was trained, so the deviation between seeds is not known."
     reasons = {"n_collapsed": "collapsed", "n_failed": "failed"}
     left_out = [f"{run[key]} {what}" for key, what in reasons.items() if run.get(key)]
     if left_out:
-        yield f"Of the seeds of this run, {' and '.join(left_out)}; the mean is without them."
+        yield f"Of the seeds of this run, {' and '.join(left_out)}; the mean does not include them."
     yield (
-        "An entity is right if its type and all of its words are; *strict* counts repetitions and malformed ones as "
-        "wrong."
+        "An entity is right if its type and all of its words are; *strict* counts repeated and malformed ones as wrong."
     )
     if splits:
         yield from _groups(facts.seed[splits[-1]], splits[-1])
@@ -217,9 +216,9 @@ def _groups(scores: Mapping[str, Any], split: str) -> Iterator[str]:
 
 def _confidence(calibration: ModelCalibration) -> Iterator[str]:
     if not calibration.scores:
-        yield "Scores are those of the model, from 0 to 1; they are not calibrated, so they are no probabilities."
+        yield "Scores are those of the model, from 0 to 1; they are not calibrated, so they are not probabilities."
         return
-    yield "Scores are calibrated: a score says how often such an entity is right."
+    yield "Scores are calibrated: a score estimates how often such an entity is right."
     rows = [
         [
             str(one.kind),
@@ -235,14 +234,14 @@ def _confidence(calibration: ModelCalibration) -> Iterator[str]:
         on, least = calibration.misses.fitted_on, calibration.misses.risk.reachable
         if least < 1:
             yield (
-                f"`load(..., alpha=...)`, from {least:.4f} on, keeps the share of entities that are missed below alpha "
-                f"on average, on data like {markdown_text(on.name)} ({on.sentences} sentences)."
+                f"`load(..., alpha=...)`, from {least:.4f} on, keeps the average share of missed entities below alpha, "
+                f"on data like {markdown_text(on.name)} ({on.sentences} sentences)."
             )
 
 
 def _data(facts: CardFacts) -> Iterator[str]:
     recipe = facts.recipe
-    yield f"Data set: {', '.join(map(markdown_text, facts.datasets))}. It is not part of this model."
+    yield f"Data set: {', '.join(map(markdown_text, facts.datasets))}. It is not included."
     data = recipe.get("data") or {}
     if data.get("limit"):
         yield f"Only the first {data['limit']} sentences of every split were used."
@@ -270,21 +269,14 @@ def _training(facts: CardFacts) -> Iterator[str]:
         "best epoch": seed.get("best_epoch"),
         "training time": f"{seed['train_seconds'] / 60:.0f} minutes" if "train_seconds" in seed else None,
     }
-    rows = [[name, markdown_value(value)] for name, value in settings.items() if value is not None]
+    given = {name: value for name, value in settings.items() if value is not None}
+    rows = [[name, f"{value:g}" if isinstance(value, float) else str(value)] for name, value in given.items()]
     yield markdown_table(Table("", ["setting", "value"], rows, n_left=2))
-    yield (
-        "`recipe.yaml` holds every setting; `genner train --recipe recipe.yaml` repeats the training where the data "
-        "is."
-    )
+    yield "`recipe.yaml` holds all settings; with the data, `genner train --recipe recipe.yaml` repeats the training."
 
 
 def _licences(stated: Stated) -> Iterator[str]:
     model, data = (markdown_text(one or _UNKNOWN) for one in (stated.license, stated.data_license))
     yield f"- Model: {model}\n- Data: {data}"
     if not (stated.license and stated.data_license):
-        yield "What is not stated is not permitted by this page: ask whoever shared the model."
-
-
-def markdown_value(value: object) -> str:
-    """A setting as text."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        yield "This page grants no rights beyond what is stated: ask whoever shared the model."

@@ -30,7 +30,7 @@ class TextEntity:
     Attributes:
         type: its label.
         segments: one, or several for a discontinuous entity, ascending.
-        score: from 0 to 1, the surer the larger; 1 for gold entities.
+        score: from 0 to 1, higher is more certain; 1 for gold entities.
     """
 
     type: str
@@ -63,7 +63,7 @@ class TextEntity:
 
     @property
     def words(self) -> Entity:
-        """The same entity on the words of its text, as loaders and metric have it."""
+        """The same entity on the words of its text, as in corpora and metrics."""
         return Entity(self.type, tuple(Segment(part.word_start, part.word_end) for part in self.segments))
 
     def record(self) -> dict[str, Any]:
@@ -77,16 +77,16 @@ class TextEntity:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedText:
-    """A text with entities, as it is drawn and written; see :class:`genner.prediction.results.TextResult`.
+    """A text with entities, the base of :class:`genner.prediction.results.TextResult`.
 
     Attributes:
         id, text: of the input.
         words: character spans of the words; sentences: word spans of the sentences.
         entities: in reading order.
-        notes: what a reader should know, such as words that no window could hold.
+        notes: remarks for readers, such as words too long for a window.
         error: why the text was not read; then there are no entities.
-        gold: known entities; None where nothing is known.
-        labels: types that there might have been, in the order of the model; pictures take their colours from it.
+        gold: known entities; None if they are not known.
+        labels: all types of the model, in its order, which decides the colours in pictures.
     """
 
     text: str

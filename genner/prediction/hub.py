@@ -1,6 +1,6 @@
 """Model folders on the Hugging Face hub: which of their files are read, and how a name becomes a folder.
 
-Only files that hold data are ever fetched: no pickles, no code.
+Only data files are downloaded: no pickles, no code.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from genner.errors import DataFormatError, MissingBackendError
 
 __all__ = ["HUB_PREFIX", "MODEL_FILES", "hub_reason", "is_hub_id", "resolve_model"]
 
-#: Before a name that is the hub's whatever folders lie here.
+#: Prefix of a name on the hub that might also be a folder here.
 HUB_PREFIX = "hub:"
-# As `genner.model.folder` names them, whose import would bring torch along.
+# As in `genner.model.folder`, whose import loads torch.
 ABOUT, WEIGHTS = "model.json", "model.safetensors"
-#: Everything that a model folder may hold; what else lies in it is neither shared nor fetched.
+#: All files of a model folder; others in it are neither shared nor downloaded.
 MODEL_FILES = (
     WEIGHTS, ABOUT, "recipe.yaml", "calibration.json", "config.json", "generation_config.json",
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
@@ -27,7 +27,7 @@ _HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a name can be that of a model on the hub, ``user/name``, without a revision.
+    """Whether a name can be a model on the hub, ``user/name``, without a revision.
 
     >>> is_hub_id("ada/symptoms"), is_hub_id("./symptoms"), is_hub_id("runs/demo/best")
     (True, False, False)
@@ -36,16 +36,16 @@ def is_hub_id(name: str) -> bool:
 
 
 def resolve_model(model: str | Path) -> Path:
-    """The folder of a model: the one that is named, or that of a model of the hub, which is fetched once and kept.
+    """The folder of a model: the given one, or that of a model on the hub, which is downloaded once and cached.
 
     Args:
-        model: a model folder, or a run folder, whose ``best`` is meant; or ``user/name`` or ``user/name@revision`` of
-            the hub, with :data:`HUB_PREFIX` before it where a folder ``user`` lies here. With ``HF_HUB_OFFLINE=1``, or
-            without a network, what was fetched before is used.
+        model: a model folder, or a run folder, which stands for its ``best``; or ``user/name`` or
+            ``user/name@revision`` on the hub, with :data:`HUB_PREFIX` before it if there is a folder ``user`` here.
+            With ``HF_HUB_OFFLINE=1``, or without a network, the cached files are used.
 
     Raises:
-        DataFormatError: no such folder and the name is none of the hub's, or the hub's model is not one of ours.
-        MissingBackendError: the hub does not give the model.
+        DataFormatError: no such folder and not a name on the hub, or the model there is not one of this project's.
+        MissingBackendError: the model cannot be downloaded.
     """
     path = Path(model).expanduser()
     if path.is_dir():
@@ -53,40 +53,40 @@ def resolve_model(model: str | Path) -> Path:
         return best if not (path / ABOUT).is_file() and (best / ABOUT).is_file() else path
     given = str(model)
     name, _, revision = given.removeprefix(HUB_PREFIX).partition("@")
-    # A folder's name that was misspelt is nothing to ask the world about.
+    # A misspelt folder name must not be sent to the hub.
     may_be_path = isinstance(model, Path) or path.exists() or path.parent.is_dir()
     if not is_hub_id(name) or (may_be_path and not given.startswith(HUB_PREFIX)):
-        found = "a file, no model folder" if path.exists() else "no such model folder"
-        where = f", {HUB_PREFIX}{name} if it is meant to be there" if is_hub_id(name) else ""
+        found = "a file, not a model folder" if path.exists() else "no such model folder"
+        where = f", {HUB_PREFIX}{name} for one on the hub" if is_hub_id(name) else ""
         raise DataFormatError(
-            f"{given}: {found}. Expected the folder 'best' of a finished run, or a model of the hub as user/name or "
+            f"{given}: {found}. Expected the folder 'best' of a finished run, or a model on the hub as user/name or "
             f"user/name@revision{where}. Set the model."
         )
     return _fetch(given, name, revision or None)
 
 
 def hub_reason(error: Exception) -> str:
-    """What the hub, or the way to it, said, in one line."""
+    """An error of the hub, or of the connection to it, in one line."""
     from huggingface_hub import errors
 
-    told = {
-        errors.GatedRepoError: "it asks for consent first: open its page there",
+    reasons = {
+        errors.GatedRepoError: "it requires consent first: open its page there",
         errors.RepositoryNotFoundError: "it has no model of that name, or not for this user",
         errors.RevisionNotFoundError: "it has no such revision of the model",
-        errors.LocalTokenNotFoundError: "nobody is logged in",
+        errors.LocalTokenNotFoundError: "you are not logged in",
         errors.OfflineModeIsEnabled: "HF_HUB_OFFLINE is set",
     }
-    for kind, what in told.items():
+    for kind, what in reasons.items():
         if isinstance(error, kind):
             return what
     if isinstance(error, errors.LocalEntryNotFoundError):
-        return "not among the files kept from it, and it cannot be reached"
+        return "not in the cache, and the hub cannot be reached"
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200].rstrip(". ")
 
 
 def _fetch(model: str, name: str, revision: str | None) -> Path:
-    """The weights come last, after the other files have shown that they are wanted."""
-    # Not before they are needed: these take longer to import than this package.
+    """Download a model; the weights come last, after the other files have shown that it is one."""
+    # Late imports: these take longer than this package.
     import huggingface_hub
     from huggingface_hub.errors import HFValidationError, HTTPError
 
@@ -99,14 +99,14 @@ def _fetch(model: str, name: str, revision: str | None) -> Path:
         if not _is_ours(folder):
             raise DataFormatError(
                 f"{model}: no such folder, and the model of that name on the hub is not one of this project's: it has "
-                f"no {ABOUT} of ours. Expected a model that was put there by genner share. Check the name."
+                f"no {ABOUT} of ours. Expected a model uploaded with genner share. Check the name."
             )
-        # The name of the folder is that of the commit: the same one, whatever is put on the hub meanwhile.
+        # The folder is named after the commit: this stays the same one, whatever is uploaded meanwhile.
         huggingface_hub.snapshot_download(name, revision=folder.name, allow_patterns=[*small, WEIGHTS], **options)
     except (HTTPError, OSError, HFValidationError) as error:
         raise MissingBackendError(
-            f"{model}: no such folder on this machine, and not to be had from the hub ({hub_reason(error)}). Expected "
-            "a model folder, or user/name of the hub. Check the name; for a private model, log in with 'hf auth login'."
+            f"{model}: no such folder on this machine, and no download from the hub ({hub_reason(error)}). Expected "
+            "a model folder, or user/name on the hub. Check the name; for a private model, log in with 'hf auth login'."
         ) from None
     return folder
 

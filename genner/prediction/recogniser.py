@@ -1,4 +1,4 @@
-"""The recogniser: a trained model that reads texts. Texts come and go one by one; the decoder works on many at once."""
+"""The recogniser: a trained model that reads texts. Texts are given one by one and decoded in batches."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ class PredictOptions:
     """How texts are read.
 
     Attributes:
-        language: a code of spaCy's for words and sentences; ``xx`` for any language.
-        words: ``spacy``; ``plain``: the rules by which ``genner prepare`` makes corpora; ``blanks``: words are
-            parted by white space, sentences by line ends.
+        language: spaCy's code of the language, for words and sentences; ``xx`` for any language.
+        words: ``spacy``; ``plain``: the rules with which ``genner prepare`` makes corpora; ``blanks``: words are
+            separated by white space, sentences by line ends.
         passage: what the model reads at once: a ``sentence``, or the ``document`` in windows as large as it takes.
         window: the most that the model reads at once, in its own units, such as pieces; None: what it was trained on.
-        overlap: words that windows of a passage share; None: half of a window. Entities up to this long are found.
+        overlap: words that windows of a passage share; None: half a window. Entities up to this length are found.
         batch_size: windows that are decoded at once.
-        calibrated: scores are probabilities, where the model folder says how such scores become some.
+        calibrated: make scores probabilities, if the model folder has a calibration of such scores.
         min_score: entities below it are left out.
-        alpha: miss at most this share of a sentence's entities, on average; candidates that are sure enough are then
-            handed out. The model folder has to say which.
+        alpha: miss at most this share of a sentence's entities, on average: all candidates above a threshold are
+            returned. The misses of the model must have been measured.
         max_chars: longer texts are refused.
-        chunk_words: texts of so many words are read together; more of them fill the decoder better and need memory.
+        chunk_words: texts of about so many words are read together; more use the decoder better and need more memory.
         device: ``cpu``, ``cuda``, ``cuda:1`` ...; ``auto`` takes a GPU if there is one.
     """
 
@@ -81,14 +81,14 @@ class PredictOptions:
 
 
 class Recogniser:
-    """Finds entities in texts; made by :func:`load`. Safe to be called from several threads, which wait for each other.
+    """Finds entities in texts; made by :func:`load`. Several threads may call it; they wait for each other.
 
     Args:
         task: the trained model.
         options: how texts are read.
         folder: the model folder.
-        choices: with which it was opened.
-        scoring: which entities are handed out, and with which scores.
+        choices: those it was opened with.
+        scoring: which entities are returned, and with which scores.
 
     Attributes:
         kind: what entities look like: ``flat``, ``nested`` or ``discontinuous``.
@@ -113,7 +113,7 @@ class Recogniser:
         """The entities of one text, or of each of several.
 
         Raises:
-            DataFormatError: the one text cannot be read; of several texts, such a one has an ``error``.
+            DataFormatError: the one text cannot be read; among several, its result has an ``error``.
         """
         if not isinstance(texts, str):
             return list(self.stream(texts))
@@ -123,14 +123,14 @@ class Recogniser:
         return result
 
     def predict_words(self, sentences: Iterable[Sequence[str]]) -> list[TextResult]:
-        """The entities of sentences whose words are given; characters count in the words joined by blanks."""
+        """The entities of sentences given as words; offsets refer to the words joined by blanks."""
         return list(self.stream(map(words_joined, sentences)))
 
     def stream(self, inputs: Iterable[TextInput | str]) -> Iterator[TextResult]:
         """Read any number of texts in bounded memory.
 
-        Texts are taken in until they have ``chunk_words`` words, decoded together, the longest sentences first, and
-        given out in their order. A text that cannot be read gets a result with an ``error``; the others go on.
+        Texts are collected until they have ``chunk_words`` words, decoded together, the longest sentences first, and
+        returned in order. A text that cannot be read gets a result with an ``error``; the others are not affected.
         """
         waiting: list[_Text] = []
         n_words = 0
@@ -166,7 +166,7 @@ class Recogniser:
         return _Text(given, given.words, whole if given.sentences is None else given.sentences)
 
     def _results(self, texts: Sequence[_Text]) -> list[TextResult]:
-        """Read some texts; if that fails, in ever smaller parts, so that it fails for as few of them as possible."""
+        """Read some texts; after an error in ever smaller parts, so that as few of them as possible fail."""
         try:
             return self._read(texts)
         except (NerError, RuntimeError, ValueError, MemoryError) as error:
@@ -212,14 +212,14 @@ class Recogniser:
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """A text on its way."""
+    """A text with its words and sentences."""
 
     given: TextInput
     words: tuple[Segment, ...] = ()
     sentences: tuple[Segment, ...] = ()
 
     def passages(self, unit: str) -> list[Segment]:
-        """Word spans of what the model reads at once."""
+        """Word spans that the model reads at once."""
         if unit == "document":
             return [Segment(0, len(self.words))] if self.words else []
         return [sentence for sentence in self.sentences if sentence.end > sentence.start]
@@ -241,7 +241,7 @@ def load(model: str | Path, **options: Any) -> Recogniser:
     Raises:
         DataFormatError: the folder or one of its files is missing, damaged or of another format.
         ConfigError: an option that cannot be used.
-        MissingBackendError: a device that is not there, or a model that the hub does not give.
+        MissingBackendError: a device that is not available, or a model that cannot be downloaded.
     """
     folder = ModelFolder.read(resolve_model(model))
     own = {field.name for field in fields(PredictOptions)}

@@ -16,15 +16,15 @@ __all__ = ["TextEntity", "TextInput", "TextResult", "TextSegment", "place_entity
 
 @dataclass(frozen=True, slots=True)
 class TextInput:
-    """A text to be read.
+    """A text to read.
 
     Attributes:
         text: all of it.
-        id: names it in results and messages.
-        words: character spans of its words; None: they are to be found.
-        sentences: word spans of its sentences, which cover all words; None: they are to be found, or the words are one.
-        gold: entities that are known, for comparison; None where nothing is known.
-        error: why there is no text to be read, such as a file that cannot be; it is handed on to the result.
+        id: its name in results and messages.
+        words: character spans of its words; None: find them.
+        sentences: word spans of its sentences, which cover all words; None: find them, or take given words as one.
+        gold: known entities, for comparison; None if they are not known.
+        error: why there is no text, such as an unreadable file; passed on to the result.
     """
 
     text: str
@@ -51,11 +51,11 @@ class TextResult(AnnotatedText):
         return [self.text[start:end] for start, end in self.words]
 
     def at_least(self, score: float) -> TextResult:
-        """Without the entities below a score."""
+        """The result without entities below a score."""
         return replace(self, entities=tuple(entity for entity in self.entities if entity.score >= score))
 
     def record(self) -> dict[str, Any]:
-        """As plain values, for JSON; ``notes`` and ``error`` only where there are any."""
+        """As plain values, for JSON; ``notes`` and ``error`` only if there are any."""
         record: dict[str, Any] = {"id": self.id, "text": self.text}
         record["entities"] = [entity.record() for entity in self.entities]
         if self.notes:
@@ -69,7 +69,7 @@ class TextResult(AnnotatedText):
         return render(self)
 
     def examples(self) -> tuple[list[Example], list[TextEntity]]:
-        """The sentences with their entities on words, and the entities that reach over a sentence end and have none."""
+        """The sentences with their entities on words, and the entities that cross a sentence end."""
         words = self.raw_words
         starts = [start for start, _ in self.sentences]
         rows: list[list[Entity]] = [[] for _ in starts]
@@ -86,7 +86,7 @@ class TextResult(AnnotatedText):
 
 
 def place_entity(entity: Entity, text: str, words: Sequence[Segment], score: float = 1.0) -> TextEntity:
-    """An entity on words as one in their text.
+    """An entity on words as an entity in their text.
 
     Args:
         entity: counts words from the first of ``words``.

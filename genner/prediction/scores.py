@@ -24,13 +24,13 @@ from genner.files import write_json
 __all__ = ["CALIBRATION", "Fingerprint", "FittedMisses", "FittedOn", "ModelCalibration", "Scoring", "fit_scores"]
 
 FORMAT = 2
-#: Its name.
+#: Name of the file.
 CALIBRATION = "calibration.json"
 
 
 @dataclass(frozen=True, slots=True)
 class FittedOn:
-    """Which data something was fitted on: its name, how many sentences, and their :class:`Fingerprint`."""
+    """The data something was fitted on: its name, the number of sentences, and their :class:`Fingerprint`."""
 
     name: str
     sentences: int
@@ -39,9 +39,9 @@ class FittedOn:
 
 @dataclass(frozen=True, slots=True)
 class FittedScores:
-    """A calibration, and the expected calibration error on the data it was fitted on, without it and with it.
+    """A calibration, and the expected calibration error on the data it was fitted on, before and after.
 
-    ``kind`` is how such scores come about (`Task.score_kind`): what is fitted to one kind says nothing about another.
+    ``kind`` is how the scores were computed (`Task.score_kind`); a calibration does not apply to another kind.
     """
 
     kind: str
@@ -53,9 +53,9 @@ class FittedScores:
 
 @dataclass(frozen=True, slots=True)
 class FittedMisses:
-    """The miss rate by threshold; thresholds are of scores as the model gives them, not of calibrated ones.
+    """The miss rate by threshold; thresholds apply to scores before calibration.
 
-    ``choices`` are those with which the model was opened: only with them the misses are what was measured.
+    ``choices`` are those with which the model was opened: the measurement holds only with them.
     """
 
     kind: str
@@ -67,7 +67,7 @@ class FittedMisses:
         """The largest threshold that is expected to miss at most the share ``alpha`` of a sentence's entities.
 
         Raises:
-            ConfigError: alpha is no share, or one that these candidates cannot keep; the message says which they can.
+            ConfigError: alpha is not between 0 and 1, or too small; the message says which is possible.
         """
         if not 0 < alpha < 1:
             raise ConfigError(f"alpha: {alpha!r}. Expected a share of misses between 0 and 1, such as 0.1.")
@@ -89,7 +89,7 @@ class ModelCalibration:
 
     Attributes:
         scores: calibrations of different kinds of score.
-        misses: by threshold, where that was measured.
+        misses: by threshold, if they were measured.
     """
 
     scores: tuple[FittedScores, ...] = ()
@@ -116,8 +116,8 @@ class ModelCalibration:
             return cls()
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataFormatError(
-                f"{path}: no calibration of a model ({_reason(error)}). Expected what training or calibrating wrote. "
-                "Copy the file again, or remove it: scores are then those of the model."
+                f"{path}: not a calibration ({_reason(error)}). Expected what training or calibrating wrote. Copy the "
+                "file again, or remove it: scores are then those of the model."
             ) from None
 
     def write(self, folder: Path) -> Path:
@@ -131,7 +131,7 @@ class ModelCalibration:
             write_json(path, {"format": FORMAT, **asdict(self)})
         except OSError as error:
             raise ConfigError(
-                f"{path}: cannot be written: {error.strerror}. Expected a model folder that may be changed. Copy it."
+                f"{path}: cannot be written: {error.strerror}. Expected a model folder with write permission. Copy it."
             ) from None
         return path
 
@@ -175,13 +175,13 @@ class ModelCalibration:
 
 @dataclass(frozen=True)
 class Scoring:
-    """Scores as they are handed out.
+    """Turns the scores of a model into those of a recogniser, and drops entities below thresholds.
 
     Attributes:
-        kind: how the model's scores come about.
+        kind: how the model's scores are computed.
         calibration: of such scores; None leaves them as they are.
-        threshold: entities whose score, before calibration, is lower are left out.
-        min_score: so are those whose score is lower as it is handed out.
+        threshold: entities with a lower score before calibration are left out.
+        min_score: entities with a lower score after calibration are left out.
     """
 
     kind: str = ""
@@ -200,7 +200,7 @@ class Scoring:
 def fit_scores(
     kind: str, scores: Sequence[float], is_right: Sequence[bool], fitted_on: FittedOn
 ) -> FittedScores | None:
-    """Calibrate the scores of predictions that were judged; None without any, or if a score is not from 0 to 1."""
+    """Calibrate the scores of predictions known to be right or wrong; None without any, or if a score is above 1."""
     if not len(scores) or not all(0 <= score <= 1 for score in scores):
         return None
     calibration = fit(scores, is_right)
@@ -209,7 +209,7 @@ def fit_scores(
 
 
 class Fingerprint:
-    """Digest of sentences, or texts, and their gold entities; they are added one by one.
+    """Digest of sentences, or texts, and their gold entities, added one by one.
 
     >>> fingerprint = Fingerprint()
     >>> fingerprint.add(["sore", "knees"], [Entity.from_flat("BODY", [1, 2])])
@@ -221,7 +221,7 @@ class Fingerprint:
         self._sha = hashlib.sha256()
 
     def add(self, words: Sequence[str], gold: Iterable[Entity]) -> None:
-        """The next sentence; repetitions and the order of its entities do not count."""
+        """Add a sentence; the order of its entities and repetitions make no difference."""
         entities = [[entity.label, *entity.flat] for entity in sort_entities(set(gold))]
         self._sha.update(json.dumps([list(words), entities]).encode() + b"\n")
 
@@ -237,7 +237,7 @@ def _adapter() -> TypeAdapter[ModelCalibration]:
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong, in one line; of several things the first."""
+    """What is wrong, in one line; only the first of several errors."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

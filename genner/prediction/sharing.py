@@ -1,7 +1,7 @@
-"""Handing a trained model on: a copy of its folder with a model card, in another folder or on the Hugging Face hub.
+"""Shares a trained model: a copy of its folder with a model card, in another folder or on the Hugging Face hub.
 
-A copy holds what a model needs and nothing else: safetensors, configuration, tokenizer, labels, recipe. Paths of this
-machine are taken out. The copy is opened and used before it is given out.
+A copy holds what a model needs and nothing else: safetensors, configuration, tokenizer, labels, recipe. Local paths are
+removed. The copy is opened and used before it is shared.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ FillCopy = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class FoundModel:
-    """A model to be shared.
+    """A model to share.
 
     Attributes:
         folder: the model folder, links followed.
-        seed, run: ``result.json`` of the seed and of the run it belongs to; None where there is none beside it.
+        seed, run: ``result.json`` of its seed and of its run; None if there is none.
         left_out: files that will not be shared, each with the reason.
     """
 
@@ -55,13 +55,13 @@ class Destination(NamedTuple):
 
 
 def find_model(model: Path) -> FoundModel:
-    """Look a model folder over, and find the results of its training beside it.
+    """Inspect a model folder, and find the results of its training.
 
     Args:
         model: a model folder, such as ``best`` of a run or of a seed.
 
     Raises:
-        DataFormatError: it has no weights as safetensors, or its results cannot be read.
+        DataFormatError: it has no safetensors weights, or its results cannot be read.
     """
     folder = model.resolve()
     others = sorted(path for path in folder.iterdir() if path.name not in {*_KEPT, CARD})
@@ -70,7 +70,7 @@ def find_model(model: Path) -> FoundModel:
         found = f"no {WEIGHTS}, only {', '.join(unsafe)}" if unsafe else f"no {WEIGHTS}"
         raise DataFormatError(
             f"{folder}: {found}. Expected a model folder as training writes it: weights in other formats can run code "
-            "when they are read, and are not shared. Name the folder 'best' of a finished run."
+            "when they are loaded, and are not shared. Give the folder 'best' of a finished run."
         )
     left_out = [f"{path.name} ({_reason(path)})" for path in others]
     if (folder / CARD).exists():
@@ -81,26 +81,26 @@ def find_model(model: Path) -> FoundModel:
 
 
 def destination_of(to: str, model: Path, *, overwrite: bool = False) -> Destination:
-    """Read ``--to``: ``user/name`` or ``hub:user/name`` is a model of the hub, everything else a folder.
+    """Interpret ``--to``: ``user/name`` or ``hub:user/name`` is a model on the hub, everything else a folder.
 
     Args:
-        to: as it was given.
-        model: the folder to be shared.
+        to: the value of the option.
+        model: the folder to share.
         overwrite: an earlier copy may be replaced.
 
     Raises:
-        ConfigError: it could be both, or the folder cannot be written to without loss.
+        ConfigError: it is ambiguous, or the folder holds something else.
     """
     hub_id = to.removeprefix(HUB_PREFIX)
     if to.startswith(HUB_PREFIX) and not is_hub_id(hub_id):
-        raise ConfigError(f"--to: {to!r} names no model of the hub. Expected hub:user/name. Correct it.")
+        raise ConfigError(f"--to: {to!r} is not a name on the hub. Expected hub:user/name. Correct it.")
     if to.startswith(HUB_PREFIX):
         return Destination(None, hub_id)
     path = Path(to).expanduser()
     if is_hub_id(to):
         if path.exists() or path.parent.is_dir():
             raise ConfigError(
-                f"--to: {to!r} could be a model of the hub, or a folder in {str(path.parent)!r} here. Expected one of "
+                f"--to: {to!r} could be a model on the hub, or a folder in {str(path.parent)!r} here. Expected one of "
                 f"them. Write hub:{to} for the hub or ./{to} for the folder."
             )
         return Destination(None, to)
@@ -114,37 +114,37 @@ def write_copy(found: FoundModel, target: Path, finish: FillCopy) -> None:
     Args:
         found: what to copy.
         target: a folder that does not exist, or that may be replaced.
-        finish: is called with the folder of the copy before it gets its name; writes the card.
+        finish: called with the folder of the copy before it gets its name; writes the card.
     """
     try:
         replace_folder(target.absolute(), lambda folder: (_copy(found.folder, folder), finish(folder)))
     except OSError as error:
         raise ConfigError(
-            f"{target}: cannot be written: {error.strerror or error}. Expected a folder that can be. Choose another."
+            f"{target}: cannot be written: {error.strerror or error}. Expected a writable folder. Choose another."
         ) from None
 
 
 def push(found: FoundModel, hub_id: str, finish: FillCopy, *, message: str, private: bool) -> str:
-    """Put a copy on the hub, as one commit; the repository is made if it is not there.
+    """Upload a copy to the hub, as one commit; the repository is created if it does not exist.
 
     Args:
         found: what to copy.
         hub_id: ``user/name``.
         finish: see :func:`write_copy`.
         message: of the commit.
-        private: make a new repository private; an existing one stays as it is.
+        private: create a new repository as private; an existing one stays as it is.
 
     Returns:
         The address of the commit.
 
     Raises:
-        MissingBackendError: nobody is logged in, or the hub does not take it.
+        MissingBackendError: you are not logged in, or the hub refuses the upload.
     """
-    import huggingface_hub  # not before it is needed: it takes long to import
+    import huggingface_hub  # late: it takes long to import
     from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
     if huggingface_hub.get_token() is None:
-        raise _refused(hub_id, "nobody is logged in", "Log in with 'hf auth login', or set HF_TOKEN.")
+        raise _refused(hub_id, "you are not logged in", "Log in with 'hf auth login', or set HF_TOKEN.")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         _copy(found.folder, folder)
@@ -154,23 +154,21 @@ def push(found: FoundModel, hub_id: str, finish: FillCopy, *, message: str, priv
             hub.create_repo(hub_id, private=private or None, exist_ok=True)
             commit = hub.upload_folder(repo_id=hub_id, folder_path=folder, commit_message=message)
         except HfHubHTTPError as error:
-            advice = (
-                "Check that the token may write to that name, and what the hub says at https://status.huggingface.co."
-            )
+            advice = "Check that the token may write to that name, and the state of the hub at https://status.huggingface.co."
             raise _refused(hub_id, hub_reason(error), advice) from None
         except (HTTPError, OSError, ValueError) as error:
-            raise _refused(hub_id, hub_reason(error), "Check the network and HF_ENDPOINT, and repeat.") from None
+            raise _refused(hub_id, hub_reason(error), "Check the network and HF_ENDPOINT, and try again.") from None
     return str(commit.commit_url)
 
 
 def _refused(hub_id: str, reason: str, advice: str) -> MissingBackendError:
-    return MissingBackendError(f"{hub_id}: not put on the hub: {reason}. Expected a hub that takes it. {advice}")
+    return MissingBackendError(f"{hub_id}: not uploaded to the hub: {reason}. Expected a hub that accepts it. {advice}")
 
 
 def _reason(path: Path) -> str:
     if path.is_dir():
         return "a folder"
-    return "weights that can run code when they are read" if path.suffix in _OTHER_WEIGHTS else "no part of a model"
+    return "weights that can run code when they are loaded" if path.suffix in _OTHER_WEIGHTS else "not part of a model"
 
 
 def _read_result(path: Path) -> dict[str, Any] | None:
@@ -199,7 +197,7 @@ def _check_target(path: Path, model: Path, overwrite: bool) -> None:
     held = {item.name for item in path.iterdir()}
     if foreign := sorted(held - _OF_A_COPY):
         raise ConfigError(
-            f"--to: {path} holds {foreign[0]!r}, which is no part of a shared model. Expected a new or an empty "
+            f"--to: {path} holds {foreign[0]!r}, which is not part of a shared model. Expected a new or an empty "
             "folder. Choose another."
         )
     if held and not overwrite:
@@ -214,7 +212,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _without_paths(folder: Path) -> None:
-    """Take out what names places on this machine; nothing of it is needed to use the model."""
+    """Remove local paths, none of which is needed to use the model."""
     recipe_path = folder / "recipe.yaml"
     if recipe_path.is_file():
         recipe = yaml.safe_load(recipe_path.read_text(encoding="utf-8"))
@@ -228,14 +226,14 @@ def _without_paths(folder: Path) -> None:
     for name in ("config.json", "tokenizer_config.json"):
         path = folder / name
         content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        places = [key for key in ("_name_or_path", "name_or_path") if _is_path(content.get(key))]
-        if places:
-            kept = {key: value for key, value in content.items() if key not in places}
+        paths = [key for key in ("_name_or_path", "name_or_path") if _is_path(content.get(key))]
+        if paths:
+            kept = {key: value for key, value in content.items() if key not in paths}
             write_text(path, json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
 
 
 def _is_path(value: object) -> bool:
-    """Whether a name is a place on this machine rather than a hub id or one of our own sizes."""
+    """Whether a name is a path on this machine, not a hub id or one of our own sizes."""
     if not isinstance(value, str) or ":" in value[2:]:
         return False
     return value.startswith(("/", ".", "~")) or "\\" in value or value.count("/") > 1 or Path(value).exists()

@@ -1,13 +1,11 @@
 """A spaCy component: ``nlp.add_pipe("genner", config={"model": "runs/demo/model/best"})``.
 
-spaCy finds the name ``genner`` where this package is installed, else once this module was imported; the model, and what
-it needs, is loaded when the first document comes. (spaCy itself imports torch where that is installed.) Entities are
-written into ``doc.spans["genner"]``, one span for every part of an entity:
+spaCy finds the name ``genner`` if this package is installed, else once this module is imported. The model is loaded
+with the first document. Entities are written into ``doc.spans["genner"]``, one span for every part of an entity:
 
 * ``span.label_`` is the type;
-* ``span.id_`` tells which entity the span is a part of: parts of one entity have the same, and :func:`entities_of` puts
-  them together;
-* ``doc.spans["genner"].attrs["scores"]`` has the score of the entity for every span, as spaCy's own spancat does it.
+* ``span.id_`` is the same for all parts of an entity; :func:`entities_of` puts them together;
+* ``doc.spans["genner"].attrs["scores"]`` has the score of the entity for every span, as in spaCy's own spancat.
 """
 
 from __future__ import annotations
@@ -31,17 +29,17 @@ if TYPE_CHECKING:
 
 __all__ = ["ENTS", "GennerComponent", "entities_of"]
 
-#: What ``doc.ents`` gets, which holds neither nested nor interrupted entities: all entities of documents that have only
-#: flat ones, and nothing in other documents; of every document the longest that fit together; or nothing.
+#: What goes into ``doc.ents``, which holds neither nested nor discontinuous entities: all entities of documents that
+#: have only flat ones, and none of other documents; the longest ones without overlaps; or none.
 ENTS = ("flat", "longest", "none")
 
 _ErrorHandler = Callable[[str, "GennerComponent", list[Doc], Exception], Any]
 
 
 class GennerComponent:
-    """Finds entities in documents whose words are given.
+    """Finds entities in documents.
 
-    Words are the document's tokens without those of white space. Sentences are the document's where it has some, else
+    Words are the document's tokens that are not white space. Sentences are those of the document, if it has any, else
     those that this project's rules find.
 
     Args:
@@ -71,13 +69,13 @@ class GennerComponent:
 
     @property
     def ner(self) -> Recogniser:
-        """The model, loaded when it is first asked for.
+        """The model, loaded on first use.
 
         Raises:
             NerError: it cannot be loaded.
         """
         if self._ner is None:
-            from genner.prediction.recogniser import load  # not before it is needed
+            from genner.prediction.recogniser import load  # late: it imports torch
 
             self._ner = load(self.model, **self.options)
         return self._ner
@@ -92,7 +90,7 @@ class GennerComponent:
         return next(iter(self.pipe([doc])))
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 64) -> Iterator[Doc]:
-        """Add the entities of documents, some at a time; one that cannot be read goes to the error handler."""
+        """Add the entities of documents, in batches; one that cannot be read goes to the error handler."""
         for docs in minibatch(stream, size=batch_size):
             results = self.ner.stream([self._input(doc) for doc in docs])
             for doc, result in zip(docs, results, strict=True):
@@ -103,7 +101,7 @@ class GennerComponent:
                     yield doc
 
     def set_error_handler(self, error_handler: _ErrorHandler) -> None:
-        """What is called for a document that cannot be read; by default the error is raised."""
+        """Set the function called for a document that cannot be read; by default the error is raised."""
         self._error_handler = error_handler
 
     def get_error_handler(self) -> _ErrorHandler:
@@ -144,7 +142,9 @@ class GennerComponent:
             return
         scores = doc.spans[self.spans_key].attrs["scores"]
         whole = [(-score, idx) for idx, (score, part) in enumerate(zip(scores, is_part, strict=True)) if not part]
-        fitting = filter_spans([spans[idx] for _, idx in sorted(whole)])  # of equally long ones the surer
+        fitting = filter_spans(
+            [spans[idx] for _, idx in sorted(whole)]
+        )  # of equally long ones the higher score
         if self.ents == "longest" or len(fitting) == len(spans):
             doc.ents = [Span(doc, span.start, span.end, label=span.label) for span in fitting]
         else:
@@ -152,10 +152,10 @@ class GennerComponent:
 
 
 def entities_of(doc: Doc, key: str = "genner") -> list[TextEntity]:
-    """The entities of a document, parts of one put together; words count the document's tokens.
+    """The entities of a document, from their parts; word offsets count the document's tokens.
 
     Args:
-        doc: went through the component, or was read back from where it was stored.
+        doc: processed by the component, possibly stored and loaded since.
         key: of ``doc.spans``.
     """
     group = doc.spans[key]

@@ -1,4 +1,4 @@
-"""What is said at the end of a run: how much was read and found, what failed, what was changed, how good it was."""
+"""The report at the end of a run: how much was read and found, what failed or was changed, and the scores."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _N_MESSAGES = 3
 
 @dataclass
 class Summary:
-    """Counts results; its :meth:`state` goes into the log of a run, so that the end of a run tells all of it.
+    """Counts results; its :meth:`state` goes into the log of a run, so that a resumed run reports all of it.
 
     Attributes:
-        n_texts: results so far; ``n_failed`` of them without an answer.
+        n_texts: results so far; ``n_failed`` of them are errors.
         n_entities: what was found.
         n_noted: texts with notes.
         failures: the first reasons; notes: the first notes.
         written: what the output could not hold, as its writer counts it.
-        metric: found against known entities, where any are known.
+        metric: predicted against known entities, if any are known.
     """
 
     written: Tally
@@ -58,7 +58,7 @@ class Summary:
         return {name: getattr(self, name) for name in names} | {"written": tally, "metric": self.metric.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`state`."""
+        """Continue from a :meth:`state`."""
         for name, value in state.items():
             if name == "written":
                 self.written.counts.update(value["counts"])
@@ -76,8 +76,8 @@ class Summary:
             format_name: of the output.
         """
         lines = [f"texts {self.n_texts:,}  entities {self.n_entities:,}  failed {self.n_failed:,}"]
-        lines += _told("failed", self.failures, self.n_failed)
-        lines += _told(f"texts with notes {self.n_noted:,}", self.notes, self.n_noted)
+        lines += _block("failed", self.failures, self.n_failed)
+        lines += _block(f"texts with notes {self.n_noted:,}", self.notes, self.n_noted)
         micro = self.metric.compute().micro
         if micro.support:
             scores = f"P {micro.pre:.2f}  R {micro.rec:.2f}  F1 {micro.f:.2f}"
@@ -87,7 +87,7 @@ class Summary:
         return lines
 
     def _compare(self, result: TextResult) -> None:
-        """Sentence by sentence; what reaches over a sentence end, and a text that failed, on its own."""
+        """Compare sentence by sentence; entities across sentence ends, and texts that failed, count on their own."""
         if result.error is not None:
             self.metric.update([entity.words for entity in result.gold], [])
             return
@@ -104,7 +104,7 @@ def _keep_first(messages: list[str], message: str) -> None:
         messages.append(visible(message[:500]))
 
 
-def _told(title: str, messages: list[str], n_all: int) -> list[str]:
+def _block(title: str, messages: list[str], n_all: int) -> list[str]:
     if not messages:
         return []
     more = [f"  ... and {n_all - len(messages):,} more"] if n_all > len(messages) else []

@@ -1,8 +1,8 @@
-"""Raw text -> words and sentences with exact places: what spaCy's rules for a language say, a stretch at a time.
+"""Words and sentences of raw text with exact offsets, by spaCy's rules for a language.
 
-The library's rules keep every character, so ``text[start:end]`` is always the word. They get stretches of at most some
-ten thousand characters: between empty lines, which end sentences, and otherwise cut at white space; so neither time nor
-memory per character grows with the text.
+These rules keep every character, so ``text[start:end]`` is always the word. They are applied to stretches of at most
+20,000 characters, cut at empty lines, which end sentences, and otherwise at white space; so neither time nor memory per
+character grows with the text.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["RULES", "SplitText", "TextSplitter"]
 
-#: Whose rules: spaCy's for a language; those by which ``data.prepare`` makes corpora; or white space and line ends.
+#: spaCy's rules for a language; those with which ``data.prepare`` makes corpora; or white space and line ends.
 RULES = ("spacy", "plain", "blanks")
 
 _STRETCH = 20_000  # characters given to the library at once
-_RUN = 1_000  # of them without white space: affixes are taken off one by one, each by a search through the rest
+_RUN = 1_000  # of them without white space: affixes are removed one by one, each by a search through the rest
 _GAP = re.compile(r"\n[^\S\n]*\n\s*|\r\n?[^\S\n]*\r\s*")
 _LONG_RUN = re.compile(rf"\S{{{_RUN + 1},}}")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_ENDINGS = ["...", "…", "?!", "!?", "!!", "??"]  # besides the single signs of all scripts that the library knows
+_ENDINGS = ["...", "…", "?!", "!?", "!!", "??"]  # besides the single characters that the library knows
 
 
 class SplitText(NamedTuple):
@@ -43,11 +43,11 @@ class TextSplitter:
     """Finds words and sentences.
 
     Args:
-        language: a code of spaCy's, such as ``en`` or ``de``; ``xx`` for any language. Used by the rules ``spacy``.
+        language: spaCy's code, such as ``en`` or ``de``; ``xx`` for any language. For the rules ``spacy`` only.
         rules: one of :data:`RULES`.
 
     Raises:
-        ConfigError: an unknown language or rule, or one that needs a package which is not installed.
+        ConfigError: an unknown language or rule, or one that needs a package that is not installed.
     """
 
     def __init__(self, language: str = "en", rules: str = "spacy") -> None:
@@ -63,7 +63,7 @@ class TextSplitter:
         >>> len(found.words), [tuple(sentence) for sentence in found.sentences]
         (10, [(0, 4), (4, 10)])
         """
-        # Half a surrogate pair is no character that a library could take; one sign stands for another.
+        # spaCy refuses lone surrogates; each is replaced by one character.
         return self._split(_SURROGATE.sub("\ufffd", text))
 
     def _by_library(self, text: str) -> SplitText:
@@ -71,7 +71,7 @@ class TextSplitter:
         firsts: list[int] = []
         for start, end, goes_on in _stretches(text):
             begins = not goes_on
-            with self._library.memory_zone():  # else it remembers every word that it ever met
+            with self._library.memory_zone():  # otherwise it would keep every word it has seen
                 for token in self._library(text[start:end]):
                     begins |= bool(token.is_sent_start) and token.i > 0
                     if token.is_space or not any(map(str.isprintable, token.text)):  # such as a byte order mark
@@ -84,7 +84,7 @@ class TextSplitter:
 
 
 def _library(language: str) -> Language:
-    import spacy  # takes a second, which other rules should not cost
+    import spacy  # takes a second; other rules do not need it
     from spacy.pipeline.sentencizer import Sentencizer
 
     try:
@@ -93,7 +93,7 @@ def _library(language: str) -> Language:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(
             f"language: {language!r} cannot be used ({reason}). Expected a code that spaCy has rules for, such as en, "
-            "de or xx (any language). Install what it names, or take another."
+            "de or xx (any language). Install what it names, or choose another."
         ) from None
     signs = [*Sentencizer.default_punct_chars, *_ENDINGS]
     library.add_pipe("sentencizer", config={"punct_chars": signs})
@@ -102,7 +102,7 @@ def _library(language: str) -> Language:
 
 
 def _stretches(text: str) -> Iterator[tuple[int, int, bool]]:
-    """Half-open parts of the text that the library reads at once, and whether a sentence goes on into each."""
+    """Half-open parts of the text that the library reads at once, and whether each continues a sentence."""
     start = 0
     for gap in _GAP.finditer(text):
         yield from _cut(text, start, gap.start())
@@ -127,7 +127,7 @@ def _cut(text: str, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
 
 
 def _last_blank(text: str, first: int, last: int) -> int:
-    """Behind the last white space in the half-open range; there is some, as longer runs have been cut."""
+    """The end of the last white space in the range; there is some, as longer runs have been cut."""
     return next(place + 1 for place in range(last - 1, first - 1, -1) if text[place].isspace())
 
 

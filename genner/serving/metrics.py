@@ -38,9 +38,7 @@ class Metrics:
         )
         self._texts = Counter("genner_texts", "Texts by outcome (read, failed).", ["outcome"], registry=registry)
         self._entities = Counter("genner_entities", "Entities found, by type.", ["type"], registry=registry)
-        self._batch_texts = Histogram(
-            "genner_batch_texts", "Texts in a batch.", buckets=_TEXTS, registry=registry
-        )
+        self._batch_texts = Histogram("genner_batch_texts", "Texts in a batch.", buckets=_TEXTS, registry=registry)
         self._batch_seconds = Histogram(
             "genner_batch_seconds", "Time to read a batch.", buckets=_SECONDS, registry=registry
         )

@@ -130,9 +130,7 @@ class _Page:
                 trigger_mode="always_last",
             )
         for kind, button in (("jsonl", answer.jsonl), ("html", answer.html)):
-            saving = button.click(
-                partial(self.save, kind), [found, *filters], saved, **_EVENT, show_progress="hidden"
-            )
+            saving = button.click(partial(self.save, kind), [found, *filters], saved, **_EVENT, show_progress="hidden")
             saving.then(None, saved, None, js="(file) => window.saveFile(file)")
         asking.text.change(None, asking.text, None, js="(text) => { window.countCharacters(text) }")
 

@@ -183,7 +183,7 @@ def test_wrong_usage(arguments: tuple[str, ...], message: str, capsys) -> None:
     ("arguments", "message"),
     [
         (("--input", "nowhere.txt"), "nowhere.txt: no such file or folder. Expected one, or - for standard input"),
-        (("--input", "in", "--format", "conll"), "in: no file to be read. Expected files that end in .conll"),
+        (("--input", "in", "--format", "conll"), "in: no file to read. Expected files that end in .conll"),
         (("--text", "a", "--to", "brat"), "output: '-' is a stream. Expected a folder for this format. Set --output"),
         (("--text", "a", "--min_score", "7"), "min_score is 7.0. Expected a number from 0 to 1"),
         (("--text", "a", "--lang", "qq"), "language: 'qq' cannot be used"),

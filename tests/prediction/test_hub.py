@@ -101,8 +101,8 @@ def test_another_project_s_model_is_refused_before_its_weights_are_fetched(
     [
         ("ada/nothing", {}, "it has no model of that name, or not for this user"),
         ("ada/symptoms@v9", {}, "it has no such revision of the model"),
-        ("ada/symptoms", {"HF_HUB_OFFLINE": "1"}, "not among the files kept from it, and it cannot be reached"),
-        ("ada/symptoms", {"HF_ENDPOINT": "http://127.0.0.1:9"}, "not among the files kept from it, and it cannot be"),
+        ("ada/symptoms", {"HF_HUB_OFFLINE": "1"}, "not in the cache, and the hub cannot be reached"),
+        ("ada/symptoms", {"HF_ENDPOINT": "http://127.0.0.1:9"}, "not in the cache, and the hub cannot be"),
     ],
 )
 def test_what_the_hub_said_is_told(
@@ -112,7 +112,7 @@ def test_what_the_hub_said_is_told(
     hub.repositories["ada/symptoms"].commit({**SMALL, "model.safetensors": b"weights"})
     said = run_client(RESOLVE, name, **{"hub": hub.address, "home": tmp_path, **environment})
     assert said.startswith(
-        f"MissingBackendError {name}: no such folder on this machine, and not to be had from the hub"
+        f"MissingBackendError {name}: no such folder on this machine, and no download from the hub"
     )
     assert f"({reason}" in said and "Check the name" in said
 
@@ -128,15 +128,15 @@ def test_names_that_can_only_be_folders(name: str) -> None:
 def test_a_misspelt_folder_is_not_looked_for_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
-    with pytest.raises(DataFormatError, match=r"runs/demo: no such model folder\..*hub:runs/demo if it is meant"):
+    with pytest.raises(DataFormatError, match=r"runs/demo: no such model folder\..*hub:runs/demo for one on the hub"):
         resolve_model("runs/demo")
-    with pytest.raises(MissingBackendError, match=r"hub:runs/demo: no such folder on this machine, and not to be had"):
+    with pytest.raises(MissingBackendError, match=r"hub:runs/demo: no such folder on this machine, and no download"):
         resolve_model("hub:runs/demo")  # tests are offline
 
 
 def test_a_file_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").touch()
-    with pytest.raises(DataFormatError, match="a file, no model folder"):
+    with pytest.raises(DataFormatError, match="a file, not a model folder"):
         resolve_model(tmp_path / "model.safetensors")
 
 

@@ -102,9 +102,9 @@ def test_objects_with_entities_are_gold(write) -> None:
         ('{"sentences": [["a"]]}', r"a.jsonl:2: neither .* Files with 'sentences' are of the format 'nested'"),
         ('{"words": "a b"}', r"a.jsonl:2: sentence 'a b'. Expected a list of words"),
         ('{"words": ["a", ""]}', r"a.jsonl:2: word 1 of a sentence is ''. Expected text that is not empty"),
-        ('{"text": "a b", "words": ["b", "a"]}', r"a.jsonl:2: the word 'a' of 'words' is not in 'text' behind the"),
-        ('{"text": "a", "id": [1]}', r"a.jsonl:2: the id \[1\]. Expected a text or a whole number"),
-        ('{"text": "a", "id": true}', r"a.jsonl:2: the id True. Expected a text or a whole number"),
+        ('{"text": "a b", "words": ["b", "a"]}', r"a.jsonl:2: the word 'a' of 'words' is not in 'text' after the"),
+        ('{"text": "a", "id": [1]}', r"a.jsonl:2: the id \[1\]. Expected a string or an integer"),
+        ('{"text": "a", "id": true}', r"a.jsonl:2: the id True. Expected a string or an integer"),
         (r'{"text": "\ud83d"}', r"a.jsonl:2: '\\ud83d' contains a lone surrogate"),
         ('{"text": "a", "entities": 3}', r"a.jsonl:2: 'entities' is 3. Expected a list"),
         ('{"text": "a", "entities": [{"type": "X"}]}', r"a.jsonl:2: the entity .*. Expected \{\"type\""),
@@ -253,7 +253,7 @@ def test_a_folder_is_read_in_order_with_ids_of_its_own(write, tmp_path: Path) ->
     }  # fmt: skip
     assert [given.id for given in read_inputs(tmp_path / "in", "jsonl")] == ["a/a:1"]
     (tmp_path / "in" / "a" / "a.jsonl").unlink()
-    with pytest.raises(DataFormatError, match=r"in: no file to be read. Expected files that end in .jsonlines .jsonl"):
+    with pytest.raises(DataFormatError, match=r"in: no file to read. Expected files that end in .jsonlines .jsonl"):
         list(read_inputs(tmp_path / "in", "nested"))
 
 
@@ -266,7 +266,7 @@ def test_files_that_cannot_be_read_are_told(write, tmp_path: Path) -> None:
     tally = Tally()
     inputs = list(read_inputs(tmp_path / "in", tally=tally))
     assert [given.text for given in inputs] == ["one", "", "two"]
-    assert "b.txt: cannot be read (No such file or directory). Expected a file that can" in inputs[1].error
+    assert "b.txt: cannot be read (No such file or directory). Expected a readable file" in inputs[1].error
     assert tally.counts == {"neither file nor folder, left out": 1}
 
 
@@ -284,7 +284,7 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [given.error[:44] for given in read_inputs("-", "text")] == ["standard input:2: byte 0xff at offset 6 is n"]
     stdin(b"Ann B-PER\n")
     assert [gold(given) for given in read_inputs("-", "conll")] == [[("PER", "Ann")]]
-    with pytest.raises(ConfigError, match=r"format: brat is files beside each other. Expected a folder or a .txt file"):
+    with pytest.raises(ConfigError, match=r"format: brat consists of several files. Expected a folder or a .txt file"):
         read_inputs("-", "brat")
 
 
@@ -325,7 +325,7 @@ def test_a_line_that_is_too_long_is_told_and_passed_over(monkeypatch: pytest.Mon
     lines = LineReader(io.BytesIO(b"short\n" + b"x" * 35 + b"\n\xff\n0123456789\nlast"), "s")
     assert [(line, lines.problem(number)) for number, line in enumerate(lines, 1)] == [
         ("short", None),
-        ("?", "s:2: a line of more than 10 bytes. Expected shorter ones. Do part it."),
+        ("?", "s:2: a line of more than 10 bytes. Expected shorter ones. Split it."),
         ("\ufffd", "s:3: byte 0xff at offset 42 is not UTF-8. Expected UTF-8. Convert the file, e.g. with iconv -f "
          "latin1 -t utf-8."),
         ("0123456789", None),

@@ -174,7 +174,7 @@ def test_what_a_killed_run_leaves(place: Path, here) -> None:
     assert content[: log["size"]].count(b"\n") == n_done
     code, said = here()
     assert code == 2
-    assert said.startswith(f"error: {place}/out.part.json: a run that was stopped. Expected none. Set --resume to go")
+    assert said.startswith(f"error: {place}/out.part.json: from a run that was stopped. Expected none. Set --resume")
     assert here("--resume")[0] == 1
     assert [json.loads(line)["id"] for line in (place / "out").read_text().splitlines()] == [
         f"in:{number}" for number in range(1, 49)
@@ -185,7 +185,7 @@ def test_an_output_that_is_there_is_not_replaced_unasked(place: Path, here) -> N
     (place / "out").write_text("mine")
     for extra in ((), ("--resume",)):
         code, said = here(*extra)
-        assert code == 2 and "out: is there already. Expected a new file. Choose one, or set --overwrite" in said
+        assert code == 2 and "out: already exists. Expected a new file. Choose one, or set --overwrite" in said
         assert outcome(place) == {"out": b"mine"}
     assert here("--overwrite")[0] == 1
     assert b"mine" not in (place / "out").read_bytes()
@@ -202,16 +202,16 @@ def test_a_stopped_run_can_be_begun_anew(place: Path, here) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda place: ["--min_score", "0.4"], "the run was begun with min_score 0.0, now 0.4. Expected the same"),
-        (lambda place: ["--to", "conll"], "the run was begun with to 'jsonl', now 'conll'. Expected the same"),
-        (lambda place: (place / "model" / "weights").write_bytes(b"22"), "begun with state of the model "),
+        (lambda place: ["--min_score", "0.4"], "the run was started with min_score 0.0, now 0.4. Expected the same"),
+        (lambda place: ["--to", "conll"], "the run was started with to 'jsonl', now 'conll'. Expected the same"),
+        (lambda place: (place / "model" / "weights").write_bytes(b"22"), "started with state of the model "),
         (lambda place: (place / "in.txt").write_bytes(b"x" + TEXTS * 8), "in.txt: not the .* texts that the run"),
         (lambda place: (place / "in.txt").write_bytes(TEXTS[:40]), "in.txt: not the .* texts that the run started"),
         (lambda place: (place / "out.part").write_bytes(b""), "out.part: shorter than the .* bytes that were written"),
-        (lambda place: (place / "out.part").unlink(), "out.part: is not there, but out.part.json is. Expected both"),
+        (lambda place: (place / "out.part").unlink(), "out.part: missing, but out.part.json exists. Expected both"),
         (lambda place: (place / "out.part.json").write_bytes(b"{"), "out.part.json: not the log of a stopped run"),
         (lambda place: (place / "out.part.json").write_bytes(b'{"version": 9}'), r"stopped run \(version 9\)"),
-        (lambda place: (place / "out.part.json").unlink(), "out.part: is there, but not out.part.json, so that it is"),
+        (lambda place: (place / "out.part.json").unlink(), "out.part: exists without out.part.json, so its origin is"),
     ],
 )
 def test_only_the_same_run_is_gone_on_with(change, message: str, place: Path, here) -> None:
@@ -243,7 +243,7 @@ def test_an_output_in_use_is_refused(place: Path, here) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert code == 2
-    assert "out: another process writes it. Expected one at a time. Wait for it." in said
+    assert "out: another process is writing it. Expected one at a time. Wait for it." in said
 
 
 def test_ctrl_c_tells_how_to_go_on(place: Path) -> None:
@@ -263,14 +263,14 @@ def test_ctrl_c_tells_how_to_go_on(place: Path) -> None:
 def test_a_run_that_fails_at_once_leaves_nothing(place: Path, here) -> None:
     (place / "folder").mkdir()
     code, said = here("--input", place / "folder")
-    assert code == 2 and "no file to be read" in said
+    assert code == 2 and "no file to read" in said
     assert outcome(place) == {}
 
 
 def test_a_full_disk_is_one_message(place: Path, here) -> None:
     code, said = here("--output", "/dev/full")
     assert code == 2
-    assert "/dev/full: cannot be written (No space left on device). Expected room and permission to write" in said
+    assert "/dev/full: cannot be written (No space left on device). Expected free space and permission to write" in said
     assert here("--output", "/dev/null")[0] == 1
     (place / "file").write_text("")
     code, said = here("--output", place / "file" / "out")

@@ -58,7 +58,7 @@ def test_the_errors_before_and_after(stored: ModelCalibration) -> None:
     [
         (lambda c: c.update(format=1), "calibration format 1, this version of GenNER reads format 2. Remove"),
         (lambda c: c.update(format="new"), "calibration format 'new', this version"),
-        (lambda c: c.pop("format"), "no calibration of a model"),
+        (lambda c: c.pop("format"), "not a calibration"),
         (lambda c: c["scores"][0]["calibration"].update(temperature=0), "scores.0.calibration: .*temperature above 0"),
         (lambda c: c["scores"][0]["calibration"].update(shift="0"), "scores.0.calibration.shift: .*valid number"),
         (lambda c: c["scores"][0]["fitted_on"].pop("name"), "scores.0.fitted_on.name: Field required"),
@@ -82,13 +82,13 @@ def test_a_damaged_file_is_named(
 @pytest.mark.parametrize("text", ["", "{", "[1]", "null", '"x"', "\xff"])
 def test_a_file_that_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "calibration.json").write_text(text, encoding="latin-1")
-    with pytest.raises(DataFormatError, match=r"no calibration of a model \(.*\)\. Expected .* Copy the file again"):
+    with pytest.raises(DataFormatError, match=r"not a calibration \(.*\)\. Expected .* Copy the file again"):
         ModelCalibration.read(tmp_path)
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path, stored: ModelCalibration) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"calibration.json: cannot be written: .*Expected a model folder that may"):
+    with pytest.raises(ConfigError, match=r"calibration.json: cannot be written: .*Expected a model folder with write"):
         stored.write(tmp_path / "file")
 
 

@@ -212,7 +212,7 @@ def test_a_copy_that_fails_leaves_the_earlier_one(shared: Path, tmp_path: Path) 
     ("to", "message"),
     [
         ("model", r"is, holds or lies in the model itself"),
-        ("model/copy", r"could be a model of the hub, or a folder in 'model' here.*hub:model/copy.*\./model/copy"),
+        ("model/copy", r"could be a model on the hub, or a folder in 'model' here.*hub:model/copy.*\./model/copy"),
         ("./model/copy", r"is, holds or lies in the model itself"),
         (".", r"is, holds or lies in the model itself"),
         ("file", r"file is a file\. Expected a new folder"),
@@ -257,7 +257,7 @@ def test_to_the_hub_and_back(shared: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("to", "environment", "message"),
     [
-        ("ada/symptoms", {}, "nobody is logged in. Expected a hub that takes it. Log in with 'hf auth login', or set"),
+        ("ada/symptoms", {}, "you are not logged in. Expected a hub that accepts it. Log in with 'hf auth login'"),
         ("ada/symptoms", {"HF_TOKEN": "wrong"}, "Check that the token may write to that name"),
         ("bob/symptoms", {"HF_TOKEN": TOKEN}, "You don't have the rights to create a model under this namespace"),
         ("ada/symptoms", {"HF_TOKEN": TOKEN, "HF_ENDPOINT": "http://127.0.0.1:9"}, "Check the network and HF_ENDPOINT"),

@@ -159,7 +159,7 @@ def test_options_key_and_labels(trained_model: Path) -> None:
     made = pipeline.add_pipe("genner", name="symptoms", config=config)
     doc = pipeline(TEXT)
     assert "found" in doc.spans and "genner" not in doc.spans
-    assert made.ner.options.num_beams == 2
+    assert made.ner.choices == {"num_beams": 2}
     assert all(score >= 0.9999 for score in doc.spans["found"].attrs["scores"])
     assert made.labels == made.ner.labels == load(trained_model).labels
 

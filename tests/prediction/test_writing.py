@@ -276,7 +276,7 @@ def test_ids_become_names_inside_the_folder(name: str, file: str, place: Path) -
     path = written("brat", [replace(sample(), id=name)], place, tally)
     names = {one.relative_to(path).as_posix() for one in path.rglob("*") if one.is_file()}
     assert names == {f"{file}.txt", f"{file}.ann"}
-    reason = "id that cannot be the name of a file, or is there twice, changed"
+    reason = "id that cannot be a file name, or occurs twice, changed"
     assert tally.counts[reason] == (name != file)
 
 
@@ -293,7 +293,7 @@ def test_halves_of_surrogate_pairs(place: Path) -> None:
         tally = Tally()
         path = written(name, [result], place, tally)
         lossless = ("jsonl", "doccano", "label-studio", "html", "terminal")  # as an escape
-        told = tally.counts["half of a surrogate pair, written as U+FFFD"]
+        told = tally.counts["lone surrogate, written as U+FFFD"]
         assert bool(told) == (name not in lossless), name
         if name == "jsonl":
             assert json.loads(path.read_bytes())["text"] == text

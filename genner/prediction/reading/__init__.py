@@ -23,6 +23,7 @@ __all__ = ["FORMATS", "read_inputs"]
 
 STDIN = "-"
 AUTO = "auto"
+_CHECK = "Check its permissions and the disk."
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class InputFormat:
     """A format that can be read.
 
     Attributes:
-        read: gives the inputs of a file one by one.
-        endings: of the files that are taken from a folder.
+        read: yields the inputs of a file.
+        endings: of the files that are read from a folder.
         help: what an input is.
     """
 
@@ -71,28 +72,28 @@ def read_inputs(
 ) -> Iterator[TextInput]:
     """The texts of a file, of all files below a folder, or of standard input, one by one and in a fixed order.
 
-    What cannot be read, be it a line or a file, is an input with an ``error``; the others follow. ``auto`` goes by the
-    ending of each file: ``.jsonl .ndjson .json`` jsonl; ``.jsonlines`` nested; ``.conll .bio .iob .iob2`` conll;
+    A line or file that cannot be read becomes an input with an ``error``; the others follow. ``auto`` goes by the file
+    ending: ``.jsonl .ndjson .json`` jsonl; ``.jsonlines`` nested; ``.conll .bio .iob .iob2`` conll;
     ``.txt .text`` brat if an ``.ann`` of the same name lies beside it, else a document per file in a folder and a
     document per line if it is the source itself, as is anything else and standard input.
 
     Args:
         source: a file or a folder; ``-`` is standard input.
         format_name: a key of :data:`FORMATS`, or ``auto``.
-        split: finds words and sentences where annotations on characters are to be placed on words; by default spaCy's
+        split: finds words and sentences, so that annotations on characters can be placed on words; by default spaCy's
             rules for English.
         tally: counts what was repaired or left out.
 
     Raises:
-        DataFormatError: there is no such file or folder; while iterating: the folder holds nothing to be read.
-        ConfigError: an unknown format, or one that standard input cannot have.
+        DataFormatError: there is no such file or folder; while iterating: the folder has no file to read.
+        ConfigError: an unknown format, or one that standard input does not support.
     """
     if format_name not in (AUTO, *FORMATS):
         raise ConfigError(f"format: unknown {format_name!r}. Expected one of {', '.join([AUTO, *FORMATS])}.")
     reading = Reading(split, Tally() if tally is None else tally)
     if str(source) == STDIN:
         if format_name == "brat":
-            raise ConfigError("format: brat is files beside each other. Expected a folder or a .txt file as --input.")
+            raise ConfigError("format: brat consists of several files. Expected a folder or a .txt file as --input.")
         name = "lines" if format_name == AUTO else format_name
         return _inputs_of(InputFile(None, "stdin"), name, reading)
     path = Path(source)
@@ -105,13 +106,13 @@ def read_inputs(
 
 
 def _inputs_of(file: InputFile, name: str, reading: Reading) -> Iterator[TextInput]:
-    """The inputs of a file; what is wrong with the file as a whole is the last one."""
+    """The inputs of a file; an error of the file as a whole is the last one."""
     try:
         yield from FORMATS[name].read(file, reading)
     except DataFormatError as error:
         yield file.failed(error)
     except OSError as error:
-        yield file.failed(f"{file.name}: cannot be read ({error.strerror}). Expected a file that can. Do mend it.")
+        yield file.failed(f"{file.name}: cannot be read ({error.strerror}). Expected a readable file. {_CHECK}")
 
 
 def _inputs_below(folder: Path, format_name: str, reading: Reading) -> Iterator[TextInput]:
@@ -121,7 +122,7 @@ def _inputs_below(folder: Path, format_name: str, reading: Reading) -> Iterator[
         for name in folders:
             if name.startswith("."):
                 reading.tally.add("hidden folder, left out", name)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))  # in this order os.walk goes on
+        folders[:] = sorted(name for name in folders if not name.startswith("."))  # os.walk follows this order
         formats = _formats_in(Path(where), sorted(names), format_name, reading.tally)
         stems = Counter(path.stem for path in formats)
         for path, name in formats.items():
@@ -133,12 +134,12 @@ def _inputs_below(folder: Path, format_name: str, reading: Reading) -> Iterator[
             is_empty = False
             path = Path(error.filename)
             lost = InputFile(path, path.relative_to(folder).as_posix())
-            yield lost.failed(f"{path}: cannot be read ({error.strerror}). Expected a folder that can. Do mend it.")
+            yield lost.failed(f"{path}: cannot be read ({error.strerror}). Expected a readable folder. {_CHECK}")
         refused.clear()
     if is_empty:
         endings = sorted(set(_BY_ENDING)) if format_name == AUTO else FORMATS[format_name].endings
         raise DataFormatError(
-            f"{folder}: no file to be read. Expected files that end in {' '.join(endings)}. Set --input or --format."
+            f"{folder}: no file to read. Expected files that end in {' '.join(endings)}. Set --input or --format."
         )
 
 
@@ -157,7 +158,7 @@ def _formats_in(where: Path, names: list[str], format_name: str, tally: Tally) -
             if path.suffix.lower() in FORMATS[format_name].endings:
                 found[path] = format_name
             else:
-                tally.add(f"file with an ending that {format_name} does not have, left out", path.name)
+                tally.add(f"file without an ending of {format_name}, left out", path.name)
         elif name := _format_of(path, "text"):
             found[path] = name
         else:

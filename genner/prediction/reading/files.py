@@ -18,19 +18,19 @@ from genner.prediction.text import SplitText, TextSplitter
 
 __all__ = ["LONGEST", "InputFile", "LineReader", "Reading", "example_input", "with_mentions"]
 
-LONGEST = 1 << 28  # bytes of a line or a text: longer ones are refused, not held in memory
+LONGEST = 1 << 28  # bytes of a line or a text; longer ones are refused
 
 _BOM = b"\xef\xbb\xbf"
-_STAND_IN = "?"  # for a line that cannot be read: not empty, so that it stays a line of its block
+_STAND_IN = "?"  # for a line that cannot be read; an empty one would end a block
 
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file to be read.
+    """A file to read.
 
     Attributes:
-        path: where it is; None: standard input.
-        id: begins the ids of its texts.
+        path: None for standard input.
+        id: prefix of the ids of its texts.
     """
 
     path: Path | None
@@ -38,7 +38,7 @@ class InputFile:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return "standard input" if self.path is None else str(self.path)
 
     def open(self) -> contextlib.AbstractContextManager[BinaryIO]:
@@ -50,7 +50,7 @@ class InputFile:
         return TextInput("", self.id if line is None else self.line_id(line), error=str(error))
 
     def line_id(self, line: int) -> str:
-        """The id of what begins at a line.
+        """The id of the text that begins at a line.
 
         >>> InputFile(Path("notes.txt"), "notes").line_id(3)
         'notes:3'
@@ -63,7 +63,7 @@ class Reading:
     """What the readers of all files share.
 
     Attributes:
-        split: finds words and sentences of raw text with annotations; None: spaCy's rules for English.
+        split: finds words and sentences; None: spaCy's rules for English.
         tally: what was repaired or left out.
     """
 
@@ -78,9 +78,9 @@ class Reading:
 
 
 class LineReader:
-    """The lines of a stream without their ends, one in memory at a time; parted by LF only, like those of the loaders.
+    """The lines of a stream without their ends, one in memory at a time; separated by LF only, as in the loaders.
 
-    A line that cannot be read is given as what can be seen of it; :meth:`problem` then says what is wrong.
+    Of a line that cannot be read, the readable part is given; :meth:`problem` then says what is wrong.
 
     Args:
         stream: what is read.
@@ -101,13 +101,13 @@ class LineReader:
                 raw = self._stream.readline(LONGEST + 1)
             except OSError as error:
                 self._is_over = True
-                self._refuse(number, f"cannot be read ({error.strerror}). Expected a text file. Do check the disk.")
+                self._refuse(number, f"cannot be read ({error.strerror}). Expected a text file. Check the disk.")
                 yield _STAND_IN
                 return
             if not raw:
                 return
             if len(raw) > LONGEST and not raw.endswith(b"\n"):
-                self._refuse(number, f"a line of more than {LONGEST:,} bytes. Expected shorter ones. Do part it.")
+                self._refuse(number, f"a line of more than {LONGEST:,} bytes. Expected shorter ones. Split it.")
                 offset += self._skip_line()
                 yield _STAND_IN
             else:
@@ -115,7 +115,7 @@ class LineReader:
             offset += len(raw)
 
     def problem(self, first: int, last: int | None = None) -> str | None:
-        """What is wrong with some lines, told once; None if they are as they should be."""
+        """What is wrong with some lines, reported once; None if nothing is."""
         numbers = [number for number in self._problems if first <= number <= (first if last is None else last)]
         problems = [self._problems.pop(number) for number in numbers]
         return problems[0] if problems else None
@@ -126,7 +126,7 @@ class LineReader:
             text = raw[start:].decode("utf-8").removesuffix("\n").rstrip("\r")
         except UnicodeDecodeError as error:
             guess = guess_encoding(raw) if number == 1 else ""
-            self._is_over = bool(guess)  # the other lines would say the same
+            self._is_over = bool(guess)  # the other lines would fail for the same reason
             place = start + error.start
             self._refuse(
                 number,
@@ -148,7 +148,7 @@ class LineReader:
         self._problems[number] = f"{self._name}:{number}: {what}"
 
     def _skip_line(self) -> int:
-        """Read to the end of a line; returns the bytes of the rest."""
+        """Read to the end of a line; returns the number of bytes."""
         n_bytes = 0
         while part := self._stream.readline(LONGEST):
             n_bytes += len(part)
@@ -158,12 +158,7 @@ class LineReader:
 
 
 def example_input(examples: Sequence[Example], name: str) -> TextInput:
-    """The sentences of a document as one input: words joined by blanks.
-
-    Args:
-        examples: its sentences.
-        name: the id.
-    """
+    """The sentences of a document as one input with id ``name``: words joined by blanks."""
     sentences, entities, words = [], [], []
     for example in examples:
         start = len(words)
@@ -178,7 +173,7 @@ def with_mentions(given: TextInput, mentions: Sequence[Mention], reading: Readin
     """An input with annotations on characters as its gold entities; they are widened to whole words.
 
     Args:
-        given: has words, or they are found, since the model's entities consist of words.
+        given: its words are found if it has none.
         mentions: the annotations.
         reading: counts what was changed or left out.
     """

@@ -1,4 +1,4 @@
-"""Texts with known entities: our three corpus formats, and brat. Their entities become the gold of the inputs."""
+"""Texts with known entities: our three corpus formats, and brat. These entities become the gold of the inputs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OPTIONS = LoaderOptions(max_words=None)
 
 
 def read_columns(file: InputFile, reading: Reading) -> Iterator[TextInput]:
-    """``word TAG`` lines: a document between two ``-DOCSTART-``; before the first one, a sentence."""
+    """``word TAG`` lines: a text is a document after a ``-DOCSTART-``; before the first one, a sentence."""
     document: _Document | None = None
     n_columns = 0
     with _opened(file, reading, "conll") as source:
@@ -62,7 +62,7 @@ def read_documents(file: InputFile, reading: Reading) -> Iterator[TextInput]:
 
 
 def read_records(file: InputFile, reading: Reading) -> Iterator[TextInput]:
-    """Three lines per sentence, which is an input. Where they do not come in threes, the rest of the file is lost."""
+    """Three lines per sentence, which is an input. From a sentence with other lines on, the file cannot be read."""
     with _opened(file, reading, "discontinuous") as source:
         for number, words, mentions in line_records(source.text, source.report):
             try:
@@ -75,7 +75,7 @@ def read_records(file: InputFile, reading: Reading) -> Iterator[TextInput]:
 
 
 def read_brat(file: InputFile, reading: Reading) -> Iterator[TextInput]:
-    """A text and, if there is one, the ``.ann`` file beside it."""
+    """A text and, if there is one, its ``.ann`` file."""
     raw = raw_text(file)
     annotation = file.path.with_suffix(".ann")
     if not annotation.is_file():
@@ -88,7 +88,7 @@ def read_brat(file: InputFile, reading: Reading) -> Iterator[TextInput]:
 
 @dataclass
 class _Document:
-    """Sentences of columns that are one input; what is wrong with one of them is wrong with the input."""
+    """Sentences that form one input; an error in one of them is an error of the input."""
 
     file: InputFile
     line: int
@@ -111,7 +111,7 @@ class _Document:
 
 @dataclass(frozen=True)
 class _Source:
-    """A file that is open: its lines, which also know what is wrong with them, and the loader's report."""
+    """An open file: its lines, with their errors, and the loader's report."""
 
     lines: LineReader
     text: Iterator[str]

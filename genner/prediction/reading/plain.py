@@ -1,4 +1,4 @@
-"""Texts without annotations: a document per line, per file, or per JSON object."""
+"""Plain text and JSON lines: a document per line, per file, or per JSON object."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHAPE = '{"text": "..."} or {"words": ["...", ...]}, with an "id" if you like'
 
 
 def read_lines(file: InputFile, _: Reading) -> Iterator[TextInput]:
-    """Every line is a document, an empty one too, so that line and result correspond."""
+    """Every line is a document, even an empty one, so that lines and results correspond."""
     with file.open() as stream:
         lines = LineReader(stream, file.name)
         for number, line in enumerate(lines, 1):
@@ -31,7 +31,7 @@ def read_lines(file: InputFile, _: Reading) -> Iterator[TextInput]:
 
 
 def read_text(file: InputFile, _: Reading) -> Iterator[TextInput]:
-    """The whole file is a document, with its line ends as they are."""
+    """The whole file is a document; line ends stay as they are."""
     yield TextInput(raw_text(file), file.id)
 
 
@@ -39,14 +39,14 @@ def raw_text(file: InputFile) -> str:
     """All of a file.
 
     Raises:
-        DataFormatError: it is too large, or no text in UTF-8.
+        DataFormatError: it is too large, or not UTF-8 text.
     """
     if file.path is None:
         with file.open() as stream:
             text = _decoded(stream.read(LONGEST + 1), file)
     elif file.path.stat().st_size > LONGEST:
         raise DataFormatError(
-            f"{file.name}: more than {LONGEST:,} bytes. Expected a shorter text. Do part it, or read its lines "
+            f"{file.name}: more than {LONGEST:,} bytes. Expected a shorter text. Split it, or read its lines "
             "(--format lines)."
         )
     else:
@@ -75,7 +75,7 @@ def read_json_lines(file: InputFile, reading: Reading) -> Iterator[TextInput]:
 
 def _decoded(raw: bytes, file: InputFile) -> str:
     if len(raw) > LONGEST:
-        raise DataFormatError(f"{file.name}: more than {LONGEST:,} bytes. Expected a shorter text. Do part it.")
+        raise DataFormatError(f"{file.name}: more than {LONGEST:,} bytes. Expected a shorter text. Split it.")
     return decode(raw, file.name)
 
 
@@ -83,7 +83,7 @@ def _json_input(line: str, number: int, file: InputFile, reading: Reading) -> Te
     """The input that a line describes.
 
     Raises:
-        DataFormatError: it describes none.
+        DataFormatError: it is not valid.
     """
     where = f"{file.name}:{number}"
     try:
@@ -96,7 +96,9 @@ def _json_input(line: str, number: int, file: InputFile, reading: Reading) -> Te
         raise DataFormatError(f"{where}: JSON, but not an object: {line[:40]!r}. Expected {_SHAPE}.")
     given = replace(_text_of(record, where), id=_id_of(record, where) or file.line_id(number))
     if record.get("entities"):
-        mentions = [_mention(entity, where) for entity in _list_of(record, "entities", where)]
+        if not isinstance(record["entities"], list):
+            raise DataFormatError(f"{where}: 'entities' is {record['entities']!r:.40}. Expected a list.")
+        mentions = [_mention(entity, where) for entity in record["entities"]]
         given = with_mentions(given, mentions, reading)
     return given
 
@@ -120,8 +122,8 @@ def _text_of(record: Mapping[str, Any], where: str) -> TextInput:
         start = text.find(word, at)
         if start < 0:
             raise DataFormatError(
-                f"{where}: the word {word!r:.40} of {key!r} is not in 'text' behind the words before it. Expected the "
-                "words of the text in their order. Leave one of the two keys out."
+                f"{where}: the word {word!r:.40} of {key!r} is not in 'text' after the words before it. Expected the "
+                "words of the text in order. Leave one of the two keys out."
             )
         at = start + len(word)
         spans.append(Segment(start, at))
@@ -133,7 +135,7 @@ def _id_of(record: Mapping[str, Any], where: str) -> str:
     if name is None:
         return ""
     if isinstance(name, bool) or not isinstance(name, str | int):
-        raise DataFormatError(f"{where}: the id {name!r:.40}. Expected a text or a whole number.")
+        raise DataFormatError(f"{where}: the id {name!r:.40}. Expected a string or an integer.")
     check_text(str(name), where)
     return str(name)
 
@@ -151,14 +153,8 @@ def _mention(entity: object, where: str) -> Mention:
         fragments.append((start, end))
     if not fragments or not isinstance(label, str) or not label:
         raise DataFormatError(
-            f"{where}: the entity {entity!r:.60}. Expected {{\"type\": \"...\", \"segments\": [{{\"start\": 0, "
-            '"end": 4}, ...]}, places counted in characters. Mend or remove it.'
+            f'{where}: the entity {entity!r:.60}. Expected {{"type": "...", "segments": [{{"start": 0, '
+            '"end": 4}, ...]}, offsets counted in characters. Correct or remove it.'
         )
     check_text(label, where)
     return Mention(label, tuple(fragments), where)
-
-
-def _list_of(record: Mapping[str, Any], key: str, where: str) -> list:
-    if not isinstance(record[key], list):
-        raise DataFormatError(f"{where}: {key!r} is {record[key]!r:.40}. Expected a list.")
-    return record[key]

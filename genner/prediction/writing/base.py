@@ -1,4 +1,4 @@
-"""What all writers share: what a format can hold, and counting what it cannot."""
+"""What all writers share: what a format can hold, and counts of what it cannot."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from genner.prediction.results import TextEntity, TextResult
 
 __all__ = ["FEATURES", "Writer", "disjoint", "json_bytes"]
 
-#: What a format may hold -> the words for it.
+#: What a format may hold -> its description.
 FEATURES = {
-    "overlapping": "entities in or over each other",
+    "overlapping": "nested and overlapping entities",
     "discontinuous": "entities of several parts",
     "crossing": "entities over a sentence end",
     "scores": "scores",
-    "text": "the text with every character and its places",
+    "text": "the text with every character and offset",
     "words": "words and sentences",
-    "documents": "which sentences are one text",
+    "documents": "which sentences form a text",
     "ids": "ids",
     "notes": "notes",
     "failed": "texts that failed, with the reason",
@@ -41,17 +41,17 @@ class Writer:
 
     Attributes:
         holds: keys of :data:`FEATURES`.
-        state: what later records depend on, as plain values for JSON; a writer that gets it back goes on.
+        state: what later records depend on, as plain values for JSON; kept when a run is resumed.
     """
 
     holds: ClassVar[frozenset[str]] = frozenset()
-    #: Whether ``record`` gives files, by name, for a folder.
+    #: Whether ``record`` returns files, by name, for a folder.
     is_folder: ClassVar[bool] = False
-    #: Whether the records have to be put together by ``assembled`` when all are there.
+    #: Whether ``assembled`` has to put the records together when all of them are written.
     is_assembled: ClassVar[bool] = False
-    #: Whether a file of the format is no text.
+    #: Whether a file of the format is not text.
     is_binary: ClassVar[bool] = False
-    #: Whether it is for people, who need not be told that they see no scores.
+    #: Whether it is for people to look at, so that missing scores are not counted.
     is_shown: ClassVar[bool] = False
 
     def __init__(self, tally: Tally, labels: Sequence[str] = ()) -> None:
@@ -79,27 +79,27 @@ class Writer:
         raise NotImplementedError
 
     def encode_failed(self, result: TextResult) -> Any:
-        """:meth:`record` of a text that failed, if the format cannot hold such."""
+        """:meth:`record` of a text that failed, for formats that cannot hold these."""
         return b""
 
     def tail(self) -> bytes:
-        """What comes behind the last record."""
+        """What comes after the last record."""
         return b""
 
     def assembled(self, records: BinaryIO) -> Iterable[bytes]:
-        """The final file out of its records, if the format needs that."""
+        """The final file, made from its records; only if ``is_assembled``."""
         raise NotImplementedError
 
     def skipped(self, result_id: str) -> None:
-        """Learn of a result that was written in an earlier run."""
+        """Called for a result that was written before the run was resumed."""
 
     def utf8(self, text: str, place: str) -> bytes:
-        """A text as bytes; half of a surrogate pair, which UTF-8 cannot hold, becomes U+FFFD."""
+        """A text as bytes; lone surrogates, which UTF-8 cannot hold, become U+FFFD."""
         try:
             return text.encode("utf-8")
         except UnicodeEncodeError:
-            clean, n_halves = _SURROGATE.subn("\ufffd", text)
-            self.tally.add("half of a surrogate pair, written as U+FFFD", place, n_halves)
+            clean, n_lone = _SURROGATE.subn("\ufffd", text)
+            self.tally.add("lone surrogate, written as U+FFFD", place, n_lone)
             return clean.encode("utf-8")
 
     def _holdable(self, result: TextResult) -> TextResult:
@@ -122,7 +122,7 @@ class Writer:
 
 
 def disjoint(entities: Sequence[TextEntity]) -> list[TextEntity]:
-    """Contiguous entities that share no word: the longest first, of equally long ones the surest; in their order."""
+    """Contiguous entities that share no words, in order; longer ones are preferred, then those with higher scores."""
     wanted = sorted(entities, key=lambda one: (one.words.start - one.words.end, -one.score, one.start, one.type))
     taken: set[int] = set()
     kept: set[TextEntity] = set()
@@ -135,7 +135,7 @@ def disjoint(entities: Sequence[TextEntity]) -> list[TextEntity]:
 
 
 def json_bytes(value: Any) -> bytes:
-    """A value as JSON on one line; letters stay letters unless UTF-8 cannot hold them."""
+    """A value as JSON on one line; non-ASCII characters are escaped only if UTF-8 cannot hold one of them."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except UnicodeEncodeError:

@@ -23,13 +23,12 @@ _LENGTH_BYTES = 8
 
 
 class SpacyDocs(Writer):
-    """A document per text; its tokens are the words, and the white space between them where it is more than a blank.
+    """A document per text; its tokens are the words, and white space between them other than one blank.
 
     ``doc.spans["entities"]`` has a span per part of an entity; parts of one entity share their ``span.id_``, ``"0"``,
     ``"1"`` ... in the order of the entities, and ``.attrs["scores"]`` has the score of every span. ``doc.ents`` has the
     entities if they are all contiguous and share no words, and is empty otherwise. ``doc.user_data`` has ``"id"`` and,
-    where there are any, ``"notes"``. A file is put together at the end and has to fit into memory, as it has to for
-    those who read it.
+    if there are any, ``"notes"``. The file is put together at the end, in memory.
     """
 
     holds: ClassVar[frozenset[str]] = frozenset(
@@ -40,13 +39,13 @@ class SpacyDocs(Writer):
 
     def __init__(self, tally: Tally, labels: Sequence[str] = ()) -> None:
         super().__init__(tally, labels)
-        from spacy.vocab import Vocab  # takes a second, which other formats should not cost
+        from spacy.vocab import Vocab  # takes a second; other formats do not need it
 
         self._vocab = Vocab()
 
     def encode(self, result: TextResult) -> bytes:
         docs = _empty_bin()
-        with self._vocab.memory_zone():  # else it remembers every word that it ever met
+        with self._vocab.memory_zone():  # otherwise it would keep every word it has seen
             docs.add(self._doc(result))
             content = docs.to_bytes()
         return len(content).to_bytes(_LENGTH_BYTES, "big") + content
@@ -89,9 +88,9 @@ def _empty_bin() -> DocBin:
 
 
 def _tokens(text: str, words: Sequence[Segment]) -> tuple[list[str], list[bool], list[int]]:
-    """The tokens, whether a blank follows each, and the place of every word among them.
+    """The tokens, whether a blank follows each, and the index of every word among them.
 
-    A blank belongs to the token before it; all else between two words is a token of its own.
+    A blank belongs to the token before it; any other white space between two words is a token of its own.
     """
     tokens: list[str] = []
     spaces: list[bool] = []

@@ -1,9 +1,7 @@
-"""Where results go: a stream, a file or a folder; a run that was killed goes on with neither loss nor repetition.
+"""Where results go: a stream, a file or a folder; a run that was killed resumes without loss or repetition.
 
-Files and folders appear when they are complete.
-
-While a run goes on, the records are in ``OUTPUT.part``, and ``OUTPUT.part.json`` says how many bytes of it, made from
-how many inputs, are finished. What lies behind these bytes is cut off when the run is gone on with.
+Files and folders appear when they are complete. During a run, the records are in ``OUTPUT.part``, and
+``OUTPUT.part.json`` says how many bytes of it, made from how many inputs, are finished. A resumed run drops the rest.
 """
 
 from __future__ import annotations
@@ -31,9 +29,9 @@ _VERSION = 1
 
 
 class Output:
-    """Takes the results of a run in their order; this one writes them into a stream, which cannot be gone on with."""
+    """Takes the results of a run in order; this class writes them to a stream, which cannot be resumed."""
 
-    #: Whether a run that is gone on with turns out to be complete, so that nothing is left to be done.
+    #: Whether a resumed run turns out to be complete, so that nothing is left to do.
     is_complete = False
 
     def __init__(self, writer: Writer, stream: BinaryIO, *, closes: bool = False) -> None:
@@ -45,10 +43,10 @@ class Output:
         """Get ready.
 
         Args:
-            settings: what the records depend on, as plain values; a run is only gone on with if they are the same.
+            settings: what the records depend on, as plain values; a run is resumed only if they are the same.
 
         Returns:
-            what the last :meth:`commit` was given, if a run is gone on with, else nothing.
+            what the last :meth:`commit` of a resumed run was given; empty for a new run.
         """
         self._stream.write(self.writer.head())
         return {}
@@ -58,7 +56,7 @@ class Output:
         self._stream.write(self.writer.record(result))
 
     def commit(self, done: Mapping[str, Any]) -> None:
-        """Make sure that what was written so far will stay; ``done`` is given back when the run is gone on with."""
+        """Make sure that what was written so far will stay; :meth:`begin` returns ``done`` when the run is resumed."""
         self._stream.flush()
 
     def finish(self) -> None:
@@ -71,7 +69,7 @@ class Output:
         self._target.flush()
 
     def close(self) -> None:
-        """Let go of everything, complete or not."""
+        """Release everything, complete or not."""
         with suppress(OSError):  # of a full disk; what matters was flushed
             if self._stream is not self._target:
                 self._stream.close()
@@ -80,16 +78,16 @@ class Output:
 
 
 class FileOutput(Output):
-    """A file, with its part file until it is complete.
+    """A file; its part file takes the records until it is complete.
 
     Args:
         writer: of the format.
         path: of the file.
-        resume: go on with a run that was stopped; if there is none, begin one.
-        overwrite: replace a file that is there, and forget a run that was stopped.
+        resume: continue a run that was stopped; if there is none, begin one.
+        overwrite: replace an existing file, and discard a run that was stopped.
 
     Raises:
-        ConfigError: something is there already, or another process writes it.
+        ConfigError: the output exists already, or another process is writing it.
     """
 
     def __init__(self, writer: Writer, path: Path, *, resume: bool, overwrite: bool) -> None:
@@ -106,7 +104,7 @@ class FileOutput(Output):
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise ConfigError(f"{path}: another process writes it. Expected one at a time. Wait for it.") from None
+            raise ConfigError(f"{path}: another process is writing it. Expected one at a time. Wait for it.") from None
         try:
             self._clear_leftovers()
             self._saved = self._found(resume, overwrite)
@@ -119,7 +117,7 @@ class FileOutput(Output):
         if self._saved:
             self._check_settings(self._saved["settings"])
             self.writer.state = self._saved["writer"]
-            if not self.part.exists():  # killed when only the log was left to be removed
+            if not self.part.exists():  # killed when only the log was left to remove
                 self.is_complete = self._is_finished = True
             else:
                 self._open(self._saved["size"])
@@ -136,9 +134,7 @@ class FileOutput(Output):
         self._save_log(self._stream.tell(), done)
 
     def finish(self) -> None:
-        self._is_empty = False
-        saved = json.loads(self.log.read_text(encoding="utf-8"))
-        write_json(self.log, {**saved, "complete": True})
+        self._log_complete()
         self._stream.write(self.writer.tail())
         self._stream.flush()
         os.fsync(self._stream.fileno())
@@ -161,31 +157,31 @@ class FileOutput(Output):
             self.log.unlink(missing_ok=True)
         Path(self._lock.lock_file).unlink(missing_ok=True)
         self._lock.release()
-        if self._is_finished:  # last of all: who is killed before this is told that the run is complete
+        if self._is_finished:  # last of all: a run killed before this is known to be complete
             self.log.unlink(missing_ok=True)
 
     def _found(self, resume: bool, overwrite: bool) -> dict[str, Any]:
-        """What the log of a stopped run says; empty if a run begins."""
+        """What the log of a stopped run says; empty for a new run."""
         if self.part.exists() and not self.log.exists():
             raise ConfigError(
-                f"{self.part}: is there, but not {self.log.name}, so that it is not known what it is. Expected neither "
-                "or both. Remove it or choose another --output."
+                f"{self.part}: exists without {self.log.name}, so its origin is unknown. Expected neither or both. "
+                "Remove it, or choose another --output."
             )
         saved = self._read_log() if self.log.exists() and (resume or not overwrite) else {}
         if not saved.get("done") and not saved.get("complete"):
             saved = {}
         if saved and not resume:
             raise ConfigError(
-                f"{self.log}: a run that was stopped. Expected none. Set --resume to go on with it, or --overwrite to "
-                "begin anew."
+                f"{self.log}: from a run that was stopped. Expected none. Set --resume to continue it, or --overwrite "
+                "to start over."
             )
         is_written = saved.get("complete") and self.path.exists()
         if not is_written:
             self._check_path(overwrite)
         if saved.get("size") and not (self.part.exists() or is_written):
             raise ConfigError(
-                f"{self.part}: is not there, but {self.log.name} is. Expected both. Set --overwrite without --resume "
-                "to begin anew."
+                f"{self.part}: missing, but {self.log.name} exists. Expected both. Set --overwrite without --resume "
+                "to start over."
             )
         return saved if self.part.exists() or is_written else {}
 
@@ -193,7 +189,7 @@ class FileOutput(Output):
         if self.path.is_dir():
             raise ConfigError(f"{self.path}: a folder. Expected a file for this format. Choose another --output.")
         if self.path.exists() and not overwrite:
-            raise ConfigError(f"{self.path}: is there already. Expected a new file. Choose one, or set --overwrite.")
+            raise ConfigError(f"{self.path}: already exists. Expected a new file. Choose one, or set --overwrite.")
 
     def _read_log(self) -> dict[str, Any]:
         try:
@@ -205,16 +201,16 @@ class FileOutput(Output):
             reason = f"{type(error).__name__}: {error}"
         raise ConfigError(
             f"{self.log}: not the log of a stopped run ({reason}). Expected what an earlier run wrote. Set --overwrite "
-            "without --resume to begin anew."
+            "without --resume to start over."
         )
 
     def _check_settings(self, before: Mapping[str, Any]) -> None:
         names = [name for name in {**before, **self._settings} if before.get(name) != self._settings.get(name)]
         if names:
-            told = "; ".join(f"{name} {before.get(name)!r}, now {self._settings.get(name)!r}" for name in names)
+            changes = "; ".join(f"{name} {before.get(name)!r}, now {self._settings.get(name)!r}" for name in names)
             raise ConfigError(
-                f"{self.log}: the run was begun with {told}. Expected the same, so that all results are made alike. "
-                "Repeat its command with --resume, or set --overwrite without --resume to begin anew."
+                f"{self.log}: the run was started with {changes}. Expected the same, as all results must be alike. "
+                "Repeat its command with --resume, or set --overwrite without --resume to start over."
             )
 
     def _save_log(self, size: int, done: Mapping[str, Any]) -> None:
@@ -222,8 +218,12 @@ class FileOutput(Output):
         values = {"version": _VERSION, "settings": self._settings, "size": size, "writer": self.writer.state}
         write_json(self.log, {**values, "done": done})
 
+    def _log_complete(self) -> None:
+        self._is_empty = False
+        write_json(self.log, {**json.loads(self.log.read_text(encoding="utf-8")), "complete": True})
+
     def _open(self, size: int | None) -> None:
-        """Open the part file: anew, or cut back to ``size`` bytes."""
+        """Open the part file: a new one, or the old one cut back to ``size`` bytes."""
         if size is None:
             self._stream = self.part.open("wb")
             self._stream.write(self.writer.head())
@@ -232,7 +232,7 @@ class FileOutput(Output):
         if self._stream.seek(0, os.SEEK_END) < size:
             raise ConfigError(
                 f"{self.part}: shorter than the {size:,} bytes that were written. Expected the file as it was left. "
-                "Set --overwrite without --resume to begin anew."
+                "Set --overwrite without --resume to start over."
             )
         self._stream.truncate(size)
         self._stream.seek(size)
@@ -246,17 +246,17 @@ class FileOutput(Output):
             self.part.unlink(missing_ok=True)
 
     def _clear_leftovers(self) -> None:
-        """Remove what a process left that was killed while it replaced a file."""
+        """Remove what was left by a process that was killed while it replaced a file."""
         for name in (self.path.name, self.log.name):
             for temporary in self.path.parent.glob(f".{glob.escape(name)}.*.tmp"):
                 temporary.unlink()
 
 
 class FolderOutput(FileOutput):
-    """A folder of files, in its part folder until it is complete; a file that was half written is written again.
+    """A folder of files, in its part folder until it is complete; a half-written file is written again.
 
-    Its files are not forced onto the disk one by one, which takes longer than to read the texts: a killed process does
-    no harm, a power cut may.
+    Files are not synced to disk one by one, which would take longer than reading the texts: a killed process does no
+    harm, a power cut may.
     """
 
     def write(self, result: TextResult) -> None:
@@ -269,9 +269,7 @@ class FolderOutput(FileOutput):
         self._save_log(0, done)
 
     def finish(self) -> None:
-        self._is_empty = False
-        saved = json.loads(self.log.read_text(encoding="utf-8"))
-        write_json(self.log, {**saved, "complete": True})
+        self._log_complete()
         old = self.path.with_name(f".{self.path.name}.old")
         if self.path.exists():
             os.rename(self.path, old)
@@ -284,7 +282,7 @@ class FolderOutput(FileOutput):
             raise ConfigError(f"{self.path}: a file. Expected a folder for this format. Choose another --output.")
         if self.path.is_dir() and any(self.path.iterdir()) and not overwrite:
             raise ConfigError(
-                f"{self.path}: is there already and not empty. Expected a new folder. Choose one, or set --overwrite."
+                f"{self.path}: already exists and is not empty. Expected a new folder. Choose one, or set --overwrite."
             )
 
     def _open(self, size: int | None) -> None:
@@ -302,8 +300,8 @@ def open_output(
     """The output for a target; closed, complete or not, when the block ends.
 
     Args:
-        target: a file or, if the format is a folder's, a folder; ``-`` is ``stdout``. What is neither file nor folder,
-            such as ``/dev/null``, is written to as it is.
+        target: a file or, for a format of several files, a folder; ``-`` is ``stdout``. Devices such as ``/dev/null``
+            are written to as they are.
         writer: of the format.
         stdout: for ``-``.
         resume: see :class:`FileOutput`; so is ``overwrite``.
@@ -331,7 +329,7 @@ def open_output(
 
 @contextmanager
 def writable(target: str | Path) -> Iterator[None]:
-    """Tell a full disk and the like in one message; a reader that has gone passes as BrokenPipeError.
+    """Report a full disk and the like in one message; BrokenPipeError passes, for a reader that has left.
 
     Raises:
         DataFormatError: names the file and what was wrong with it.
@@ -343,8 +341,8 @@ def writable(target: str | Path) -> Iterator[None]:
     except OSError as error:
         where = error.filename or ("standard output" if str(target) == "-" else target)
         raise DataFormatError(
-            f"{where}: cannot be written ({error.strerror}). Expected room and permission to write. Mend it and repeat "
-            "the command, with --resume if it was going on."
+            f"{where}: cannot be written ({error.strerror}). Expected free space and permission to write. Fix this and "
+            "repeat the command, with --resume if it had started."
         ) from error
 
 
@@ -352,4 +350,4 @@ def _check_stream(target: str | Path, writer: Writer, resume: bool) -> None:
     if writer.is_folder:
         raise ConfigError(f"output: {str(target)!r} is a stream. Expected a folder for this format. Set --output.")
     if resume:
-        raise ConfigError("resume: nothing is kept of a stream. Expected a file or a folder. Set --output.")
+        raise ConfigError("resume: a stream cannot be resumed. Expected a file or a folder. Set --output.")

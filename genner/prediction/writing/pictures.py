@@ -1,4 +1,4 @@
-"""Pictures for people: a page for the browser, and drawings for the terminal."""
+"""Pictures as output: a page for the browser, and drawings for the terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PICTURED = frozenset(FEATURES) - {"words"}
 
 
 class Page(Writer):
-    """One HTML page with a picture per text; gold entities, if there are any, above what was found."""
+    """One HTML page with a picture per text; gold entities, if there are any, above the predictions."""
 
     holds: ClassVar[frozenset[str]] = _PICTURED
 
@@ -34,7 +34,7 @@ class Page(Writer):
 
 
 class Drawings(Writer):
-    """Sentences with bars below their words, for a terminal that shows them, or plain for a file."""
+    """Sentences with bars below their words, for a terminal, or without colours for a file."""
 
     holds: ClassVar[frozenset[str]] = _PICTURED - {"scores", "crossing", "text"} | {"words"}
     is_shown = True
@@ -60,4 +60,3 @@ class Drawings(Writer):
             self.state["explained"] = True
             lines.insert(0, ERROR_LEGEND)
         return self.utf8("\n".join(lines) + "\n\n", result.id)
-

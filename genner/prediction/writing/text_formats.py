@@ -15,7 +15,7 @@ from genner.prediction.writing.base import FEATURES, Writer, json_bytes
 
 __all__ = ["Brat", "Doccano", "JsonLines", "LabelStudio"]
 
-_BREAK = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")  # brat reads these as line ends
+_BREAK = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")  # line ends to brat
 _UNSAFE = re.compile(r"[^\w.:+=@ -]|^[. ]|[. ]$")
 _LONGEST_NAME = 100  # characters, of at most 4 bytes, without the ending; file systems allow 255 bytes
 
@@ -30,7 +30,7 @@ class JsonLines(Writer):
 
 
 class Doccano(Writer):
-    """``{"id", "text", "label": [[start, end, type], ...]}``, a line per text; places count characters."""
+    """``{"id", "text", "label": [[start, end, type], ...]}``, a line per text; offsets count characters."""
 
     holds: ClassVar[frozenset[str]] = frozenset({"overlapping", "crossing", "text", "documents", "ids"})
 
@@ -42,8 +42,8 @@ class Doccano(Writer):
 class LabelStudio(Writer):
     """A list of tasks with predictions, for ``<Labels name="label" toName="text">`` and ``<Text name="text">``.
 
-    Places count UTF-16 units, as the editor of Label Studio does. The parts of a discontinuous entity are regions that
-    relations tie together. The score of a task is that of its least sure entity.
+    Offsets count UTF-16 units, as Label Studio does. The parts of a discontinuous entity are regions linked by
+    relations. The score of a task is the lowest of its entities.
     """
 
     holds: ClassVar[frozenset[str]] = frozenset(
@@ -71,10 +71,10 @@ class LabelStudio(Writer):
 
 
 class Brat(Writer):
-    """``T1<tab>TYPE start end;start end<tab>text``; places count characters.
+    """``T1<tab>TYPE start end;start end<tab>text``; offsets count characters.
 
-    A part of an entity cannot hold a line end: there it becomes two parts, as brat itself does it; they are one part
-    again when they are read. The files are called after the ids, with folders where these have a ``/``.
+    A part of an entity cannot contain a line end: it is split there, as brat itself does, and joined again when it is
+    read. Files are named after the ids, with folders for a ``/``.
     """
 
     holds: ClassVar[frozenset[str]] = frozenset(
@@ -89,9 +89,9 @@ class Brat(Writer):
     def encode(self, result: TextResult) -> dict[str, bytes]:
         name = self._name(result.id)
         if name != result.id:
-            self.tally.add("id that cannot be the name of a file, or is there twice, changed", result.id)
+            self.tally.add("id that cannot be a file name, or occurs twice, changed", result.id)
         if result.text.startswith("\ufeff"):
-            self.tally.add("text that begins with a byte order mark, which readers take away", result.id)
+            self.tally.add("text that begins with a byte order mark, which readers remove", result.id)
         lines = []
         for entity in result.entities:
             fragments = _fragments(entity)
@@ -118,7 +118,7 @@ class Brat(Writer):
         return plain
 
     def _name(self, name: str) -> str:
-        """A path for an id: inside the folder, fit for any file system, and unlike those before."""
+        """A path for an id: inside the folder, valid on any file system, and unique."""
         parts = [_UNSAFE.sub("_", part)[:_LONGEST_NAME] for part in PurePosixPath(name).parts if part != "/"]
         stem = "/".join(part or "_" for part in parts) or "_"
         for number in count(1):
@@ -130,7 +130,7 @@ class Brat(Writer):
 
 
 class _Units:
-    """Places in a text counted in UTF-16 units."""
+    """Offsets into a text in UTF-16 units."""
 
     def __init__(self, text: str) -> None:
         self._large = [] if text.isascii() else [place for place, char in enumerate(text) if ord(char) > 0xFFFF]
@@ -140,7 +140,7 @@ class _Units:
 
 
 def _regions(name: str, entity: TextEntity, units: _Units) -> list[dict[str, Any]]:
-    """The parts of an entity, and what ties each to the one before."""
+    """The parts of an entity, and the relation of each to the one before."""
     names = [name if number == 1 else f"{name}.{number}" for number in range(1, len(entity.segments) + 1)]
     rows: list[dict[str, Any]] = []
     for region, part in zip(names, entity.segments, strict=True):
@@ -153,7 +153,7 @@ def _regions(name: str, entity: TextEntity, units: _Units) -> list[dict[str, Any
 
 
 def _fragments(entity: TextEntity) -> list[tuple[int, int]]:
-    """The parts of an entity, cut at line ends, without the white space around these."""
+    """The parts of an entity, split at line ends, without the white space around these."""
     fragments = []
     for part in entity.segments:
         start = part.start

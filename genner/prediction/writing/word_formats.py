@@ -17,7 +17,7 @@ _EMPTY_DOCUMENT = '{"ners": [], "sentences": []}\n'
 
 
 class _WordWriter(Writer):
-    """Sentences of words; what lies between the words is not kept."""
+    """Sentences of words; the white space between words is lost."""
 
     loader: ClassVar[str]
 
@@ -37,8 +37,8 @@ class _WordWriter(Writer):
 class Columns(_WordWriter):
     """``word TAG`` lines.
 
-    From the first text on that has several sentences or none, ``-DOCSTART-`` begins every text: without it, a text is a
-    sentence. Of entities that share words the longest is kept, then the surest.
+    Once a text does not have exactly one sentence, ``-DOCSTART-`` begins every text: without it, a text is a sentence.
+    Of entities that share words the longest is kept, of equally long ones the one with the highest score.
     """
 
     loader = "conll"
@@ -71,7 +71,7 @@ class Documents(_WordWriter):
 
 
 class Records(_WordWriter):
-    """Three lines per sentence; which sentences were one text is not kept."""
+    """Three lines per sentence; which sentences formed a text is lost."""
 
     loader = "discontinuous"
     holds: ClassVar[frozenset[str]] = frozenset({"overlapping", "discontinuous", "words"})

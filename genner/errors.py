@@ -12,7 +12,7 @@ __all__ = [
 
 
 class NerError(Exception):
-    """Base of every error that a user can cause and mend; commands print it without a traceback."""
+    """Base of every error that a user can cause and fix; commands print it without a traceback."""
 
 
 class DataFormatError(NerError):

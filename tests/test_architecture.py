@@ -34,7 +34,7 @@ RULES: dict[str, tuple[set[str], set[str] | None]] = {
     "model.generation": ({"model.generation.*", "errors"}, {"torch"}),
     "model": ({"model.*", "data.schema", "data.labels", "data.alignment", "data.codecs.*", "errors"}, None),
     "evaluation": ({"evaluation.*", "data.schema"}, {"rich", "wcwidth", "numpy", "scipy", "matplotlib"}),
-    "training": ({"training.*", "evaluation.*", "patches", "errors", "files", "data.schema"}, None),
+    "training": ({"training.*", "evaluation.*", "patches.*", "errors", "files", "data.schema"}, None),
     "patches": ({"patches.*"}, None),
     "settings": (set(), {"yaml", "pydantic"}),
     "config": ({"errors", "formulations", "settings"}, {"yaml"}),

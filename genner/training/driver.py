@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch._dynamo.exc import TorchDynamoException
 
-import genner.patches  # noqa: F401  before fastNLP
 from genner.errors import MissingBackendError
+from genner.patches.transformers import skip_draws_for_layerdrop
 from genner.training.world import World
 
 # isort: split
@@ -66,6 +66,7 @@ class CompiledStep:
     """
 
     def __init__(self, step: Callable[[Mapping[str, Any]], Any], device: torch.device) -> None:
+        skip_draws_for_layerdrop()
         torch.compiler.reset()  # graphs of an earlier training would keep its weights alive and count against the limit
         # The compiler's own random numbers are slow on a CPU; those of eager mode also give the dropout of eager mode.
         options = {"fallback_random": device.type == "cpu"}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from genner import patches
+from genner.patches.transformers import skip_draws_for_layerdrop
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK_PKG_RESOURCES = """
@@ -133,3 +137,24 @@ def _counting(patch, called):
 
     counted.__module__, counted.__name__ = patch.__module__, patch.__name__
     return counted
+
+
+def test_layerdrop_is_decided_without_a_draw_where_transformers_makes_one(monkeypatch):
+    bart = importlib.import_module("transformers.models.bart.modeling_bart")
+    monkeypatch.setattr(bart, "torch", torch)
+    monkeypatch.setattr(inspect, "getsource", lambda _: "if self.training:\n    p = torch.rand([])")
+    assert skip_draws_for_layerdrop() is True
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    assert bart.torch.rand([]) == 1.0
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert bart.torch.rand(2).shape == (2,) and bart.torch.arange is torch.arange
+    assert skip_draws_for_layerdrop() is False, "once is enough"
+
+
+def test_versions_that_look_at_the_rate_first_are_left_alone(monkeypatch):
+    bart = importlib.import_module("transformers.models.bart.modeling_bart")
+    monkeypatch.setattr(bart, "torch", torch)
+    monkeypatch.setattr(inspect, "getsource", lambda _: "if self.training and self.layerdrop > 0.0:")
+    assert skip_draws_for_layerdrop() is False
+    assert bart.torch is torch

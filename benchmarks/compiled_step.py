@@ -28,7 +28,7 @@ from benchmarks.timing import compare, interleave
 from benchmarks.training_data import TrainingData
 from genner import patches  # noqa: F401  before fastNLP
 from genner.formulations.pointer.task import PointerTask
-from genner.training.compiled import CompiledStep
+from genner.training.driver import CompiledStep
 from genner.training.evaluation import to_device
 
 __all__ = ["main", "measure"]

@@ -25,7 +25,7 @@ from genner.formulations import formulation_class
 from genner.formulations.base import Task
 from genner.formulations.opening import open_task
 from genner.model.folder import ModelFolder
-from genner.model.lighter import FORMS
+from genner.model.linear import FORMS
 from genner.training.evaluation import predict, score
 from genner.training.predictions import Prediction
 

@@ -31,10 +31,9 @@ from benchmarks.corpus import LABELS, draw_sentences
 from benchmarks.timing import interleave, status_mb
 from genner import patches  # noqa: F401  before fastNLP
 from genner.data.alignment import WordTokenizer
-from genner.data.batching import collate_pointer
+from genner.data.bundle import load_cached
 from genner.data.codecs.pointer import PointerCodec, PointerVocab
-from genner.data.corpus_cache import load_cached
-from genner.data.encoded import EncodedSplit
+from genner.data.encoded import EncodedSplit, collate_pointer
 from genner.data.loaders import LoaderOptions
 from genner.data.pipe import PipeConfig, PointerPipe
 from genner.data.splits import SplitRules

@@ -14,8 +14,8 @@ from transformers.models.bart.modeling_bart import BartDecoder
 
 from benchmarks.corpus import LABELS, draw_sentences
 from genner.data.alignment import WordTokenizer
-from genner.data.batching import collate_pointer
 from genner.data.codecs.pointer import PointerCodec, PointerVocab
+from genner.data.encoded import collate_pointer
 from genner.data.labels import LabelSet
 from genner.formulations.pointer.settings import OpenSettings
 from genner.formulations.pointer.task import PointerTask, Target
@@ -144,12 +144,10 @@ class Workload:
 
     def _batch(self, examples: list, tokenizer: object, device: str) -> dict[str, Tensor]:
         codec = PointerCodec(PointerVocab(LABELS), "word")
-        aligned = list(WordTokenizer(tokenizer).align_many([example.words for example in examples]))
+        aligned = WordTokenizer(tokenizer).align_columns([example.words for example in examples])
         rows = []
-        for example, alignment in zip(examples, aligned, strict=True):
-            target = codec.encode(example.entities, alignment.bounds)
-            rows.append(
-                {"src_tokens": alignment.piece_ids, "first": alignment.bounds[:-1], "tgt_tokens": target.symbols}
-            )
+        for example, piece_ids, bounds in zip(examples, *aligned, strict=True):
+            target = codec.encode(example.entities, bounds)
+            rows.append({"src_tokens": piece_ids, "first": bounds[:-1], "tgt_tokens": target.symbols})
         batch = collate_pointer(rows, self.model.backbone.pad_id)
         return {name: tensor.to(device) for name, tensor in batch.items()}

@@ -19,8 +19,7 @@ import numpy as np
 from genner.app.prediction_files import predictions_path, read_predictions
 from genner.data.demo import demo_corpus
 from genner.data.schema import Example
-from genner.evaluation.calibration import brier_score, calibration_error, fit
-from genner.evaluation.conformal import MissRisk
+from genner.evaluation.calibration import MissRisk, brier_score, calibration_error, fit
 from genner.evaluation.tables import Table, markdown_table
 from genner.prediction.recogniser import load
 from genner.prediction.results import TextInput, TextResult, place_entity, words_joined

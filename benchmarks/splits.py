@@ -18,9 +18,9 @@ from benchmarks.corpus import LABELS, draw_sentences
 from benchmarks.models import LENGTHS, Shape, build_model
 from genner import patches  # noqa: F401  before fastNLP
 from genner.data.alignment import WordTokenizer
-from genner.data.batching import collate_pointer
 from genner.data.bundle import load_bundle
 from genner.data.codecs.pointer import PointerCodec, PointerVocab
+from genner.data.encoded import collate_pointer
 from genner.data.schema import Example
 from genner.model.pointer import PointerModel
 from genner.model.tokenizers import train_byte_bpe
@@ -116,14 +116,14 @@ def _prepare(
 def _encode(examples: Sequence[Example], tokenizer: WordTokenizer, codec: PointerCodec) -> list[dict[str, Any]]:
     """Rows of the pointer pipe."""
     rows = []
-    alignments = tokenizer.align_many([example.words for example in examples])
-    for idx, (example, alignment) in enumerate(zip(examples, alignments, strict=True)):
+    aligned = zip(examples, *tokenizer.align_columns([example.words for example in examples]), strict=True)
+    for idx, (example, piece_ids, bounds) in enumerate(aligned):
         rows.append(
             {
-                "src_tokens": alignment.piece_ids,
-                "first": alignment.bounds[:-1],
-                "bounds": alignment.bounds,
-                "tgt_tokens": codec.encode(example.entities, alignment.bounds).symbols,
+                "src_tokens": piece_ids,
+                "first": bounds[:-1],
+                "bounds": bounds,
+                "tgt_tokens": codec.encode(example.entities, bounds).symbols,
                 "example_idx": idx,
                 "word_offset": 0,
             }

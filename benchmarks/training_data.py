@@ -12,8 +12,8 @@ from transformers import PreTrainedTokenizerBase
 
 from genner import patches  # noqa: F401  before fastNLP
 from genner.data.alignment import WordTokenizer
-from genner.data.batching import collate_pointer
 from genner.data.codecs.pointer import PointerCodec, PointerVocab
+from genner.data.encoded import collate_pointer
 from genner.data.pipe import PipeConfig, PointerPipe
 from genner.data.schema import Example
 from genner.training.samplers import LoaderConfig, build_loader

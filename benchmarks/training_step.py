@@ -31,6 +31,7 @@ from genner import patches  # noqa: F401  before fastNLP
 from genner.training.job import FitConfig, FitJob
 from genner.training.optim import Schedule, build_optimizer
 from genner.training.trainer import EntityTrainer
+from genner.training.world import World
 
 # isort: split
 from fastNLP import Callback
@@ -121,7 +122,7 @@ def _measure_trainer(workload: Workload, settings: Settings) -> Measure:
     job = FitJob(task, {"train": loader}, {}, list, optimizer, Schedule("constant", 0))
     config, rounds, waiting = FitConfig(epochs=1), settings.n_rounds(7), _Waiting()
     logging.getLogger("fastNLP").setLevel(logging.WARNING)
-    trainers = [EntityTrainer(job, config, [waiting], device=torch.device(device)) for _ in range(rounds + 1)]
+    trainers = [EntityTrainer(job, config, [waiting], World(torch.device(device))) for _ in range(rounds + 1)]
     fresh = iter(trainers)
     sides = {"ours": lambda: next(fresh).run(), "bare": _bare_epoch(workload, list(loader))}
     found = interleave(sides, rounds=rounds, device=device)

@@ -5,22 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from genner.data.codecs.symbols import label_token, label_token_ids
 from genner.data.columns import Ragged, RaggedBuilder
-from genner.errors import MissingBackendError
+from genner.errors import ConfigError, MissingBackendError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["CHUNK", "WordAlignment", "WordTokenizer"]
+__all__ = ["CHUNK", "WordAlignment", "WordTokenizer", "label_token", "label_token_ids"]
 
 #: Sentences aligned at a time.
 CHUNK = 4096
@@ -136,16 +135,6 @@ class WordTokenizer:
         src[_ranges(ends - n_pieces, n_pieces)] = table.values[_ranges(table.offsets[numbers], n_pieces)]
         return Ragged(src, offsets), Ragged(bounds.astype(np.int32), rows)
 
-    def align_many(self, sentences: Iterable[Sequence[str]]) -> Iterator[WordAlignment]:
-        """Pieces and word bounds of every sentence, in order."""
-        iterator = iter(sentences)
-        while chunk := list(islice(iterator, CHUNK)):
-            yield from map(WordAlignment, *self.align_columns(chunk))
-
-    def align(self, words: Sequence[str]) -> WordAlignment:
-        """Pieces and word bounds of one sentence."""
-        return next(self.align_many([words]))
-
     def enclose(self, piece_ids: Sequence[int]) -> list[int]:
         """Add the special pieces around the pieces of some words."""
         return [*self._before, *piece_ids, *self._after]
@@ -206,6 +195,40 @@ class WordTokenizer:
         if tokenizer.unk_token_id is not None:
             return tokenizer.unk_token_id
         return self._tokenizer.encode("?", add_special_tokens=False).ids[0]
+
+
+def label_token(words: str) -> str:
+    """The token that stands for a label in the backbone's vocabulary.
+
+    >>> label_token("cell_line")
+    '<<cell_line>>'
+    """
+    return f"<<{words}>>"
+
+
+def label_token_ids(n_base: int, words: Sequence[str], compat: bool) -> list[int]:
+    """Rows of the shared embedding that belong to the labels, in label order.
+
+    Args:
+        n_base: rows of the checkpoint's vocabulary, ``len(tokenizer)`` before anything is added.
+        words: natural words of each label, in label order.
+        compat: number the tokens as the reference does: longest first, ties in label order.
+
+    >>> label_token_ids(1500, ["location", "person", "organization", "others"], compat=True)
+    [1501, 1502, 1500, 1503]
+    """
+    if not compat:
+        return list(range(n_base, n_base + len(words)))
+    if len(set(words)) != len(words):
+        raise ConfigError(
+            f"labels: two labels have the same words in {list(words)}. Expected different words for every label "
+            "with compat: reference, where a label is a token. Change one of them, or drop compat."
+        )
+    by_length = sorted(range(len(words)), key=lambda label_idx: -len(words[label_idx]))
+    ids = [0] * len(words)
+    for rank, label_idx in enumerate(by_length):
+        ids[label_idx] = n_base + rank
+    return ids
 
 
 def _offsets(lens: np.ndarray) -> np.ndarray:

@@ -1,13 +1,18 @@
-"""Named splits as a fastNLP ``DataBundle`` with the four sentence fields, and back; loading a whole corpus."""
+"""Loading a whole corpus, from its files or the cache; splits as a ``DataBundle`` with the four sentence fields."""
 
 from __future__ import annotations
 
+import hashlib
 import numbers
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from operator import ge
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 import genner.patches  # noqa: F401  (before fastNLP)
 
@@ -15,14 +20,19 @@ import genner.patches  # noqa: F401  (before fastNLP)
 from fastNLP import DataSet
 from fastNLP.io import DataBundle
 
+from genner.data.cache import CacheFile, digest_of
+from genner.data.columns import Sentences
 from genner.data.loaders import LOADERS, LoaderOptions, LoadReport
 from genner.data.schema import Entity, Example
 from genner.data.splits import SplitRules, apply_rules, find_split_files
 from genner.data.statistics import SplitStatistics, corpus_statistics, fingerprint
+from genner.data.utf8 import is_writable
 from genner.errors import ConfigError, DataFormatError
 
-__all__ = ["LoadedCorpus", "SplitRules", "examples_of", "find_split_files", "load_bundle", "to_bundle", "to_dataset"]
+__all__ = ["LoadedCorpus", "SplitRules", "examples_of", "load_bundle", "load_cached", "to_bundle", "to_dataset"]
 
+# The contents of the cache also depend on this code; its digest replaces a version number kept by hand.
+_SOURCES = ("loaders/*.py", "schema.py", "splits.py", "statistics.py", "columns.py", "bundle.py")
 FIELDS = ("raw_words", "entities", "entity_tags", "entity_spans")
 
 
@@ -96,6 +106,38 @@ def load_bundle(
     return LoadedCorpus(splits, reports, notes)
 
 
+def load_cached(
+    root: Path, loader_name: str, options: LoaderOptions, rules: SplitRules, *, cache_dir: Path
+) -> LoadedCorpus:
+    """:func:`load_bundle` through the cache: the same corpus, its sentences in a mapped file.
+
+    Statistics and fingerprint, which need a pass over all sentences, are cached as well.
+
+    Args:
+        root, loader_name, options, rules: see :func:`load_bundle`.
+        cache_dir: folder of the file.
+
+    Raises:
+        ConfigError, DataFormatError: as in :func:`load_bundle`.
+    """
+    files = corpus_files(root, loader_name, rules)
+    settings = {"loader": loader_name, "options": asdict(options), "rules": asdict(rules), "code": _code_digest()}
+    try:
+        contents = [[split, path.name, _digest(path)] for split, path in files.items()]
+    except OSError:
+        return load_bundle(root, loader_name, options, rules, files=files)  # the loader reports what is wrong
+    digest = digest_of(settings | {"files": contents})
+    file = CacheFile(cache_dir / f"corpus-{digest[:32]}.safetensors", digest)
+    arrays, note, _ = file.load()
+    if arrays is not None:
+        return _from_cache(arrays, note, files)
+    corpus = load_bundle(root, loader_name, options, rules, files=files)
+    examples = {split: Sentences.of(rows) for split, rows in corpus.examples.items()}
+    file.store(_arrays(examples), _note(corpus, examples))
+    corpus.examples = examples
+    return corpus
+
+
 def corpus_files(root: Path, loader_name: str, rules: SplitRules) -> dict[str, Path]:
     """The files in ``root`` that :func:`load_bundle` reads; raises the same errors for loader and folder."""
     _loader(loader_name)
@@ -106,6 +148,47 @@ def _loader(name: str) -> Callable[[Path, LoaderOptions], tuple[list[Example], L
     if name not in LOADERS:
         raise ConfigError(f"data.loader: unknown loader {name!r}. Expected one of {', '.join(LOADERS)}.")
     return LOADERS[name]
+
+
+def _arrays(examples: Mapping[str, Sentences]) -> dict[str, np.ndarray]:
+    return {
+        name: array for split, rows in examples.items() for name, array in rows.to_arrays(prefix=f"{split}.").items()
+    }
+
+
+def _note(corpus: LoadedCorpus, examples: Mapping[str, Sentences]) -> dict[str, Any]:
+    return {
+        "labels": {split: list(rows.labels) for split, rows in examples.items()},
+        "reports": {split: [report.counts, report.places] for split, report in corpus.reports.items()},
+        "notes": corpus.notes,
+        "statistics": {split: asdict(stats) for split, stats in corpus.statistics.items()},
+        "fingerprint": corpus.fingerprint,
+    }
+
+
+def _from_cache(arrays: Mapping[str, np.ndarray], note: Mapping[str, Any], files: Mapping[str, Path]) -> LoadedCorpus:
+    examples = {
+        split: Sentences.from_arrays(arrays, labels, prefix=f"{split}.") for split, labels in note["labels"].items()
+    }
+    reports = {
+        split: LoadReport(files[split], counts=Counter(counts), places=places)
+        for split, (counts, places) in note["reports"].items()
+    }
+    corpus = LoadedCorpus(examples, reports, note["notes"])
+    corpus.statistics = {split: SplitStatistics(**stats) for split, stats in note["statistics"].items()}
+    corpus.fingerprint = note["fingerprint"]
+    return corpus
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _code_digest() -> str:
+    folder = Path(__file__).resolve().parent
+    paths = sorted(path for pattern in _SOURCES for path in folder.glob(pattern))
+    return hashlib.sha256("".join(map(_digest, paths)).encode()).hexdigest()
 
 
 def _check_filled(splits: Mapping[str, Sequence[Example]]) -> None:
@@ -223,16 +306,11 @@ def _check_words(words: object, where: str, compat: bool) -> None:
     if not _is_list(words) or not words:
         raise DataFormatError(f"{where}, field raw_words: {words!r:.60}. Expected a list of at least one word.")
     for word in words:
-        if not isinstance(word, str) or not (word or compat) or not _is_writable(word):
+        if not isinstance(word, str) or not (word or compat) or not is_writable(word):
             raise DataFormatError(
                 f"{where}, field raw_words: word {word!r:.60}. Expected text that is not empty and can be written as "
                 "UTF-8."
             )
-
-
-def _is_writable(word: str) -> bool:
-    """Whether UTF-8 can represent the word: it cannot represent lone surrogates."""
-    return word.isascii() or not any("\ud800" <= char <= "\udfff" for char in word)
 
 
 def _check_tags(tags: object, where: str) -> None:

@@ -27,7 +27,7 @@ CACHES = _CHECKOUT if _CHECKOUT.is_dir() else _USER
 CacheStatus = Literal["off", "hit", "miss", "stale: rebuilt", "damaged: rebuilt"]
 
 #: Part of every digest: increase it whenever the layout of the files or of their columns changes.
-_LAYOUT = "genner-cache-2"
+_LAYOUT = "genner-cache-3"
 _TYPES = {"U8": np.dtype(np.uint8), "I32": np.dtype(np.int32), "I64": np.dtype(np.int64)}
 _CODES = {dtype: code for code, dtype in _TYPES.items()}
 _CHUNK = 1 << 20

@@ -19,6 +19,8 @@ from zlib import crc32
 
 from genner.data.demo_grammar import CLAUSES, JOINERS, LEXICON, MARKS, PHRASES, Clauses
 from genner.data.schema import Entity, Example, merge_segments, sort_entities
+from genner.data.tally import Tally
+from genner.data.writing import format_examples
 from genner.errors import DataFormatError
 from genner.files import write_text
 
@@ -154,9 +156,10 @@ def write_demo(root: Path, *, seed: int = _SEED, sizes: Mapping[str, int] | None
     if found is not None and {key: found.get(key) for key in wanted} == wanted:
         return found
     _refuse_foreign(root, marker)
-    texts = {
-        _FILES[split]: "".join(map(_three_lines, sentences)) for split, sentences in demo_corpus(seed, sizes).items()
-    }
+    texts = {}
+    for split, sentences in demo_corpus(seed, sizes).items():
+        rows = [sentence.example for sentence in sentences]
+        texts[_FILES[split]] = "".join(format_examples("discontinuous", rows, str(root), split, Tally()))
     texts["README.md"] = _README
     fingerprint = {**wanted, "sha256": {name: _sha256(text.encode()) for name, text in sorted(texts.items())}}
     texts[_FINGERPRINT] = json.dumps(fingerprint, indent=1) + "\n"  # last, as the mark of a complete folder
@@ -203,15 +206,6 @@ def _entities(words: Sequence[_Word]) -> tuple[Entity, ...]:
         for mention in word.mentions:
             places.setdefault(mention, []).append((index, index + 1))
     return sort_entities(Entity(MARKS[letter], merge_segments(spans)) for (_, letter), spans in places.items())
-
-
-def _three_lines(sentence: DemoSentence) -> str:
-    """The record of one sentence: words, mentions with inclusive ends, an empty line."""
-    mentions = []
-    for entity in sentence.example.entities:
-        offsets = ",".join(f"{start},{end - 1}" for start, end in entity.segments)
-        mentions.append(f"{offsets} {entity.label}")
-    return f"{' '.join(sentence.example.words)}\n{'|'.join(mentions)}\n\n"
 
 
 def _refuse_foreign(root: Path, marker: Path) -> None:

@@ -223,16 +223,15 @@ class Clauses:
     endings: tuple[str, ...]
 
 
+def _choices(text: str) -> tuple[str, ...]:
+    """Choices separated by ``|``."""
+    return tuple(choice.strip() for choice in text.split("|"))
+
+
 _NEWS = Clauses(
-    (
-        "",
-        "on {day} ,",
-        "last {season} ,",
-        "in {month} ,",
-        "according to the report ,",
-        "to general surprise ,",
-        "for the third time ,",
-        "after long talks ,",
+    _choices(
+        "| on {day} , | last {season} , | in {month} , | according to the report , | to general surprise , | "
+        "for the third time , | after long talks ,"
     ),
     (
         "{PER} moved from {LOC} to {LOC}",
@@ -255,28 +254,16 @@ _NEWS = Clauses(
         "the museum in {LOC} showed paintings by {PER}",
         "residents of {LOC} thanked {PER} for the donation",
     ),
-    (
-        "",
-        "on {day}",
-        "last {season}",
-        "in {month}",
-        ", the paper reported",
-        ", a spokeswoman said",
-        "despite many objections",
-        "without any explanation",
+    _choices(
+        "| on {day} | last {season} | in {month} | , the paper reported | , a spokeswoman said | despite many "
+        "objections | without any explanation"
     ),
 )
 
 _HEALTH = Clauses(
-    (
-        "",
-        "on {day} ,",
-        "last {season} ,",
-        "after {event} ,",
-        "to be honest ,",
-        "for the first time ,",
-        "as far as I remember ,",
-        "two days later ,",
+    _choices(
+        "| on {day} , | last {season} , | after {event} , | to be honest , | for the first time , | as far as "
+        "I remember , | two days later ,"
     ),
     (
         "I woke up with {SYM}",
@@ -301,15 +288,9 @@ _HEALTH = Clauses(
         "{PER} asked whether {SYM} could come from the injection",
         "the {joint}/ax of {PER} turned quite {state}/a",
     ),
-    (
-        "",
-        "on {day}",
-        "last {season}",
-        "after {event}",
-        ", which worried us all",
-        "before the next appointment",
-        "without any warning",
-        ", so we called the surgery",
+    _choices(
+        "| on {day} | last {season} | after {event} | , which worried us all | before the next appointment | "
+        "without any warning | , so we called the surgery"
     ),
 )
 

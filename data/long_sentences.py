@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from genner.data.schema import Entity
 
-__all__ = ["Limits", "cut_sentence", "entities_within"]
+__all__ = ["Limits", "cut_sentence"]
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,3 @@ def cut_sentence(
         latest = cut
     parts.append((start, n_words))
     return parts
-
-
-def entities_within(entities: Sequence[Entity], start: int, end: int) -> list[Entity]:
-    """The entities within the words ``start .. end - 1``, with offsets counted from ``start``."""
-    return [entity.shifted(-start) for entity in entities if start <= entity.start and entity.end <= end]

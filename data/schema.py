@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Entity", "Example", "Segment", "merge_segments", "sort_entities"]
+__all__ = ["Entity", "Example", "Segment", "entities_within", "merge_segments", "sort_entities"]
 
 
 class Segment(NamedTuple):
@@ -77,6 +77,11 @@ class Example:
     words: tuple[str, ...]
     entities: tuple[Entity, ...]
     document: int | None = None
+
+
+def entities_within(entities: Sequence[Entity], start: int, end: int) -> list[Entity]:
+    """The entities within the words ``start .. end - 1``, with offsets counted from ``start``."""
+    return [entity.shifted(-start) for entity in entities if start <= entity.start and entity.end <= end]
 
 
 def merge_segments(segments: Iterable[Sequence[int]]) -> tuple[Segment, ...]:

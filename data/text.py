@@ -11,14 +11,25 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 from genner.data.schema import Entity, Example, Segment, merge_segments, sort_entities
 from genner.data.tally import Tally
+from genner.data.utf8 import read_raw
+from genner.errors import DataFormatError
 
-__all__ = ["Mention", "best_reading", "build_examples", "mention_segments", "sentence_words", "words_in"]
+__all__ = [
+    "Mention",
+    "annotated_text",
+    "best_reading",
+    "build_examples",
+    "mention_segments",
+    "read_terms",
+    "sentence_words",
+]
 
 Span = tuple[int, int]
 
@@ -38,67 +49,15 @@ _WORD = re.compile(
 _END = re.compile(r"""(?<![.!?])[.!?]++["'”’)\]}»]*+(?=\s+["'“‘(\[{«]*+[^\W_a-zß-öø-ÿ])""")
 _BREAK = re.compile(r"\n[^\S\n]*(?:\n|$)|\r\n?[^\S\n]*\r")
 _LINE = re.compile(r"[\r\n]")
-_ABBREVIATIONS = frozenset(
-    [
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "gen",
-        "gov",
-        "sen",
-        "rep",
-        "lt",
-        "col",
-        "sgt",
-        "capt",
-        "maj",
-        "cmdr",
-        "adm",
-        "rev",
-        "hon",
-        "st",
-        "mt",
-        "jr",
-        "sr",
-        "vs",
-        "fig",
-        "figs",
-        "eq",
-        "ref",
-        "refs",
-        "al",
-        "cf",
-        "eg",
-        "ie",
-        "approx",
-        "dept",
-        "est",
-        "inc",
-        "ltd",
-        "co",
-        "corp",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "sept",
-        "oct",
-        "nov",
-        "dec",
-        "a.m",
-        "p.m",
-        "e.g",
-        "i.e",
-        "u.s",
-    ]
+_ABBREVIATIONS = set(
+    """
+    mr mrs ms dr prof gen gov sen rep lt col sgt capt maj cmdr adm rev hon st mt jr sr vs fig figs eq ref refs al
+    cf eg ie approx dept est inc ltd co corp jan feb mar apr jun jul aug sep sept oct nov dec a.m p.m e.g i.e u.s
+    """.split()  # noqa: SIM905  (a list would take a line per word)
 )
 _LONGEST = max(map(len, _ABBREVIATIONS)) + 4  # with opening signs before it
+# brat: ``T1<tab>LABEL 3 9;15 20<tab>covered text``, offsets in characters, ends exclusive, fragments parted by ``;``.
+_TERM = re.compile(r"T\S*\t(?P<label>\S+) (?P<offsets>\d+ \d+(?: ?; ?\d+ \d+)*) *(?:\t(?P<text>.*))?")
 
 
 class Mention(NamedTuple):
@@ -205,6 +164,61 @@ def best_reading(readings: Sequence[str], mentions: Sequence[Mention], tally: Ta
     for mention in wrong[best]:
         tally.add("annotation whose text is not that at its offsets, offsets taken", mention.place)
     return readings[best]
+
+
+def annotated_text(raw: str, mentions: Sequence[Mention], tally: Tally) -> tuple[str, list[Mention]]:
+    """The text as its annotations count it, and those of them that lie in it.
+
+    Args:
+        raw: the file's content with its line ends.
+        mentions: its annotations.
+        tally: counts those that do not fit.
+    """
+    readings = [raw, raw.replace("\r\n", "\n")] if "\r" in raw else [raw]
+    text = best_reading(readings, mentions, tally)
+    inside = []
+    for mention in mentions:
+        if max(end for _, end in mention.fragments) > len(text):
+            tally.add("annotation that ends after its text, dropped", mention.place)
+        else:
+            inside.append(mention)
+    return text, inside
+
+
+def read_terms(path: Path, labels: Collection[str], tally: Tally) -> Iterator[Mention]:
+    """The text-bound annotations of a brat ``.ann`` file.
+
+    Args:
+        path: the file.
+        labels: keep only these; none keeps all.
+        tally: counts what else the file holds.
+
+    Raises:
+        DataFormatError: the file cannot be read, or a line is no annotation.
+    """
+    for number, line in enumerate(read_raw(path).replace("\r\n", "\n").split("\n"), 1):
+        if not line.strip():
+            continue
+        place = f"{path.name}:{number}"
+        if not line.startswith("T"):
+            what = "note" if line.startswith("#") else "relation, event or attribute"
+            tally.add(f"{what}, no entity, left out", place)
+            continue
+        match = _TERM.fullmatch(line)
+        if match is None:
+            raise DataFormatError(
+                f"{path}:{number}: {line[:60]!r}. Expected 'T1<tab>LABEL start end[;start end...]<tab>text' with "
+                "character offsets. Fix the line."
+            )
+        if labels and match["label"] not in labels:
+            tally.add(f"annotation of type {match['label']}, left out", place)
+            continue
+        pairs = [pair.split() for pair in match["offsets"].split(";")]
+        fragments = tuple((int(start), int(end)) for start, end in pairs)
+        if any(end <= start for start, end in fragments):
+            tally.add("annotation with a fragment that ends before it starts, dropped", place)
+            continue
+        yield Mention(match["label"], fragments, place, match["text"] or "")
 
 
 def _covers(text: str, mention: Mention) -> bool:

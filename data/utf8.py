@@ -6,7 +6,7 @@ from pathlib import Path
 
 from genner.errors import DataFormatError
 
-__all__ = ["decode", "guess_encoding", "read_raw"]
+__all__ = ["decode", "guess_encoding", "is_writable", "read_raw"]
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -48,3 +48,8 @@ def guess_encoding(raw: bytes) -> str:
     if raw.startswith((b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ")):
         return " (the file is compressed)"
     return ""
+
+
+def is_writable(text: str) -> bool:
+    """Whether UTF-8 can represent the text: it cannot represent lone surrogates."""
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)

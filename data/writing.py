@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import groupby, pairwise
 from pathlib import Path
 
+from genner.data.loaders.conll import DOCSTART
 from genner.data.schema import Entity, Example
 from genner.data.tally import Tally
 from genner.errors import DataFormatError
@@ -18,7 +19,6 @@ __all__ = ["DOCSTART", "FORMATS", "format_examples", "write_split"]
 
 _BLANK = re.compile(r"[ \t\r\n\0]")
 _BAD_LABEL = re.compile(r"[\s|,;\0]|^[0-9]*$|[,;|/+&][BI]-")
-DOCSTART = "-DOCSTART-"
 
 #: Loader -> file ending.
 FORMATS = {"conll": ".txt", "nested": ".jsonlines", "discontinuous": ".txt"}

@@ -1,4 +1,4 @@
-"""The console command ``genner``: finds the command that is asked for and runs it."""
+"""The console command ``genner``: finds a command by its name and runs it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 from genner import __version__
 
-__all__ = ["COMMANDS", "PROGRAM", "main", "run_command"]
+__all__ = ["COMMANDS", "PROGRAM", "main", "run_command", "say", "say_loading"]
 
-#: What runs a command of ours in a process of its own, whatever its working folder.
+#: Runs a command in its own process, in any working folder.
 PROGRAM = (sys.executable, str(Path(__file__).resolve().with_name("__main__.py")))
 
 #: Name -> what it does; each is the module of that name in `genner.commands`.
@@ -22,10 +22,10 @@ COMMANDS = {
     "predict": "find the entities of your own text",
     "calibrate": "fit a model's scores to texts with known entities",
     "serve": "a web page and an HTTP service for a trained model",
-    "share": "a model folder with its card, in a folder or on the Hugging Face hub",
+    "share": "a copy of a model with its card, in a folder or on the Hugging Face hub",
     "report": "tables, curves and kinds of errors of finished runs; comparison of two runs",
     "sweep": "many experiments from one file, one table",
-    "prepare": "distributors' originals, brat folders and Hugging Face data sets into files to train on",
+    "prepare": "distributors' originals, brat folders and Hugging Face datasets into training files",
 }
 
 _EXAMPLES = """\
@@ -33,7 +33,7 @@ examples:
   genner train                                   the embedded demo
   genner predict runs/demo/model/best --text "I woke up with pain in the left knee."
 
-`genner COMMAND --help` describes a command, `genner --version` tells the version.
+`genner COMMAND --help` describes a command, `genner --version` prints the version.
 """
 
 
@@ -56,9 +56,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_command(name: str, argv: Sequence[str] | None = None) -> int:
-    """Run one of :data:`COMMANDS` in this process; a request to terminate ends it in order, like Ctrl-C."""
+    """Run one of :data:`COMMANDS` in this process; SIGTERM stops it cleanly, like Ctrl-C."""
     signal.signal(signal.SIGTERM, _interrupt)
     return import_module(f"genner.commands.{name}").main(argv)
+
+
+def say(text: str) -> None:
+    """Print a line on standard error, at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def say_loading(what: str) -> None:
+    """Say that large libraries are being loaded, unless they are in memory already."""
+    if "torch" not in sys.modules:
+        say(f"loading {what} ...")
 
 
 def _interrupt(*_: object) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
 
 __all__ = [
-    "ConfigError", "DataFormatError", "MissingBackendError", "NerError", "SequenceTooLongError", "exit_code",
-    "import_extra",
+    "ConfigError", "DataFormatError", "MissingBackendError", "NerError", "SequenceTooLongError", "import_extra",
 ]  # fmt: skip
 
 
 class NerError(Exception):
-    """Base of every error that a user can cause and mend; commands print it without a traceback."""
+    """Base of every error that a user can cause and fix; commands print it without a traceback."""
 
 
 class DataFormatError(NerError):
@@ -51,26 +49,3 @@ def import_extra(module: str, requirement: str, *, needed_for: str) -> ModuleTyp
             f"{needed_for}: {module} cannot be imported ({error}). Expected it to be installed. "
             f"Run: {sys.executable} -m pip install {requirement!r}"
         ) from None
-
-
-def exit_code(work: Callable[[], int], *, debug: bool, interrupted: str) -> int:
-    """Run a command and tell its errors in one line on standard error.
-
-    Args:
-        work: returns the exit code of a command that comes to its end.
-        debug: let errors pass, with their traceback.
-        interrupted: what is said after Ctrl-C.
-
-    Returns:
-        that of ``work``; 2 for an error of usage or data, 130 for Ctrl-C.
-    """
-    try:
-        return work()
-    except NerError as error:
-        if debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)
-        return 130

@@ -26,12 +26,8 @@ def save_model(folder: Path, model: PointerModel) -> dict[str, Any]:
     return {"head": asdict(model.config), "output_scale": model.backbone.output_scale}
 
 
-def load_model(folder: ModelFolder, *, attention: str = "sdpa") -> PointerModel:
+def load_model(folder: ModelFolder) -> PointerModel:
     """Read what :func:`save_model` wrote, ready for prediction, on the CPU; the random state is left as it was.
-
-    Args:
-        folder: wherever it was moved to.
-        attention: ``sdpa`` or ``eager``.
 
     Raises:
         DataFormatError: a file is missing or damaged.
@@ -40,7 +36,6 @@ def load_model(folder: ModelFolder, *, attention: str = "sdpa") -> PointerModel:
     try:
         config, tokenizer = read_config(where), read_tokenizer(where)
         kind = backbone_class(config.model_type, where)
-        config._attn_implementation = attention
         with torch.random.fork_rng(devices=[]):
             backbone = kind(kind.network_class(config.model_type)(config), tokenizer)
             model = PointerModel(backbone, folder.labels.words, PointerConfig(**settings["head"]), initialise=False)

@@ -19,8 +19,8 @@ __all__ = ["DecodeState"]
 class DecodeState:
     """G partly decoded sentences, K rows each (one, or beams); made by ``PointerModel.start``.
 
-    Rows are numbered sentence by sentence, the best beam first. Methods work in place: use only the state that they
-    return. Columns beyond the longest sentence are padding and may be ignored.
+    Rows are numbered sentence by sentence, the best beam first. The methods of
+    :class:`~genner.model.generation.state.DecoderState` work in place. Columns beyond the longest sentence are padding.
 
     Attributes:
         row_table: (G, V) embedding row of each symbol as decoder input.
@@ -70,12 +70,10 @@ class DecodeState:
         return values if self.cache_rows is None else torch.empty_like(values).index_copy_(0, self.cache_rows, values)
 
     def expand_beams(self, n_beams: int) -> DecodeState:
-        """``n_beams`` rows per sentence instead of one, before the first symbol."""
         self.cache.expand_beams(n_beams)
         return self
 
     def select(self, sentences: Tensor) -> DecodeState:
-        """Other sentences, (G',): some left out, repeated or in another order, each with all its rows."""
         n_beams = self.cache.rows_per_sentence
         rows = rows_of(sentences, n_beams)
         if self.cache_rows is not None:
@@ -95,7 +93,6 @@ class DecodeState:
         return self
 
     def refill(self, slots: Tensor, other: DecodeState, incoming: slice) -> DecodeState:
-        """Overwrite ``slots``, (N,), with the sentences ``incoming`` of ``other``, an unused state."""
         n_other = other.candidates.shape[1]
         if n_other > self.candidates.shape[1]:
             extra = n_other - self.candidates.shape[1]
@@ -114,10 +111,7 @@ class DecodeState:
         return self
 
     def reorder(self, parents: Tensor) -> DecodeState:
-        """Row k of sentence g continues row ``parents[g, k]`` of that sentence, (G, K).
-
-        The first child of a row takes over its cache row; only further children are copied, to free cache rows.
-        """
+        # The first child of a row takes over its cache row; only further children are copied, to free cache rows.
         n_sentences, n_beams = parents.shape
         cache_rows = self.cache_rows
         if cache_rows is None:
@@ -138,7 +132,6 @@ class DecodeState:
         return self
 
     def rewind(self, n_symbols: Tensor) -> None:
-        """Remove the last symbols of every row, (R,)."""
         self.cache.positions = self.cache.positions - self.to_cache(n_symbols)
 
     def _longest(self) -> int:

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genner.data.codecs.symbols import EOS
+from genner.data.alignment import label_token, label_token_ids
+from genner.data.codecs.pointer import EOS
 from genner.errors import ConfigError
 from genner.model.backbones import Backbone
 from genner.model.decode_state import DecodeState
 from genner.model.drafts import DRAFT_UNITS, DraftHead
-from genner.model.label_rows import init_label_rows, label_pieces, reference_label_ids
 from genner.model.linear import use_fast_linears
 from genner.model.stepping import StepCache
 
@@ -56,19 +56,13 @@ class PointerConfig:
     compat: bool = False
 
     def __post_init__(self) -> None:
-        if self.decoder_type not in DECODER_TYPES:
-            raise ConfigError(
-                f"pointer.decoder_type: unknown value {self.decoder_type!r}. Expected {', '.join(DECODER_TYPES)}."
-            )
-        if self.draft_unit not in (None, *DRAFT_UNITS):
-            raise ConfigError(
-                f"model.draft_unit: unknown value {self.draft_unit!r}. Expected none, {' or '.join(DRAFT_UNITS)}."
-            )
+        for name, known in (("decoder_type", DECODER_TYPES), ("draft_unit", (None, *DRAFT_UNITS))):
+            if (value := getattr(self, name)) not in known:
+                expected = ", ".join(map(str, known))
+                raise ConfigError(f"pointer.{name}: unknown value {value!r}. Expected one of {expected}.")
         for name in ("dropout", "word_dropout"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ConfigError(
-                    f"model.{name}: {getattr(self, name)} is not a probability. Expected 0 <= {name} < 1."
-                )
+            if not 0.0 <= (value := getattr(self, name)) < 1.0:
+                raise ConfigError(f"pointer.{name}: {value} is not a probability. Expected 0 <= {name} < 1.")
 
     @property
     def has_mlp(self) -> bool:
@@ -83,7 +77,6 @@ class PointerModel(nn.Module):
         backbone: its embedding grows by the label rows.
         label_words: natural words of every label, in symbol order.
         config: options of the head.
-        label_token_ids: rows of the labels in compat mode, if the pipe has numbered them; None: numbered here.
         initialise: False for a model whose weights, label rows included, are loaded afterwards.
     """
 
@@ -93,7 +86,6 @@ class PointerModel(nn.Module):
         label_words: Sequence[str],
         config: PointerConfig | None = None,
         *,
-        label_token_ids: Sequence[int] | None = None,
         initialise: bool = True,
     ) -> None:
         super().__init__()
@@ -103,7 +95,7 @@ class PointerModel(nn.Module):
         self.config = config or PointerConfig()
         self.n_labels = len(label_words)
         self.shift = 2 + self.n_labels
-        rows = self._add_label_rows(label_words, label_token_ids) if initialise else [0] * self.n_labels
+        rows = self._add_label_rows(label_words) if initialise else [0] * self.n_labels
         frame = [backbone.bos_id, backbone.eos_id]
         # The reference feeds labels in symbol order but scores them in the order of their rows.
         scored = range(min(rows), max(rows) + 1) if initialise and self.config.compat else rows
@@ -118,19 +110,22 @@ class PointerModel(nn.Module):
             # The product of two normalised states of an untrained network: divided by sqrt(H), as in attention.
             backbone.output_scale = backbone.hidden_size**-0.5
 
-    def _add_label_rows(self, words: Sequence[str], token_ids: Sequence[int] | None) -> list[int]:
+    def _add_label_rows(self, words: Sequence[str]) -> list[int]:
         backbone, tokenizer = self.backbone, self.backbone.tokenizer
-        pieces = label_pieces(tokenizer, words)
+        # Every label's words are tokenised alone and without a leading blank.
+        pieces = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in words]
         if not self.config.compat:
             rows = list(range(backbone.n_rows, backbone.n_rows + len(words)))
             backbone.resize(backbone.n_rows + len(words))
-            init_label_rows(backbone.embedding.weight, rows, pieces)
+            _init_label_rows(backbone.embedding.weight, rows, pieces)
             return rows
-        rows = list(token_ids if token_ids is not None else reference_label_ids(tokenizer, words))
+        # The reference's ids of the label tokens, whether or not the tokenizer already has them.
+        n_there = sum(label_token(word) in tokenizer.get_added_vocab() for word in words)
+        rows = list(label_token_ids(len(tokenizer) - n_there, words, compat=True))
         # The reference counts the tokenizer's own specials twice when it resizes the matrix.
         n_specials = sum(not token.startswith("<<") for token in set(tokenizer.all_special_tokens))
         backbone.resize(max(backbone.n_rows + n_specials + len(set(rows)), max(rows) + 1))
-        init_label_rows(backbone.embedding.weight, rows, pieces, compat_words=words)
+        _init_label_rows(backbone.embedding.weight, rows, pieces, compat_words=words)
         return rows
 
     def _build_mlp(self) -> nn.Sequential:
@@ -184,13 +179,8 @@ class PointerModel(nn.Module):
         target_mask = ~is_padding[:, :-1] if self.config.compat else None
         hidden = self.backbone.decode(target.view(*inputs.shape, -1), target_mask, memory, attention_mask)
         hidden = self.head_dropout(hidden) * self.backbone.output_scale
-        logits = torch.cat(
-            [
-                hidden @ self.head_dropout(symbols).T,
-                hidden @ self._candidates(memory, source).transpose(1, 2),
-            ],
-            dim=-1,
-        )
+        label_logits = hidden @ self.head_dropout(symbols).T
+        logits = torch.cat([label_logits, hidden @ self._candidates(memory, source).transpose(1, 2)], dim=-1)
         logits = self._mask(logits.float(), ~legal.unsqueeze(1))
         wanted = tgt_tokens[:, 1:].masked_fill(is_padding[:, 1:], _IGNORED)
         total = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=_IGNORED, reduction="sum")
@@ -357,3 +347,32 @@ def _padding(tgt_tokens: Tensor) -> Tensor:
     """(B, T) bool, True = after the row's first EOS."""
     is_end = tgt_tokens == EOS
     return is_end.cumsum(dim=1) > is_end
+
+
+@torch.no_grad()
+def _init_label_rows(
+    weight: Tensor, rows: Sequence[int], pieces: Sequence[Sequence[int]], *, compat_words: Sequence[str] | None = None
+) -> None:
+    """Initialise every label's row from the rows of its words, in place (Yan et al., section 3.2).
+
+    Args:
+        weight: (rows, H) shared embedding.
+        rows: row of every label.
+        pieces: piece ids of every label's words; a label without any keeps its random row.
+        compat_words: the labels' words, to repeat the reference's arithmetic: it sums the pieces in the row of the
+            first one, which is overwritten, and processes the labels in the order of their token strings, so that
+            later ones read modified rows. None: the mean of the original rows, which are left unchanged.
+    """
+    if compat_words is None:
+        means = [weight[torch.tensor(ids, device=weight.device)].mean(dim=0) if ids else None for ids in pieces]
+        for row, mean in zip(rows, means, strict=True):
+            if mean is not None:
+                weight[row] = mean
+        return
+    for label in sorted(range(len(rows)), key=lambda i: label_token(compat_words[i])):
+        if ids := pieces[label]:
+            total = weight[ids[0]]
+            for piece in ids[1:]:
+                total += weight[piece]
+            total /= len(ids)
+            weight[rows[label]] = total

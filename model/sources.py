@@ -57,8 +57,6 @@ def load_backbone(
     tokenizer: PreTrainedTokenizerBase | None = None,
     corpus_words: Iterable[Sequence[str]] | None = None,
     seed: int = 0,
-    attention: str = "sdpa",
-    cache_dir: Path | None = None,
     dropout: float | None = None,
 ) -> Backbone:
     """The backbone that ``--backbone`` names.
@@ -68,8 +66,6 @@ def load_backbone(
         tokenizer: the backbone's, where :func:`load_tokenizer` has loaded or trained it before.
         corpus_words: training sentences as word lists; only the scratch backbones without a tokenizer read them.
         seed: of the random weights; the global random state is left as it was.
-        attention: ``sdpa`` or ``eager``; a network that lacks ``sdpa`` gets ``eager``.
-        cache_dir: where the hub keeps its files, None for its own default.
         dropout: overrides all dropouts of the backbone; None keeps those of its configuration.
 
     Raises:
@@ -78,26 +74,23 @@ def load_backbone(
     """
     if spec.startswith(_SCRATCH_PREFIXES):
         tokenizer = tokenizer or _train_tokenizer(spec, corpus_words)
-        return _from_scratch(spec, tokenizer, seed=seed, attention=attention, dropout=dropout)
+        return _from_scratch(spec, tokenizer, seed=seed, dropout=dropout)
     location = _locate(spec)
-    options = {"cache_dir": cache_dir, "local_files_only": location is not None or not hub_is_reachable()}
-    where = str(location or spec)
-    config = read_config(where, **options)
+    where, is_local = str(location or spec), location is not None or not hub_is_reachable()
+    config = read_config(where, local_files_only=is_local)
     kind = backbone_class(config.model_type, where)
     _set_dropout(config, kind, dropout)
-    tokenizer = tokenizer or read_tokenizer(where, **options)
-    network_class = kind.network_class(config.model_type)
+    tokenizer = tokenizer or read_tokenizer(where, local_files_only=is_local)
     try:
         with torch.random.fork_rng(devices=[]), _no_bar(location is not None):
             torch.manual_seed(seed)
-            network, loaded = network_class.from_pretrained(
+            network, loaded = kind.network_class(config.model_type).from_pretrained(
                 where,
                 config=config,
-                attn_implementation=_attention(network_class, attention),
                 dtype=torch.float32,
                 weights_only=True,
                 output_loading_info=True,
-                **options,
+                local_files_only=is_local,
             )
     except _LOADING_ERRORS as error:
         raise _missing(where, "no usable weights", error) from None
@@ -109,7 +102,7 @@ def load_backbone(
 
 
 def load_tokenizer(
-    spec: str, *, corpus_words: Iterable[Sequence[str]], cache_dir: Path | None = None
+    spec: str, *, corpus_words: Iterable[Sequence[str]]
 ) -> tuple[PreTrainedTokenizerBase, int | None, list[str]]:
     """The tokenizer of a backbone without its weights, to look at a corpus before anything is trained.
 
@@ -124,10 +117,11 @@ def load_tokenizer(
     if spec.startswith(_SCRATCH_PREFIXES):
         return _train_tokenizer(spec, corpus_words), None if _is_t5(spec) else _SCRATCH_POSITIONS, []
     location = _locate(spec)
-    options = {"cache_dir": cache_dir, "local_files_only": location is not None or not hub_is_reachable()}
+    where, is_local = str(location or spec), location is not None or not hub_is_reachable()
     try:
-        config = read_config(str(location or spec), **options)
-        return read_tokenizer(str(location or spec), **options), getattr(config, "max_position_embeddings", None), []
+        config = read_config(where, local_files_only=is_local)
+        tokenizer = read_tokenizer(where, local_files_only=is_local)
+        return tokenizer, getattr(config, "max_position_embeddings", None), []
     except MissingBackendError:
         if location is not None:
             raise
@@ -139,18 +133,18 @@ def load_tokenizer(
     return _train_tokenizer(stand_in, corpus_words), None, [remark]
 
 
-def read_config(where: str, **options: object) -> PreTrainedConfig:
+def read_config(where: str, *, local_files_only: bool = True) -> PreTrainedConfig:
     """The configuration stored in a folder or on the hub; raises :class:`MissingBackendError`."""
     try:
-        return AutoConfig.from_pretrained(where, trust_remote_code=False, **options)
+        return AutoConfig.from_pretrained(where, trust_remote_code=False, local_files_only=local_files_only)
     except _LOADING_ERRORS as error:
         raise _missing(where, "no usable config.json", error) from None
 
 
-def read_tokenizer(where: str, **options: object) -> PreTrainedTokenizerBase:
+def read_tokenizer(where: str, *, local_files_only: bool = True) -> PreTrainedTokenizerBase:
     """The fast tokenizer stored in a folder or on the hub; raises :class:`MissingBackendError`."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, **options)
+        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, local_files_only=local_files_only)
     except _LOADING_ERRORS as error:
         raise _missing(where, "no usable tokenizer", error) from None
     # Without any file some classes come back with nothing but their special pieces.
@@ -190,29 +184,19 @@ def _no_bar(is_local: bool) -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _attention(network_class: type, wanted: str) -> str:
-    if wanted not in ("sdpa", "eager"):
-        raise ConfigError(f"backbone: unknown attention {wanted!r}. Expected sdpa or eager. Change model.attention.")
-    return wanted if wanted == "eager" or getattr(network_class, "_supports_sdpa", False) else "eager"
-
-
 def _set_dropout(config: PreTrainedConfig, kind: type[Backbone], dropout: float | None) -> None:
     if dropout is not None:
         for name in kind.dropout_fields:
             setattr(config, name, dropout)
 
 
-def _from_scratch(
-    spec: str, tokenizer: PreTrainedTokenizerBase, *, seed: int, attention: str, dropout: float | None
-) -> Backbone:
+def _from_scratch(spec: str, tokenizer: PreTrainedTokenizerBase, *, seed: int, dropout: float | None) -> Backbone:
     config = (_t5_config if _is_t5(spec) else _bart_config)(SCRATCH[spec], tokenizer)
     kind = backbone_class(config.model_type, spec)
     _set_dropout(config, kind, dropout)
-    network_class = kind.network_class(config.model_type)
-    config._attn_implementation = _attention(network_class, attention)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = network_class(config)
+        network = kind.network_class(config.model_type)(config)
         if _is_t5(spec):
             _spread_relative_biases(network)
     return kind(network, tokenizer, is_fresh=True)

@@ -143,8 +143,8 @@ def test_imports_follow_the_rules(name: str) -> None:
     ("importer", "imported", "allowed"),
     [
         ("data.splits", "data.schema", True),
-        ("data.splits", "data.prepare.brat", False),
-        ("data.prepare.brat", "data.prepare.request", True),
+        ("data.splits", "data.prepare.standoff", False),
+        ("data.prepare.standoff", "data.prepare.request", True),
         ("prediction.reading.files", "data.tally", True),
         ("prediction.reading.files", "data.prepare", False),
         ("app.seed", "formulations", True),

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from genner.app.job import run_summary
 from genner.app.prediction_files import load_result, read_predictions
 from genner.app.results_table import find_runs
 from genner.app.run_report import write_run_report
-from genner.app.summary import run_summary
 from genner.commands import report
 from genner.data.schema import Entity, Example
 from genner.errors import DataFormatError
 from genner.evaluation.calibration import fit
 from genner.evaluation.span_f1 import SpanF1, entity_surfaces
 from genner.training.predictions import Prediction, write_predictions
-from genner.training.results import RunInfo, run_result
+from genner.training.results import RunInfo, failed_result, run_result
 
 REPORTED = {"word": [92.61, 93.87, 93.24], "span": [92.31, 93.45, 92.88], "single_runs_f1": [93.18, 93.36]}
 VERSIONS = {"python": "3.11", "numpy": "2"}
@@ -65,8 +65,9 @@ def make_seed(run: Path, seed: int, rows: list[Example], *, quality: float = 0.6
         write_predictions(run / f"seed-{seed}" / f"predictions.{split}.jsonl", rows, predictions)
     scores = metric.compute().to_dict()
     return {
-        "seed": seed, "status": status, "best_epoch": 2, "epochs": 3, "train_seconds": 60.0,
-        "dev": {}, "test": scores,
+        "seed": seed, "status": status, "best_epoch": 2, "epochs": 3, "train_seconds": 60.0, "peak_memory_mb": 1.0,
+        "dev": {}, "test": scores, "history": [], "attempts": [],
+        "malformed": {"default": {name: scores[name] for name in ("f", "predicted", "rejected")}},
     }  # fmt: skip
 
 
@@ -195,18 +196,17 @@ def test_scores_without_dev_or_that_are_no_probabilities(run: Path) -> None:
 def test_scores_on_dev_are_not_judged_by_what_was_fitted_to_them(run: Path) -> None:
     result = load_result(run)
     for seed in result["seeds"]:
-        seed["dev"], seed["test"] = seed["test"], {}
+        seed["dev"], seed["test"], seed["malformed"] = seed["test"], {}, {}
     data = write_run_report(run, result)
+    assert data["malformed"].keys() == {"default"} and data["malformed"]["default"]["written"] > 0
     assert data["split"] == "dev" and data["calibration"]["errors"]["calibrated"] is None
     assert not any("calibrated" in note for note in data["notes"])
 
 
-def test_a_run_that_kept_no_history(tmp_path: Path) -> None:
-    folder = tmp_path / "runs" / "fruit" / "old"
-    seed = make_seed(folder, 1, examples())
-    del seed["test"]["subsets"]["unseen"]
-    result = make_run(folder, [seed])
-    (folder / "curves.png").write_bytes(b"of another version")
+def test_a_run_without_history_or_predictions(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "fruit" / "short"
+    result = make_run(folder, [make_seed(folder, 1, examples())])
+    (folder / "curves.png").write_bytes(b"of an earlier report")
     data = write_run_report(folder, result)
     assert any("No learning curve" in note for note in data["notes"])
     assert not (folder / "curves.png").exists()
@@ -222,7 +222,7 @@ def test_a_run_that_kept_no_history(tmp_path: Path) -> None:
 def test_runs_without_a_good_seed_or_without_scores(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "fruit" / "bad"
     collapsed = make_seed(folder, 1, examples(), quality=0.0, status="collapsed")
-    failed = {"seed": 2, "status": "failed", "dev": {}, "test": {}}
+    failed = failed_result(2, "killed by SIGKILL")
     data = write_run_report(folder, make_run(folder, [collapsed, failed]))
     assert data["scores"]["test"] == {} and data["scores_with_collapsed"]["test"]["f"]["n"] == 1
     assert "No seed is ok: the tables below the scores are based on the other seeds." in data["notes"]

@@ -15,8 +15,7 @@ import pytest
 
 from genner.app.launch import run_all
 from genner.app.sweep import is_finished, sweep_rows, write_sweep
-from genner.app.sweep_file import read_sweep
-from genner.app.sweep_plan import Plan, plan_sweep
+from genner.app.sweep_plan import Plan, plan_sweep, read_sweep
 from genner.cli import PROGRAM
 from genner.commands import sweep, train
 from genner.errors import ConfigError, DataFormatError, MissingBackendError

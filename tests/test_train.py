@@ -76,8 +76,8 @@ def test_demo_run_leaves_everything_behind(workplace: Path, capsys: pytest.Captu
         assert log.count("oracle F1") == 3, "every split is described before it is trained on"
     result = json.loads((folder / "result.json").read_text())
     assert set(result) == {
-        "dataset", "formulation", "backbone", "seeds", "mean", "std", "min", "max", "ci95", "mean_with_collapsed",
-        "n_ok", "n_collapsed", "n_failed", "reported", "fingerprint", "command", "versions",
+        "dataset", "formulation", "target", "backbone", "seeds", "mean", "std", "min", "max", "ci95",
+        "mean_with_collapsed", "n_ok", "n_collapsed", "n_failed", "reported", "fingerprint", "command", "versions",
     }  # fmt: skip
     (seed,) = result["seeds"]
     assert {

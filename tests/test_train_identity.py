@@ -13,7 +13,7 @@ import pytest
 
 from genner.app.seed import finished_result, train_bundle
 from genner.config import load_recipe
-from genner.data.bundle import load_bundle
+from genner.data.bundle import load_bundle, to_bundle
 from genner.errors import ConfigError
 from genner.training.runs import RunFolder
 from tests.test_train import FLAT, ROOT, SMALL, run, workplace, write_corpus
@@ -47,13 +47,13 @@ def finished(workplace: Path) -> Path:
     [
         (
             LONGER,
-            "data: train differs (sentences: 2 there, 3 here; entities: 3 there, 4 here); data: test differs "
-            "(sentences: 1 there, 2 here; entities: 2 there, 3 here).",
+            "data: train differs (sentences: 2 before, 3 now; entities: 3 before, 4 now); data: test differs "
+            "(sentences: 1 before, 2 now; entities: 2 before, 3 now).",
         ),
         (
             RELABELLED,
-            "data: train differs (same counts, other content); data: test differs (same counts, other content); labels "
-            "only there: LOC; labels only here: PORT.",
+            "data: train differs (same counts, different content); data: test differs (same counts, different content)"
+            "; labels removed: LOC; labels added: PORT.",
         ),
     ],
 )
@@ -87,7 +87,7 @@ def test_a_run_that_was_killed_does_not_go_on_with_other_data(workplace, capsys)
     process.communicate()
     write_corpus(workplace / "mine", RELABELLED)
     assert run(*arguments) == 2
-    assert "labels only there: LOC; labels only here: PORT" in capsys.readouterr().err
+    assert "labels removed: LOC; labels added: PORT" in capsys.readouterr().err
     assert not (folder / "result.json").exists()
 
 
@@ -112,12 +112,12 @@ def test_killed_between_the_result_and_the_removal_of_the_state(workplace, finis
 def test_more_epochs(workplace, finished, capsys) -> None:
     corpus, constant = workplace / "mine", ["optim.schedule=constant", "training.keep_state=true", "--run_name", "s"]
     assert run(*command(corpus, "training.epochs=3")) == 2
-    assert "holds a run of 2 epochs, 3 are asked for." in capsys.readouterr().err
+    assert "holds a run of 2 epochs and cannot be extended to 3." in capsys.readouterr().err
     assert run(*command(corpus, *constant)) == 0
     longer = finished.with_name("s")
     assert (longer / "seed-1" / "last" / "state.pt").exists()
     assert run(*command(corpus, *constant, "training.epochs=3", "training.keep_state=false")) == 0
-    assert "continuing after epoch 2" in capsys.readouterr().err
+    assert "resuming after epoch 2" in capsys.readouterr().err
     (seed,) = json.loads((longer / "result.json").read_text())["seeds"]
     assert seed["epochs"] == len(seed["history"]) == 3
     assert not (longer / "seed-1" / "last").exists()
@@ -128,7 +128,7 @@ def test_more_epochs(workplace, finished, capsys) -> None:
 def test_a_bundle_made_by_hand_is_compared_as_well(workplace) -> None:
     recipe = load_recipe(None, ["kind=flat", "backbone=scratch:tiny", "training.epochs=1"])
     first, other = (
-        load_bundle(write_corpus(workplace / name, texts), "conll").bundle
+        to_bundle(load_bundle(write_corpus(workplace / name, texts), "conll").examples)
         for name, texts in (("a", FLAT), ("b", RELABELLED))
     )
     result = train_bundle(first, recipe, workplace / "r")

@@ -10,16 +10,58 @@ from operator import lt
 from typing import Literal, NamedTuple
 from zlib import crc32
 
-from genner.data.codecs.symbols import BOS, EOS, PointerVocab
 from genner.data.schema import Entity, Segment
-from genner.errors import ConfigError
+from genner.errors import ConfigError, DataFormatError
 
 __all__ = ["BOS", "EOS", "Decoded", "PointerCodec", "PointerVocab", "Reject", "Target"]
 
 Unit = Literal["word", "span", "bpe", "span_bpe"]
 Order = Literal["position", "shuffled"]
+BOS = 0
+EOS = 1
+_FIRST_LABEL = 2
 #: Part of cache names: increase it whenever the target of the same input changes.
 CODEC_VERSION = 2
+
+
+@dataclass(frozen=True)
+class PointerVocab:
+    """Symbols of a label set: 0 BOS, 1 EOS, then the labels in order, then one pointer per source piece position.
+
+    Yan et al. (2021), section 3.1, https://arxiv.org/abs/2106.01223
+
+    >>> vocab = PointerVocab(("LOC", "PER"))
+    >>> vocab.shift, vocab.label_id("PER"), vocab.label_of(2)
+    (4, 3, 'LOC')
+    """
+
+    labels: tuple[str, ...]
+    _ids: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(self.labels))
+        object.__setattr__(self, "_ids", {tag: _FIRST_LABEL + idx for idx, tag in enumerate(self.labels)})
+        if len(self._ids) != len(self.labels):
+            raise ConfigError(f"labels: a tag occurs twice in {list(self.labels)}. Expected every tag once.")
+
+    @property
+    def shift(self) -> int:
+        """The pointer to source position 0, which is the leading special piece if there is one."""
+        return _FIRST_LABEL + len(self.labels)
+
+    def label_id(self, tag: str) -> int:
+        """Symbol of a label; raises :class:`DataFormatError` naming the known labels."""
+        try:
+            return self._ids[tag]
+        except KeyError:
+            raise DataFormatError(
+                f"label {tag!r} is not in the label set. Expected one of {list(self.labels)}. "
+                "Collect the labels over all splits, or correct the tag."
+            ) from None
+
+    def label_of(self, symbol: int) -> str:
+        """Label of a label symbol."""
+        return self.labels[symbol - _FIRST_LABEL]
 
 
 class Reject(NamedTuple):

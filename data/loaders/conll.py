@@ -8,16 +8,17 @@ well: ``I-X`` whose predecessor is neither ``B-X`` nor ``I-X`` starts an entity.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from genner.data.loaders.reading import LoaderOptions, LoadReport, check_kind, read_lines, split_fields
+from genner.data.loaders.reading import LoaderOptions, LoadReport, open_lines, split_fields
 from genner.data.schema import Entity, Example, Segment
 from genner.errors import DataFormatError
 
-__all__ = ["Row", "column_sentences", "is_docstart", "load", "read_sentence"]
+__all__ = ["DOCSTART", "Row", "bio_entities", "column_sentences", "is_docstart", "load", "read_sentence"]
 
 DOCSTART = "-DOCSTART-"
+LOOSE_TAG = "I-X with neither B-X nor I-X before it, read as B-X"
 
 Row = tuple[int, list[str]]  # line number from 1, fields
 
@@ -34,10 +35,7 @@ def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Exa
     Raises:
         DataFormatError: the file is not UTF-8, a line lacks a column or has one too many, a tag is not BIO.
     """
-    path = Path(path)
-    lines = read_lines(path)
-    check_kind(path, lines, "conll")
-    report = LoadReport(path)
+    lines, report = open_lines(path, "conll")
     examples = []
     n_documents = 0
     n_columns = None
@@ -70,7 +68,31 @@ def read_sentence(
     for number, fields in rows:
         _check_row(f"{report.path}:{number}", fields, n_columns, options)
     words = tuple(fields[options.word_column] for _, fields in rows)
-    return Example(words, _read_tags(rows, report, options), document)
+    entities, repaired = bio_entities([fields[options.tag_column] for _, fields in rows])
+    for index in repaired:
+        report.add_line(LOOSE_TAG, rows[index][0])
+    if options.compat:
+        entities = [Entity(entity.label.lower(), entity.segments) for entity in entities]
+    return Example(words, tuple(entities), document)
+
+
+def bio_entities(tags: Sequence[str]) -> tuple[list[Entity], list[int]]:
+    """The entities of the BIO tags of a sentence, and where :data:`LOOSE_TAG` applies.
+
+    >>> bio_entities(["I-LOC", "I-LOC", "B-LOC", "O"])[0][0].flat
+    [0, 2]
+    """
+    entities, repaired = [], []
+    start, label = 0, ""  # the open entity, if there is a label
+    for index, tag in enumerate([*tags, "O"]):
+        if label and tag != f"I-{label}":
+            entities.append(Entity(label, (Segment(start, index),)))
+            label = ""
+        if tag != "O" and not label:
+            start, label = index, tag[2:]
+            if tag[0] == "I":
+                repaired.append(index)
+    return entities, repaired
 
 
 def column_sentences(lines: Iterable[str], report: LoadReport, options: LoaderOptions) -> Iterator[list[Row]]:
@@ -116,28 +138,6 @@ def _check_row(where: str, fields: list[str], n_columns: int, options: LoaderOpt
     tag = fields[options.tag_column]
     if _TAG.fullmatch(tag) is None or _SEVERAL.search(tag):
         raise DataFormatError(f"{where}: tag {tag!r} of {_shown(fields)} {_tag_problem(tag)}")
-
-
-def _read_tags(rows: list[Row], report: LoadReport, options: LoaderOptions) -> tuple[Entity, ...]:
-    entities: list[Entity] = []
-    start, label = 0, None  # the open entity, if label is not None
-    for index, (number, fields) in enumerate(rows):
-        tag = fields[options.tag_column]
-        inside = tag[2:] or None
-        if label is not None and (tag[0] != "I" or inside != label):
-            entities.append(_entity(label, start, index, options))
-            label = None
-        if inside is not None and label is None:
-            start, label = index, inside
-            if tag[0] == "I":
-                report.add_line("I-X with neither B-X nor I-X before it, read as B-X", number)
-    if label is not None:
-        entities.append(_entity(label, start, len(rows), options))
-    return tuple(entities)
-
-
-def _entity(label: str, start: int, end: int, options: LoaderOptions) -> Entity:
-    return Entity(label.lower() if options.compat else label, (Segment(start, end),))
 
 
 def _tag_problem(tag: str) -> str:

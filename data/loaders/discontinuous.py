@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from genner.data.loaders.mentions import in_order, is_usable
-from genner.data.loaders.reading import LoaderOptions, LoadReport, check_kind, read_lines
+from genner.data.loaders.reading import LoaderOptions, LoadReport, in_order, is_usable, open_lines
 from genner.data.schema import Entity, Example, Segment, merge_segments
 from genner.errors import DataFormatError
 
@@ -32,14 +31,8 @@ def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Exa
     Raises:
         DataFormatError: the lines do not come in threes, blanks are doubled, a mention cannot be read.
     """
-    path = Path(path)
-    lines = read_lines(path)
-    check_kind(path, lines, "discontinuous")
-    report = LoadReport(path)
-    examples = []
-    for number, text, mentions in line_records(lines, report):
-        examples.append(read_record(number, text, mentions, report, options))
-    return examples, report
+    lines, report = open_lines(path, "discontinuous")
+    return [read_record(*record, report, options) for record in line_records(lines, report)], report
 
 
 def line_records(lines: Iterable[str], report: LoadReport) -> Iterator[tuple[int, str, str]]:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
-from genner.data.loaders.cutting import cut
-from genner.data.loaders.mentions import in_order, is_usable
-from genner.data.loaders.reading import LoaderOptions, LoadReport, check_kind, read_lines
-from genner.data.schema import Entity, Example, Segment
+from genner.data.loaders.reading import LoaderOptions, LoadReport, in_order, is_usable, open_lines
+from genner.data.schema import Entity, Example, Segment, entities_within
+from genner.data.utf8 import is_writable
 from genner.errors import DataFormatError
 
-__all__ = ["check_text", "check_words", "load", "read_document"]
+__all__ = ["check_text", "check_words", "cut", "load", "read_document"]
+
+_REFERENCE_LIMIT = 150
+_SENTENCE_END = (".", "!", "?", "。", "！", "？")
 
 
 def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Example], LoadReport]:  # noqa: B008
@@ -28,10 +31,7 @@ def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Exa
     Raises:
         DataFormatError: a line is not a JSON object, lacks a key, or holds words or mentions of another shape.
     """
-    path = Path(path)
-    lines = read_lines(path)
-    check_kind(path, lines, "nested")
-    report = LoadReport(path)
+    lines, report = open_lines(path, "nested")
     examples = []
     n_documents = 0
     for number, line in enumerate(lines, 1):
@@ -117,7 +117,7 @@ def check_words(sentence: object, where: str) -> tuple[str, ...]:
 
 def check_text(text: str, where: str) -> None:
     """Raise :class:`DataFormatError`, which names ``where``, for text that UTF-8 cannot represent."""
-    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+    if not is_writable(text):
         raise DataFormatError(
             f"{where}: {text!r:.40} contains a lone surrogate, which cannot be written as UTF-8. Expected whole "
             "characters. Fix the text that was cut inside an emoji."
@@ -156,3 +156,54 @@ def _check_mention(mention: object, line: int, report: LoadReport) -> tuple[int,
     if label != label.strip():
         report.add_line("blank around a type, ignored", line)
     return offsets[0], offsets[1], label.strip()
+
+
+def cut(example: Example, line: int, report: LoadReport, options: LoaderOptions) -> list[Example]:
+    """Cut a sentence of more than ``options.max_words`` words at sentence ends; entities stay whole.
+
+    Each part ends at the last sentence end within the limit that no entity crosses; if there is none, at the first one
+    after it; if there is none at all, the rest stays whole. ``options.compat`` cuts where the reference does.
+    """
+    limit = options.max_words
+    if not limit or len(example.words) <= limit:
+        return [example]
+    bounds = [0, *(_reference_cuts(example) if options.compat else _cuts(example, limit)), len(example.words)]
+    if len(bounds) > 2:
+        report.add_line(f"sentence of more than {limit} words, cut at sentence ends", line)
+    if any(end - start > limit for start, end in pairwise(bounds)):
+        report.add_line(f"sentence of more than {limit} words without a place to cut, left longer", line)
+    return [
+        Example(example.words[start:end], tuple(entities_within(example.entities, start, end)), example.document)
+        for start, end in pairwise(bounds)
+    ]
+
+
+def _cuts(example: Example, limit: int) -> list[int]:
+    crossed = {cut for entity in example.entities for cut in range(entity.start + 1, entity.end)}
+    n_words = len(example.words)
+    ends = [
+        index + 1
+        for index, word in enumerate(example.words[:-1])
+        if word.endswith(_SENTENCE_END) and index + 1 not in crossed
+    ]
+    cuts: list[int] = []
+    start = 0
+    while n_words - start > limit:
+        ahead = [end for end in ends if end > start]
+        if not ahead:
+            break
+        start = max((end for end in ahead if end - start <= limit), default=ahead[0])
+        cuts.append(start)
+    return cuts
+
+
+def _reference_cuts(example: Example) -> list[int]:
+    """After a word in '.' with more than 150 words of its part before it, if no entity covers it."""
+    covered = {index for entity in example.entities for index in range(entity.start, entity.end)}
+    cuts: list[int] = []
+    start = 0
+    for index, word in enumerate(example.words[:-1]):
+        if word.endswith(".") and index - start > _REFERENCE_LIMIT and index not in covered:
+            start = index + 1
+            cuts.append(start)
+    return cuts

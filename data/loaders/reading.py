@@ -1,17 +1,19 @@
-"""Shared by all loaders: options, the report of repairs, and reading a text file unchanged."""
+"""Shared by all loaders: options, the report of repairs, reading a text file unchanged, and checks of mentions."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from genner.data.schema import Entity, sort_entities
 from genner.data.tally import Tally
 from genner.data.utf8 import read_raw
 from genner.errors import DataFormatError
 
-__all__ = ["LoadReport", "LoaderOptions", "check_kind", "read_lines", "split_fields"]
+__all__ = ["LoadReport", "LoaderOptions", "check_kind", "in_order", "is_usable", "open_lines", "read_lines"]
 
 _FIELD = re.compile(r"[^ \t]+")
 _BIO = re.compile(r"O|[BI]-.+")
@@ -56,6 +58,14 @@ class LoadReport(Tally):
         return [f"{self.path.name}: {line}" for line in super().lines()]
 
 
+def open_lines(path: Path, kind: str) -> tuple[list[str], LoadReport]:
+    """The lines of a file in the format ``kind``, see :func:`read_lines` and :func:`check_kind`, and its report."""
+    path = Path(path)
+    lines = read_lines(path)
+    check_kind(path, lines, kind)
+    return lines, LoadReport(path)
+
+
 def read_lines(path: Path) -> list[str]:
     """The lines of a UTF-8 file without their ends (LF or CRLF) and without a byte order mark; nothing else changes.
 
@@ -93,6 +103,48 @@ def check_kind(path: Path, lines: list[str], expected: str) -> None:
         raise DataFormatError(
             f"{path}: the file looks like {_KINDS[found]}. Expected {_KINDS[expected]}. Choose the other loader."
         )
+
+
+def in_order(entities: Iterable[Entity], report: LoadReport, line: int, options: LoaderOptions) -> tuple[Entity, ...]:
+    """Sort the entities of a sentence; exact duplicates are counted once (compat: kept, and the sort is stable)."""
+    entities = list(entities)
+    if options.compat:
+        return tuple(sorted(entities, key=lambda entity: (entity.start, entity.end)))
+    unique = dict.fromkeys(entities)
+    for _ in range(len(entities) - len(unique)):
+        report.add_line("duplicate mention, counted once", line)
+    return sort_entities(unique)
+
+
+def is_usable(pairs: Sequence[tuple[int, int]], n_words: int, report: LoadReport, line: int) -> bool:
+    """Whether the parts ``(start, inclusive end)`` of a mention lie in the sentence; if not, it is dropped and counted.
+
+    Offsets that indicate a wrong reading of the whole file are errors: an end of exactly ``n_words`` (exclusive ends)
+    and a mention entirely after the sentence (offsets counted from the start of the document). A mention that only
+    ends after it, as in a truncated sentence, is dropped: clipping it would invent another one.
+
+    Raises:
+        DataFormatError: see above.
+    """
+    if any(end < start for start, end in pairs):
+        report.add_line("mention whose end is before its start, dropped", line)
+        return False
+    first, last = min(start for start, _ in pairs), max(end for _, end in pairs)
+    if last == n_words:
+        raise DataFormatError(
+            f"{report.path}:{line}: mention {first}..{last} in a sentence of {n_words} words. Expected the index of "
+            f"the last word, at most {n_words - 1}. Subtract 1 if the ends of this file are exclusive."
+        )
+    if first >= n_words:
+        raise DataFormatError(
+            f"{report.path}:{line}: mention {first}..{last} starts after the end of a sentence of {n_words} "
+            "words. Expected offsets from the start of the sentence. Subtract the sentence's offset if they count from "
+            "the start of the document."
+        )
+    if last > n_words:
+        report.add_line("mention that ends after its sentence, dropped", line)
+        return False
+    return True
 
 
 def _reject_lone_cr(path: Path, lines: list[str]) -> None:

@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-from genner.data.prepare.request import Request
-from genner.data.prepare.splitting import assign, need_lists, plain_name
+from genner.data.prepare.request import Request, assign, plain_name, read_lists
 from genner.data.schema import Example
 from genner.data.tally import Tally
 from genner.data.text import Mention, best_reading, build_examples, sentence_words
 from genner.data.utf8 import read_raw
-from genner.errors import DataFormatError
+from genner.errors import ConfigError, DataFormatError
 
 __all__ = ["ace", "read_ace_document"]
 
@@ -36,7 +35,13 @@ def ace(request: Request, tally: Tally) -> dict[str, list[Example]]:
         ConfigError: no lists of documents.
         DataFormatError: a document is missing or cannot be read.
     """
-    lists = need_lists(request.splits, "ACE")
+    if request.splits is None:
+        raise ConfigError(
+            "ACE: no lists of documents. Expected --splits with a file of 'split document' lines or a folder with "
+            "train.txt, dev.txt and test.txt: this corpus has no split of its own. docs/corpora.md says where to find "
+            "the published one."
+        )
+    lists = read_lists(request.splits)
     files = _files(request.raw, tally)
     splits = assign(dict.fromkeys(files), lists, tally, request.raw)
     result: dict[str, list[Example]] = {}

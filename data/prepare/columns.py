@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from genner.data.loaders import LOADERS, LoaderOptions
+from genner.data.loaders.conll import DOCSTART
 from genner.data.loaders.reading import read_lines, split_fields
 from genner.data.prepare.request import SPLITS, Request
 from genner.data.schema import Example
@@ -74,7 +74,7 @@ def ontonotes(request: Request, tally: Tally) -> dict[str, list[Example]]:
 def _check_columns(path: Path) -> None:
     for number, line in enumerate(read_lines(path), 1):
         fields = split_fields(line)
-        if fields and fields[0] != "-DOCSTART-":
+        if fields and fields[0] != DOCSTART:
             if len(fields) != _N_COLUMNS:
                 raise DataFormatError(
                     f"{path}:{number}: {len(fields)} columns in {line[:40]!r}. Expected {_N_COLUMNS}: word, part of "
@@ -115,11 +115,6 @@ def _split_files(root: Path, tally: Tally) -> dict[str, list[Path]]:
 
 
 def _is_pivot_text(path: Path, root: Path) -> bool:
-    if _PIVOT_TEXT.search(str(path.relative_to(root))):
-        return True
-    return any(_PIVOT_TEXT.search(line.partition("(")[2]) for line in _first_lines(path))
-
-
-def _first_lines(path: Path) -> Iterator[str]:
     with path.open(encoding="utf-8", errors="replace") as file:
-        yield file.readline()
+        document = file.readline().partition("(")[2]
+    return any(map(_PIVOT_TEXT.search, (str(path.relative_to(root)), document)))

@@ -17,8 +17,7 @@ from xml.etree import ElementTree
 
 from genner.data.loaders import LOADERS, LoaderOptions
 from genner.data.loaders.reading import read_lines
-from genner.data.prepare.request import Request
-from genner.data.prepare.splitting import assign, read_lists
+from genner.data.prepare.request import Request, assign, read_lists
 from genner.data.schema import Entity, Example, Segment, sort_entities
 from genner.data.splits import find_split_files
 from genner.data.tally import Tally

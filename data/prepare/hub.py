@@ -10,15 +10,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from genner.data.loaders.conll import LOOSE_TAG, bio_entities
 from genner.data.prepare.request import SPLITS, Request
 from genner.data.schema import Entity, Example, Segment, sort_entities
+from genner.data.splits import SPLIT_WORDS
 from genner.data.tally import Tally
 from genner.data.text import Mention, build_examples, sentence_words
 from genner.errors import ConfigError, DataFormatError, import_extra
 
 __all__ = ["hub"]
 
-_SPLITS = {"train": ("train",), "dev": ("dev", "validation", "valid", "val"), "test": ("test",)}
 _TAG = re.compile(r"O|[BI]-.+", re.DOTALL)
 _SAVED = ("dataset_dict.json", "state.json")
 
@@ -32,9 +33,9 @@ def hub(request: Request, tally: Tally) -> dict[str, list[Example]]:
         DataFormatError: the dataset cannot be opened, lacks a split, or has an invalid row.
     """
     columns = request.hub
-    asked = [columns.words or columns.text, columns.tags or columns.spans]
+    given = [columns.words or columns.text, columns.tags or columns.spans]
     clash = (columns.words and columns.text) or (columns.tags and columns.spans) or (columns.text and columns.tags)
-    if None in asked or clash:
+    if None in given or clash:
         raise ConfigError(
             "hf: expected --words and --tags, --words and --spans, or --text and --spans, each with a column's name. "
             "Give one of these pairs."
@@ -42,7 +43,7 @@ def hub(request: Request, tally: Tally) -> dict[str, list[Example]]:
     dataset = _open(request)
     tables = {split: _split(dataset, split, request) for split in SPLITS}
     for split, rows in tables.items():
-        _check_columns(rows, [name for name in asked if name], split)
+        _check_columns(rows, [name for name in given if name], split)
     result: dict[str, list[Example]] = {}
     for split, rows in tables.items():
         names = _tag_names(rows, columns.tags)
@@ -72,7 +73,7 @@ def _split(dataset: Any, split: str, request: Request) -> Any:
     if not isinstance(dataset, Mapping):
         raise DataFormatError(f"hf: {request.raw}: one table without splits. Expected train, validation and test.")
     wanted = request.hub.splits.get(split)
-    found = [name for name in ([wanted] if wanted else _SPLITS[split]) if name in dataset]
+    found = [name for name in ([wanted] if wanted else SPLIT_WORDS[split]) if name in dataset]
     if not found:
         raise DataFormatError(
             f"hf: {request.raw}: no split {wanted or split!r}, found {', '.join(dataset)}. Expected one for {split}. "
@@ -113,7 +114,10 @@ def _examples(
     if not words:
         return _empty(place, tally)
     if columns.tags:
-        return [Example(words, tuple(_from_tags(_tags(row[columns.tags], names, len(words), place), place, tally)))]
+        entities, repaired = bio_entities(_tags(row[columns.tags], names, len(words), place))
+        if repaired:
+            tally.add(LOOSE_TAG, place, len(repaired))
+        return [Example(words, tuple(entities))]
     spans = _spans(row[columns.spans], len(words), columns.inclusive, place)
     entities = [Entity(label, (Segment(start, end),)) for start, end, label in spans]
     unique = dict.fromkeys(entities)
@@ -141,18 +145,6 @@ def _tags(values: Sequence[Any], names: Sequence[str] | None, n_words: int, plac
             )
         tags.append(value)
     return tags
-
-
-def _from_tags(tags: Sequence[str], place: str, tally: Tally) -> Iterator[Entity]:
-    start, label = 0, ""
-    for index, tag in enumerate([*tags, "O"]):
-        if label and tag != f"I-{label}":
-            yield Entity(label, (Segment(start, index),))
-            label = ""
-        if tag != "O" and not label:
-            start, label = index, tag[2:]
-            if tag[0] == "I":
-                tally.add("I-X with neither B-X nor I-X before it, read as B-X", place)
 
 
 def _spans(values: Any, length: int, inclusive: bool, place: str) -> Iterator[tuple[int, int, str]]:

@@ -1,15 +1,22 @@
-"""What to prepare, whatever the source."""
+"""What to prepare, whatever the source, and which of its documents go to which split."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SPLITS", "HubColumns", "Request"]
+from genner.data.tally import Tally
+from genner.data.utf8 import read_raw
+from genner.errors import DataFormatError
+
+__all__ = ["SPLITS", "HubColumns", "Request", "assign", "plain_name", "read_lists"]
 
 SPLITS = ("train", "dev", "test")
+_LIST = re.compile(r"(?:train|dev|test)(?:\.(?:txt|list|lst|ids?))?")
+_ENDING = re.compile(r"(?:\.apf\.xml|\.sgm|\.txt|\.ann)$")
 
 
 @dataclass(frozen=True)
@@ -62,3 +69,88 @@ class Request:
     new_testament: bool = False
     hub: HubColumns = HubColumns()
     progress: Callable[[Iterable[Any], str], Iterable[Any]] = _unseen
+
+
+def read_lists(path: Path) -> dict[str, str]:
+    """Document -> split, from a folder with a list per split or from a file of ``split document`` lines.
+
+    In the folder the lists are called ``train.txt`` (or ``.list``, ``.id``) and so on, one document per line. Folders
+    and an ending such as ``.sgm`` or ``.txt`` are ignored in document names.
+
+    Raises:
+        DataFormatError: no lists, a line that names no split, or a document in two splits.
+    """
+    if path.is_dir():
+        files = [file for file in sorted(path.iterdir()) if _LIST.fullmatch(file.name)]
+        pairs = [(file.name.split(".")[0], line, f"{file}:{n}") for file in files for n, line in _entries(file)]
+    else:
+        pairs = []
+        for number, line in _entries(path):
+            split, _, document = line.partition(" ")
+            if split not in SPLITS or not document.strip():
+                raise DataFormatError(
+                    f"{path}:{number}: {line[:60]!r}. Expected a split (train, dev or test), a blank and a document. "
+                    "Or give a folder with train.txt, dev.txt and test.txt, one document a line."
+                )
+            pairs.append((split, document.strip(), f"{path}:{number}"))
+    if not pairs:
+        raise DataFormatError(f"{path}: names no document. Expected a list of documents for train, dev or test.")
+    lists: dict[str, str] = {}
+    for split, document, place in pairs:
+        if lists.setdefault(plain_name(document), split) != split:
+            raise DataFormatError(
+                f"{place}: document {document!r} is in {split} and in {lists[plain_name(document)]}. "
+                "Expected every document in one split. Fix the lists."
+            )
+    return lists
+
+
+def plain_name(document: str) -> str:
+    """The name of a document without folders and ending."""
+    return _ENDING.sub("", document.rsplit("/", 1)[-1])
+
+
+def assign(
+    documents: Mapping[str, str | None], lists: Mapping[str, str] | None, tally: Tally, where: Path
+) -> dict[str, list[str]]:
+    """The documents of every split, in the order given.
+
+    The lists take precedence; other documents stay in the distributor's part; those with neither are left out and
+    counted.
+
+    Args:
+        documents: name -> part of the distributor, if any.
+        lists: from :func:`read_lists`.
+        tally: counts documents without a split.
+        where: the folder, for messages.
+
+    Raises:
+        DataFormatError: a listed document is missing, or a split has no document.
+    """
+    lists = lists or {}
+    missing = sorted(lists.keys() - documents.keys())
+    if missing:
+        raise DataFormatError(
+            f"{where}: {len(missing)} of {len(lists)} listed documents are not there: {', '.join(missing[:5])}"
+            f"{', ...' if len(missing) > 5 else ''}. Expected a file for each. Check --raw and the lists."
+        )
+    splits: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for name, part in documents.items():
+        split = lists.get(name, part)
+        if split is None:
+            tally.add("document that is in no split, left out", name)
+        else:
+            splits[split].append(name)
+    empty = [split for split in SPLITS if not splits[split]]
+    if empty:
+        counts = ", ".join(f"{split} {len(names)}" for split, names in splits.items())
+        raise DataFormatError(
+            f"{where}: no document for {' and '.join(empty)} ({counts}). Expected documents in train, dev and test. "
+            "Give lists of documents with --splits."
+        )
+    return splits
+
+
+def _entries(path: Path) -> list[tuple[int, str]]:
+    lines = enumerate(read_raw(path).splitlines(), 1)
+    return [(number, " ".join(line.split())) for number, line in lines if line.strip() and not line.startswith("#")]

@@ -1,4 +1,4 @@
-"""From a recipe to a checked corpus: the demo is drawn at first use, everything else is read from files."""
+"""From a recipe to a checked corpus, its tables, and the identity of a run on it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import logging
 from collections.abc import Mapping, Sequence
 from itertools import chain, pairwise
 
-from genner.config import Kind, Recipe, corpus_folder
-from genner.data.bundle import LoadedCorpus, SplitRules, load_bundle
+from genner.config import Kind, Recipe, corpus_folder, scoring_settings
+from genner.data.bundle import LoadedCorpus, SplitRules, load_bundle, load_cached
 from genner.data.cache import CACHES
-from genner.data.corpus_cache import load_cached
 from genner.data.demo import write_demo
+from genner.data.fingerprints import compare
 from genner.data.labels import LabelSet
 from genner.data.loaders import LoaderOptions
 from genner.data.schema import Entity
-from genner.data.statistics import SplitStatistics
+from genner.data.statistics import SplitStatistics, corpus_notes
 from genner.errors import DataFormatError
+from genner.evaluation.report import split_table
+from genner.formulations.base import Encoded
+from genner.training.identity import RunIdentity
+from genner.training.results import versions
 
-__all__ = ["check_corpus", "label_set", "open_corpus"]
+__all__ = ["check_corpus", "check_text", "identity_of", "label_set", "open_corpus"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +29,7 @@ _DEMO = CACHES / "demo"
 
 
 def open_corpus(recipe: Recipe) -> LoadedCorpus:
-    """Read the splits of a recipe, whole, or map them as they were read before (``data.cache``).
+    """Read the whole splits of a recipe, or map those cached before (``data.cache``); the demo is generated.
 
     :func:`check_corpus` looks at them and applies ``data.limit``.
 
@@ -50,13 +54,13 @@ def open_corpus(recipe: Recipe) -> LoadedCorpus:
 
 
 def check_corpus(recipe: Recipe, corpus: LoadedCorpus) -> tuple[LoadedCorpus, LabelSet, dict[str, SplitStatistics]]:
-    """What the whole corpus must fulfil before it is cut down to ``data.limit`` sentences per split.
+    """Check the whole corpus, then limit it to ``data.limit`` sentences per split.
 
     Returns:
-        the corpus to work on, the label set of the whole one, and the statistics of every split of the former.
+        the limited corpus, the label set of the whole one, and the statistics of every split of the limited one.
 
     Raises:
-        DataFormatError: no entity at all, a label that only dev or test has, or entities that the kind cannot hold.
+        DataFormatError: it has no entities, a label that train lacks, or entities that the kind cannot represent.
     """
     labels = label_set(recipe, corpus)
     _check_labels(recipe, corpus.statistics)
@@ -82,6 +86,28 @@ def label_set(recipe: Recipe, corpus: LoadedCorpus) -> LabelSet:
     return labels
 
 
+def check_text(
+    recipe: Recipe, corpus: LoadedCorpus, statistics: Mapping[str, SplitStatistics], encoded: Encoded
+) -> str:
+    """The tables of all splits and the notes below them; ``encoded`` is what the formulation made of the corpus."""
+    parts = []
+    for split in corpus.examples:
+        found = encoded.splits[split]
+        repairs = corpus.reports[split].lines() if split in corpus.reports else []
+        changes, about = [*repairs, *found.changes], statistics[split].to_dict()
+        parts.append(split_table(split, about, lengths=found.lengths, oracle_f=found.oracle_f, changes=changes))
+    verdict = compare(recipe.dataset, statistics) if recipe.data.limit is None else []
+    notes = [*verdict, *corpus.notes, *corpus_notes(statistics), *encoded.notes]
+    target = recipe.settings.describe()
+    title = [f"{recipe.dataset}: {recipe.kind.value}", *([f"{target} targets"] if target else []), recipe.backbone]
+    return "\n\n".join([", ".join(title), *parts, *(["\n".join(f"note: {note}" for note in notes)] if notes else [])])
+
+
+def identity_of(recipe: Recipe, corpus: LoadedCorpus, labels: LabelSet) -> RunIdentity:
+    """What another run must share with one of ``recipe`` (resolved) on ``corpus`` (limited) to be the same."""
+    return RunIdentity(scoring_settings(recipe), corpus.fingerprint, labels.tags, versions())
+
+
 def _check_labels(recipe: Recipe, statistics: Mapping[str, SplitStatistics]) -> None:
     for split, stats in statistics.items():
         if not stats.unseen_labels:
@@ -90,16 +116,16 @@ def _check_labels(recipe: Recipe, statistics: Mapping[str, SplitStatistics]) -> 
         message = f"{recipe.dataset}: {split} has the labels {unknown}, which train lacks. They cannot be learned."
         if not recipe.data.allow_unseen_labels:
             raise DataFormatError(
-                f"{message} Expected every label in train. Mend the split, or set data.allow_unseen_labels=true to "
+                f"{message} Expected every label in train. Correct the split, or set data.allow_unseen_labels=true to "
                 "score them as missed."
             )
         logger.warning(message)
 
 
 def _check_kind(recipe: Recipe, corpus: LoadedCorpus) -> None:
-    """Refuse entities that the constraint of this kind would never write."""
+    """Refuse entities that this kind cannot represent."""
     for split, stats in corpus.statistics.items():
-        # An entity given twice is no overlap: it is written once.
+        # Duplicates of an entity do not overlap: it is written once.
         overlapping = stats.nested + stats.same_span + stats.crossing
         if recipe.kind is Kind.discontinuous or not (stats.discontinuous or (overlapping and recipe.kind is Kind.flat)):
             continue

@@ -1,4 +1,4 @@
-"""What ``train.py`` does once it has a recipe: describe the data, train a seed, sum up a run."""
+"""What ``genner train`` does once it has a recipe: describe the data, train the seeds, sum up the run."""
 
 from __future__ import annotations
 
@@ -6,33 +6,42 @@ import contextlib
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from genner.app.check import check_text
-from genner.app.corpus import check_corpus, open_corpus
-from genner.app.identity import identity_of
+from genner.app.corpus import check_corpus, check_text, identity_of, open_corpus
 from genner.app.launch import run_all
+from genner.app.prediction_files import JudgedSentence, read_predictions
 from genner.app.run_report import write_run_report
 from genner.app.seed import finished_result, run_seed
-from genner.app.summary import run_summary, sample_sentences
 from genner.config import Recipe, recipe_yaml, settings_digest
-from genner.evaluation.terminal import ERROR_LEGEND, Style
+from genner.data.schema import Entity
+from genner.evaluation.report import score_table
+from genner.evaluation.spread import Spread, mean_text, spread_over_seeds
+from genner.evaluation.terminal import ERROR_LEGEND, Style, render_sentence
 from genner.formulations import formulation_class
-from genner.training.lock import locked
 from genner.training.logs import console_log
 from genner.training.results import RunInfo, failed_result, run_result
-from genner.training.runs import RunFolder
+from genner.training.runs import RunFolder, locked
 
-__all__ = ["check_data", "default_name", "finish", "open_run", "run_path", "train_seed", "train_seeds"]
+__all__ = ["check_data", "finish", "open_run", "run_path", "run_summary", "train_seed", "train_seeds"]
 
 logger = logging.getLogger(__name__)
 
 # Exit codes of a process that trained one seed.
 _USAGE, _INTERRUPTED = 2, 130
+_LONGEST_SAMPLE = 40  # words
+_SHOWN = (
+    ("dev", "f", "dev F1"),
+    ("test", "f", "test F1"),
+    ("test", "strict_f", "test strict F1"),
+    ("test", "em", "test exact"),
+)
 
 
 def check_data(recipe: Recipe) -> str:
-    """Load and encode the corpus, train nothing, and describe every split."""
+    """Load and encode the corpus and describe every split, without training."""
     with console_log():
         corpus, labels, statistics = check_corpus(recipe, open_corpus(recipe))
         encoded = formulation_class(recipe.formulation)(recipe).encode(corpus, labels)
@@ -41,10 +50,10 @@ def check_data(recipe: Recipe) -> str:
 
 @contextlib.contextmanager
 def open_run(runs_dir: Path, name: str | None, recipe: Recipe) -> Iterator[RunFolder]:
-    """The run folder, new or that of the same run, held against other processes while the block runs.
+    """The run folder, new or that of the same run, locked while the block runs.
 
     Raises:
-        NerError: what is wrong with the corpus, or the folder holds another run.
+        NerError: the corpus cannot be used, or the folder holds another run.
     """
     path = run_path(runs_dir, name, recipe)
     with locked(path):
@@ -56,12 +65,12 @@ def open_run(runs_dir: Path, name: str | None, recipe: Recipe) -> Iterator[RunFo
 
 
 def run_path(runs_dir: Path, name: str | None, recipe: Recipe) -> Path:
-    """Where the run folder lies; without a name, one that the recipe gives."""
+    """The path of the run folder; the default name is derived from the recipe."""
     return runs_dir / recipe.dataset / (name or default_name(recipe))
 
 
 def default_name(recipe: Recipe) -> str:
-    """A run name that says what is special about the recipe, and differs where the results of a seed may differ."""
+    """A run name that describes the recipe and differs where the results of a seed may differ."""
     backbone = recipe.backbone.rstrip("/").split("/")[-1].replace(":", "-")
     digest = settings_digest(recipe)[:6]
     parts = [recipe.formulation, backbone, recipe.settings.describe(), digest]
@@ -69,19 +78,19 @@ def default_name(recipe: Recipe) -> str:
 
 
 def train_seeds(recipe: Recipe, run: RunFolder, command: Sequence[str], n_parallel: int) -> int:
-    """Train every seed that is not finished, or continue it; several seeds in processes of their own.
+    """Train or continue every unfinished seed; each in its own process if there are several.
 
-    A seed whose process fails is marked as failed and does not keep the others from being trained; a repeated command
-    tries it again. An error of usage or data, which all seeds share, ends everything.
+    A failed seed does not stop the others; repeating the command tries it again. A usage or data error, which all seeds
+    share, stops everything.
 
     Args:
         recipe: of the run.
-        run: its folder, held by this process.
-        command: what runs one seed, once ``--only_seed <n>`` is added.
-        n_parallel: seeds trained at once.
+        run: its folder, locked by this process.
+        command: runs one seed once ``--only_seed <n>`` is added.
+        n_parallel: number of seeds to train at once.
 
     Returns:
-        how many seeds failed.
+        the number of failed seeds.
     """
     with console_log():
         waiting = [seed for seed in recipe.seeds if finished_result(recipe, run, seed) is None]
@@ -97,7 +106,7 @@ def train_seeds(recipe: Recipe, run: RunFolder, command: Sequence[str], n_parall
 
 
 def train_seed(recipe: Recipe, path: Path, seed: int) -> None:
-    """Train one seed of the run in the folder ``path``, or continue it, with its messages on standard error."""
+    """Train or continue one seed of the run in the folder ``path``, with messages on standard error."""
     with console_log():
         run_seed(recipe, RunFolder(path), seed)
 
@@ -107,7 +116,7 @@ def _run_processes(recipe: Recipe, run: RunFolder, commands: Mapping[int, Sequen
     with contextlib.closing(run_all(commands, min(n_parallel, len(commands)))) as ended:
         for seed, outcome in ended:
             if outcome.code in (_USAGE, _INTERRUPTED):
-                raise SystemExit(outcome.code)  # the process has said why
+                raise SystemExit(outcome.code)  # the process has printed why
             if outcome.code:
                 n_failed += 1
                 logger.error("seed %d failed: %s", seed, outcome.reason)
@@ -134,8 +143,72 @@ def finish(recipe: Recipe, run: RunFolder, *, command: str) -> str:
     return "\n\n".join(parts)
 
 
+def run_summary(result: Mapping[str, Any]) -> str:
+    """The test scores of every seed, and their mean and standard deviation."""
+    parts = [
+        score_table(seed["test"], f"test, seed {seed['seed']}, best epoch {seed['best_epoch']}")
+        for seed in result["seeds"]
+        if seed["test"]
+    ]
+    return "\n\n".join([*parts, _seeds(result), *_reported(result["reported"])])
+
+
 def _samples(run: RunFolder, labels: Sequence[str]) -> list[str]:
     predictions = (run.path / "best").resolve().parent / "predictions.test.jsonl"
     if not predictions.is_file():
         return []
-    return [f"test sentences ({ERROR_LEGEND}):", sample_sentences(predictions, Style.of(sys.stdout, labels))]
+    style = Style.of(sys.stdout, labels)
+    drawn = [render_sentence(row.words, row.predicted, style, gold=row.gold) for row in _pick(predictions)]
+    return [f"test sentences ({ERROR_LEGEND}):", *drawn]
+
+
+def _seeds(result: Mapping[str, Any]) -> str:
+    spreads, n_ok = _shown(result["seeds"]), result["n_ok"]
+    lost = {"collapsed": result["n_collapsed"], "failed": result["n_failed"]}
+    left_out = "".join(f"; {count} {what} and left out" for what, count in lost.items() if count)
+    title = "scores" if n_ok == 1 else f"mean ± standard deviation over {n_ok} seeds"
+    lines = [f"{title}{left_out}: {_listed(spreads) or 'no scores'}"]
+    lines += [
+        f"  {name} {spread['min']:.2f} to {spread['max']:.2f}, 95 % confidence interval of the mean "
+        f"{spread['low']:.2f} to {spread['high']:.2f}"
+        for name, spread in spreads.items()
+        if spread["n"] > 1
+    ]
+    if result["n_collapsed"] and spreads:
+        lines.append(f"  including collapsed seeds: {_listed(_shown(result['seeds'], ('ok', 'collapsed')))}")
+    return "\n".join(lines)
+
+
+def _shown(seeds: Sequence[Mapping[str, Any]], statuses: Sequence[str] = ("ok",)) -> dict[str, Spread]:
+    found = spread_over_seeds(seeds, statuses)
+    return {title: found[split][name] for split, name, title in _SHOWN if name in found[split]}
+
+
+def _listed(spreads: Mapping[str, Spread]) -> str:
+    return ", ".join(f"{name} {mean_text(spread)}" for name, spread in spreads.items())
+
+
+def _reported(reported: Mapping[str, Any]) -> list[str]:
+    """Published scores, as given in the recipe."""
+    return ["reported: " + "; ".join(f"{name} {values}" for name, values in reported.items())] if reported else []
+
+
+def _pick(path: Path) -> list[JudgedSentence]:
+    """Short sentences that show discontinuous entities, overlaps, several entities and errors, if there are any."""
+    wanted = (
+        lambda row: any(entity.is_discontinuous for entity in row.gold),
+        lambda row: _overlaps(row.gold),
+        lambda row: len(row.gold) > 2,
+        lambda row: set(row.gold) != set(row.predicted),
+        lambda row: bool(row.gold),
+    )
+    rows = [row for row in read_predictions(path) if len(row.words) <= _LONGEST_SAMPLE]
+    chosen: list[JudgedSentence] = []
+    for is_wanted in wanted:
+        chosen += islice((row for row in rows if row not in chosen and is_wanted(row)), 1)
+    return chosen
+
+
+def _overlaps(entities: Sequence[Entity]) -> bool:
+    words = [index for entity in entities for index in entity.word_indices()]
+    return len(set(words)) < len(words)

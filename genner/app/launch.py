@@ -1,4 +1,4 @@
-"""Runs seeds or experiments in processes of their own: one after another, or several at a time with an overview."""
+"""Runs seeds or experiments, each in its own process: one after another, or several at a time with an overview."""
 
 from __future__ import annotations
 
@@ -120,7 +120,9 @@ class _Parallel(Generic[Key]):
 
     def run(self) -> Iterator[tuple[Key, Outcome]]:
         processes: list[subprocess.Popen[str]] = []
-        with self._overview() as overview, _stopping(processes):
+        shows_table = self.console.is_terminal
+        live = Live(self._table(), console=self.console) if shows_table else contextlib.nullcontext()
+        with live as overview, _stopping(processes):
             while self.waiting or self.children:
                 while self.waiting and len(self.children) < len(self.places):
                     processes.append(self._start())
@@ -180,14 +182,6 @@ class _Parallel(Generic[Key]):
             if not self.console.is_terminal:
                 print(f"{self.what} {key}: {line}", file=sys.stderr, flush=True)
         return None
-
-    @contextlib.contextmanager
-    def _overview(self) -> Iterator[Live | None]:
-        if not self.console.is_terminal:
-            yield None
-            return
-        with Live(self._table(), console=self.console) as live:
-            yield live
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False)

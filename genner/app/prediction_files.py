@@ -10,9 +10,7 @@ from typing import Any, NamedTuple
 from genner.data.schema import Entity, Segment
 from genner.errors import DataFormatError
 
-__all__ = [
-    "JudgedSentence", "entity_of", "load_result", "predictions_path", "read_predictions",
-]  # fmt: skip
+__all__ = ["JudgedSentence", "entity_of", "load_result", "predictions_path", "read_predictions"]
 
 
 class JudgedSentence(NamedTuple):
@@ -77,12 +75,12 @@ def load_result(run_folder: Path) -> dict[str, Any]:
             "repeating its command, or name another folder."
         ) from None
     except ValueError as error:
-        reason = f"not JSON ({error})"
-        raise DataFormatError(f"{path}: {reason}. Expected the result of a run. Repeat its command.") from None
-    if not isinstance(result, Mapping) or not isinstance(result.get("seeds"), list):
-        raise DataFormatError(f"{path}: has no list of seeds. Expected the result of a run. Repeat its command.")
-    return dict(result)
-
+        result, problem = None, f"not JSON ({error})"
+    else:
+        problem = "has no list of seeds"
+    if not isinstance(result, dict) or not isinstance(result.get("seeds"), list):
+        raise DataFormatError(f"{path}: {problem}. Expected the result of a run. Repeat its command.")
+    return result
 
 
 def entity_of(item: Mapping[str, Any]) -> Entity:

@@ -6,15 +6,16 @@ Files of predictions are read sentence by sentence; only counts and the scores o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from genner.app.prediction_files import predictions_path, read_predictions
-from genner.app.score_quality import score_quality
 from genner.data.schema import Entity
 from genner.evaluation.breakdown import AXES, Breakdown, f1_percent
+from genner.evaluation.calibration import Calibration, brier_score, calibration_error, fit, reliability_bins
 from genner.evaluation.errors_table import KINDS, ErrorExample, ErrorTable
 from genner.evaluation.spread import MEASURES, spread_of, spread_over_seeds
 
@@ -26,6 +27,7 @@ MALFORMED = {
     "words out of order": ("order",),
     "incomplete: no words, or no label": ("empty", "open", "bos"),
 }
+_ERRORS = {"ece": calibration_error, "brier": brier_score}
 _N_EXAMPLES = 3
 _TOLERANCE = 0.011  # for two decimals and the small terms in the metric's fractions
 
@@ -40,11 +42,12 @@ def run_data(run_folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         DataFormatError: a file of predictions cannot be read.
     """
-    seeds = [dict(seed) for seed in result["seeds"]]
-    split = "test" if any(seed.get("test") for seed in seeds) or not seeds else "dev"
+    seeds = result["seeds"]
+    split = "test" if any(seed["test"] for seed in seeds) or not seeds else "dev"
     ok = [seed for seed in seeds if seed["status"] == "ok"]
-    scored = [seed for seed in seeds if seed.get(split)]
-    shown = [seed for seed in ok if seed.get(split)] or scored  # the tables below the scores are based on these
+    scored = [seed for seed in seeds if seed[split]]
+    shown = [seed for seed in ok if seed[split]] or scored  # the tables below the scores are based on these
+    rows = [_seed_row(seed) for seed in seeds]
     notes = list(_seed_notes(seeds, ok, shown, split))
     details = _from_predictions(run_folder, shown, split, notes)
     return {
@@ -54,14 +57,14 @@ def run_data(run_folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
             **{name: result[name] for name in ("dataset", "formulation", "backbone", "command", "versions")},
         },
         "split": split,
-        "seeds": [_seed_row(seed) for seed in seeds],
+        "seeds": rows,
         "n_ok": len(ok),
         "n_collapsed": sum(seed["status"] == "collapsed" for seed in seeds),
-        "n_collapsed_attempts": sum(row["collapsed_attempts"] for row in map(_seed_row, seeds)),
+        "n_collapsed_attempts": sum(row["collapsed_attempts"] for row in rows),
         "scores": spread_over_seeds(seeds),
         "scores_with_collapsed": spread_over_seeds(seeds, ("ok", "collapsed")),
         "reported": dict(result["reported"]),
-        "per_label": _groups([seed[split].get("per_label") or {} for seed in shown]),
+        "per_label": _groups([seed[split]["per_label"] for seed in shown]),
         "subsets": _groups([_subsets(seed[split]) for seed in shown]),
         "malformed": _malformed(shown, split),
         **details,
@@ -70,14 +73,13 @@ def run_data(run_folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _seed_row(seed: Mapping[str, Any]) -> dict[str, Any]:
-    collapsed = [attempt for attempt in seed.get("attempts") or [] if attempt.get("status") == "collapsed"]
-    scores = {f"{split}_{name}": (seed.get(split) or {}).get(name) for split in ("dev", "test") for name in MEASURES}
     kept = ("seed", "status", "best_epoch", "epochs", "train_seconds", "peak_memory_mb")
+    reasons = [attempt["reason"] for attempt in seed.get("attempts", ())]  # absent if the seed failed
     return {
-        **{name: seed.get(name) for name in kept},
-        **scores,
-        "collapsed_attempts": len(collapsed),
-        "reasons": [str(attempt.get("reason", "no reason given")) for attempt in collapsed],
+        **{name: seed[name] for name in kept},
+        **{f"{split}_{name}": seed[split].get(name) for split in ("dev", "test") for name in MEASURES},
+        "collapsed_attempts": len(reasons),
+        "reasons": reasons,
     }
 
 
@@ -86,7 +88,7 @@ def _seed_notes(seeds: Sequence[Mapping], ok: Sequence[Mapping], shown: Sequence
     others = [f"seed {seed['seed']} ({seed['status']})" for seed in seeds if seed["status"] != "ok"]
     if others:
         yield f"Not ok, so not in the means: {', '.join(others)}."
-    without = [str(seed["seed"]) for seed in seeds if not seed.get(split)]
+    without = [str(seed["seed"]) for seed in seeds if not seed[split]]
     if without:
         yield f"No scores on {split}: seed {', '.join(without)}."
     if shown and not ok:
@@ -112,44 +114,39 @@ def _groups(seeds: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[dict[str, 
 
 
 def _subsets(scores: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The subsets of a split and, if it has the subset ``unseen``, its complement ``seen``."""
-    subsets = dict(scores.get("subsets") or {})
-    unseen, counts = subsets.get("unseen"), scores.get("counts")
-    if unseen and counts and {"support", "predicted"} <= scores.keys():
-        # A correct prediction is in the subset if and only if its gold entity is, so one count serves both sides.
-        # It is exact as long as half a hundredth of a percent of the smaller side is less than half an entity.
-        by_recall = unseen["support"] <= unseen["predicted"]
-        share, whole = (unseen["rec"], unseen["support"]) if by_recall else (unseen["pre"], unseen["predicted"])
-        n_correct = counts["tp"] - round(share * whole / 100)
-        n_gold = scores["support"] - unseen["support"]
-        n_predicted = scores["predicted"] - unseen["predicted"]
-        subsets["seen"] = {
-            "f": round(f1_percent(n_correct, n_predicted - n_correct, n_gold - n_correct), 2),
-            "pre": round(100 * n_correct / n_predicted, 2) if n_predicted else 0.0,
-            "rec": round(100 * n_correct / n_gold, 2) if n_gold else 0.0,
-            "support": n_gold,
-            "predicted": n_predicted,
-        }
-    return subsets
+    """The subsets of a split, and ``seen``, the complement of ``unseen``."""
+    unseen = scores["subsets"]["unseen"]
+    # A correct prediction is in the subset if and only if its gold entity is, so one count serves both sides.
+    # It is exact as long as half a hundredth of a percent of the smaller side is less than half an entity.
+    by_recall = unseen["support"] <= unseen["predicted"]
+    share, whole = (unseen["rec"], unseen["support"]) if by_recall else (unseen["pre"], unseen["predicted"])
+    n_correct = scores["counts"]["tp"] - round(share * whole / 100)
+    n_gold = scores["support"] - unseen["support"]
+    n_predicted = scores["predicted"] - unseen["predicted"]
+    seen = {
+        "f": round(f1_percent(n_correct, n_predicted - n_correct, n_gold - n_correct), 2),
+        "pre": round(100 * n_correct / n_predicted, 2) if n_predicted else 0.0,
+        "rec": round(100 * n_correct / n_gold, 2) if n_gold else 0.0,
+        "support": n_gold,
+        "predicted": n_predicted,
+    }
+    return {**scores["subsets"], "seen": seen}
 
 
 def _malformed(seeds: Sequence[Mapping[str, Any]], split: str) -> dict[str, Any]:
-    """Malformed groups in percent of all groups written, by the way in which the model was used."""
-    found: dict[str, Any] = {}
-    for name in dict.fromkeys(name for seed in seeds for name in ("default", *seed.get("malformed", {}))):
-        counts = [seed.get("malformed", {}).get(name) or (seed[split] if name == "default" else None) for seed in seeds]
-        found[name] = _malformed_rates([count for count in counts if count and "rejected" in count])
-    return found
+    """Malformed groups in percent of all groups written, by variant of the model; without a test split, of dev."""
+    counts = [seed["malformed"] or {"default": seed[split]} for seed in seeds]
+    names = dict.fromkeys(chain.from_iterable(counts))
+    return {name: _malformed_rates([count[name] for count in counts if name in count]) for name in names}
 
 
 def _malformed_rates(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     known = {reason for reasons in MALFORMED.values() for reason in reasons}
     others = {reason for seed in seeds for reason in seed["rejected"]} - known
     kinds = {**MALFORMED, **{reason: (reason,) for reason in sorted(others)}}
-    written = [seed.get("predicted", 0) + sum(seed["rejected"].values()) for seed in seeds]
+    written = [seed["predicted"] + sum(seed["rejected"].values()) for seed in seeds]
     rates: dict[str, Any] = {"n_seeds": len(seeds), "written": sum(written), "reasons": {}}
-    scores = [float(seed["f"]) for seed in seeds if "f" in seed]
-    rates["f"] = spread_of(scores) if scores else None
+    rates["f"] = spread_of([seed["f"] for seed in seeds])
     for kind, reasons in {**kinds, "all": tuple(known | others)}.items():
         counts = [sum(seed["rejected"].get(reason, 0) for reason in reasons) for seed in seeds]
         shares = [100 * count / n if n else 0.0 for count, n in zip(counts, written, strict=True)]
@@ -161,7 +158,7 @@ def _from_predictions(
     run_folder: Path, seeds: Sequence[Mapping[str, Any]], split: str, notes: list[str]
 ) -> dict[str, Any]:
     """Breakdowns and kinds of errors over the seeds that have predictions."""
-    best = max(seeds, key=lambda seed: (seed.get("dev") or seed[split]).get("f", 0.0), default=None)
+    best = max(seeds, key=lambda seed: (seed["dev"] or seed[split])["f"], default=None)
     breakdowns, errors, examples_seed = [], [], None
     judged: dict[int, np.ndarray] = {}
     for seed in seeds:
@@ -176,7 +173,7 @@ def _from_predictions(
             table.update(sentence.words, gold, predicted, sentence=number)
             scores += sentence.judged_scores()
         f = f1_percent(breakdown.tp, breakdown.fp, breakdown.fn)
-        if abs(f - seed[split].get("f", f)) > _TOLERANCE:
+        if abs(f - seed[split]["f"]) > _TOLERANCE:
             notes.append(
                 f"Seed {seed['seed']}: the file of predictions gives F1 {f:.2f}, result.json {seed[split]['f']:.2f}: "
                 "malformed groups are not in the file, or the file belongs to another run."
@@ -190,7 +187,7 @@ def _from_predictions(
         "n_in_breakdowns": len(breakdowns),
         "breakdown": {axis: _axis([breakdown[axis] for breakdown in breakdowns]) for axis in AXES},
         "errors": _error_rows([table.counts for table in errors]),
-        "calibration": score_quality(run_folder, split, judged, notes),
+        "calibration": _score_quality(run_folder, split, judged, notes),
         "examples_seed": examples_seed,
         "examples": {
             kind: [_example(example) for table in errors for example in table.examples[kind]] for kind in KINDS
@@ -244,3 +241,70 @@ def _example(example: ErrorExample) -> dict[str, Any]:
 
 def _record(entity: Entity | None) -> dict[str, Any] | None:
     return entity and {"type": entity.label, "spans": [list(segment) for segment in entity.segments]}
+
+
+def _score_quality(
+    run_folder: Path, split: str, judged: Mapping[int, np.ndarray], notes: list[str]
+) -> dict[str, Any] | None:
+    """Calibration errors over seeds, the calibration of each seed, and the reliability bins of all seeds together.
+
+    Calibrations are fitted on dev. So the scores of dev itself are not calibrated: they would be judged on the data
+    that the calibration was fitted to.
+
+    Args:
+        run_folder: with the predictions of dev.
+        split: whose scores are judged.
+        judged: by seed, rows of a score and whether the entity is correct.
+        notes: what is left out is added here.
+
+    Returns:
+        None if there are no scores.
+    """
+    rows = []
+    states: dict[str, list[np.ndarray]] = {"raw": [], "calibrated": []}
+    for seed, pairs in judged.items():
+        if len(pairs) and not _are_probable(pairs):
+            notes.append(f"Seed {seed}: its scores are not between 0 and 1, so they are not judged.")
+        elif len(pairs):
+            states["raw"].append(pairs)
+            row: dict[str, Any] = {"seed": seed, "n": len(pairs), "raw": _errors(pairs)}
+            row |= dict.fromkeys(("temperature", "shift", "doubt", "n_fitted", "calibrated"))
+            if found := None if split == "dev" else _calibration(run_folder, seed, split, notes):
+                states["calibrated"].append(np.column_stack([found.apply(pairs[:, 0]), pairs[:, 1]]))
+                row |= {"temperature": round(found.temperature, 4), "shift": round(found.shift, 4)}
+                row |= {"doubt": found.doubt, "n_fitted": found.n, "calibrated": _errors(states["calibrated"][-1])}
+            rows.append(row)
+    if not rows:
+        return None
+    return {
+        "seeds": rows,
+        "errors": {state: _spreads([row[state] for row in rows if row[state]]) for state in states},
+        "bins": {state: _bins(np.concatenate(parts)) if parts else [] for state, parts in states.items()},
+    }
+
+
+def _calibration(run_folder: Path, seed: int, split: str, notes: list[str]) -> Calibration | None:
+    path = predictions_path(run_folder, seed, "dev")
+    sentences = read_predictions(path) if path.is_file() else ()
+    pairs = np.array([pair for sentence in sentences for pair in sentence.judged_scores()]).reshape(-1, 2)
+    if not len(pairs) or not _are_probable(pairs):
+        notes.append(f"Seed {seed}: no scores in {path.name}, so those on {split} are not calibrated.")
+        return None
+    return fit(pairs[:, 0], pairs[:, 1])
+
+
+def _are_probable(pairs: np.ndarray) -> bool:
+    return bool(((pairs >= 0) & (pairs <= 1)).all())
+
+
+def _errors(pairs: np.ndarray) -> dict[str, float]:
+    return {name: round(error(pairs[:, 0], pairs[:, 1]), 6) for name, error in _ERRORS.items()}
+
+
+def _spreads(seeds: Sequence[Mapping[str, float]]) -> dict[str, Any] | None:
+    return {name: spread_of([errors[name] for errors in seeds], digits=8) for name in _ERRORS} if seeds else None
+
+
+def _bins(pairs: np.ndarray) -> list[dict[str, Any]]:
+    found = reliability_bins(pairs[:, 0], pairs[:, 1])
+    return [{name: round(value, 6) for name, value in one._asdict().items()} for one in found]

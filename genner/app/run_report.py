@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -142,13 +142,14 @@ def _latex_examples(data: Mapping[str, Any]) -> Iterator[str]:
     for kind, rows in data["examples"].items():
         for number, row in enumerate(rows):
             words, gold, predicted = _window(row)
-            lines = [f"{side} {_underlined(words, entity, latex_text)}"
-                     for side, entity in (("gold", gold), ("predicted", predicted)) if entity]  # fmt: skip
+            sides = (("gold", gold), ("predicted", predicted))
+            lines = [f"{side} {_underlined(words, entity)}" for side, entity in sides if entity]
             title = rf"\textbf{{{latex_text(kind)}}}: " if number == 0 else ""
             yield rf"\noindent {title}sentence {row['sentence']}\\" + "\n" + "\\\\\n".join(lines)
 
 
-def _underlined(words: list[str], entity: Entity, escape: Callable[[str], str]) -> str:
+def _underlined(words: list[str], entity: Entity) -> str:
     inside = set(entity.word_indices())
-    marked = [rf"\underline{{{escape(word)}}}" if idx in inside else escape(word) for idx, word in enumerate(words)]
-    return rf"\textsc{{{escape(entity.label)}}}: {' '.join(marked)}"
+    escaped = map(latex_text, words)
+    marked = [rf"\underline{{{word}}}" if idx in inside else word for idx, word in enumerate(escaped)]
+    return rf"\textsc{{{latex_text(entity.label)}}}: {' '.join(marked)}"

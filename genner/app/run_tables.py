@@ -90,9 +90,8 @@ def _seed_table(data: Mapping[str, Any]) -> Table:
     rows = []
     for seed in data["seeds"]:
         scores = [score_text(seed[key]) for key in ("dev_f", "test_f", "test_strict_f", "test_em")]
-        minutes = "-" if seed["train_seconds"] is None else f"{seed['train_seconds'] / 60:.1f}"
-        epoch = "-" if seed["best_epoch"] is None else str(seed["best_epoch"])
-        rows.append([str(seed["seed"]), seed["status"], epoch, *scores, minutes, str(seed["collapsed_attempts"])])
+        counts = f"{seed['train_seconds'] / 60:.1f}", str(seed["collapsed_attempts"])
+        rows.append([str(seed["seed"]), seed["status"], str(seed["best_epoch"]), *scores, *counts])
     reasons = [f"seed {seed['seed']}: {reason}" for seed in data["seeds"] for reason in seed["reasons"]]
     return Table("Seeds", header, rows, n_left=2, note=f"Collapsed attempts: {'; '.join(reasons)}." if reasons else "")
 
@@ -168,8 +167,7 @@ def _malformed_table(data: Mapping[str, Any]) -> Table:
             found = way["reasons"].get(kind)
             cells += [mean_text(found["rate"]), f"{found['count']:,}"] if found else ["-", "-"]
         rows.append([kind, *cells])
-    if any(way["f"] for way in ways.values()):
-        rows.append(["F1", *(cell for way in ways.values() for cell in (mean_text(way["f"]), ""))])
+    rows.append(["F1", *(cell for way in ways.values() for cell in (mean_text(way["f"]), ""))])
     counts = [f"{name}: {way['written']:,} groups, {_count(way['n_seeds'], 'seed')}" for name, way in ways.items()]
     note = f"Percentage of the groups written (well-formed entities and malformed groups). {'; '.join(counts)}."
     header = ["malformed output", *(cell for name in ways for cell in (f"{name} %", "groups"))]

@@ -1,4 +1,4 @@
-"""One seed of a run: corpus -> formulation -> Trainer -> result. In a process of its own when there are several."""
+"""One seed of a run: corpus -> formulation -> Trainer -> calibration and result."""
 
 from __future__ import annotations
 
@@ -12,35 +12,34 @@ from typing import Any
 import torch
 
 import genner.patches  # noqa: F401  before fastNLP
-from genner.app.check import check_text
-from genner.app.corpus import check_corpus, open_corpus
-from genner.app.identity import identity_of
-from genner.app.seed_calibration import calibrate_seed
+from genner.app.corpus import check_corpus, check_text, identity_of, open_corpus
+from genner.app.prediction_files import read_predictions
 from genner.config import OnCollapse, Recipe, recipe_tree, recipe_yaml
 from genner.data.bundle import LoadedCorpus, examples_of
 from genner.data.labels import LabelSet
 from genner.evaluation.span_f1 import SpanF1, entity_surfaces
+from genner.files import clear_leftovers
 from genner.formulations import formulation_class
 from genner.formulations.base import Rows, Task
 from genner.formulations.opening import open_task
 from genner.model.folder import ModelFolder
+from genner.prediction.scores import Fingerprint, FittedOn, FittedScores, ModelCalibration, fit_scores
 from genner.training.evaluation import predict, score
-from genner.training.fitlog_run import FitlogCallback
 from genner.training.job import FitConfig, FitJob, FitResult
-from genner.training.lock import locked
 from genner.training.logs import run_log
 from genner.training.optim import Schedule, build_optimizer
 from genner.training.results import seed_result
-from genner.training.runs import RunFolder
+from genner.training.runs import RunFolder, locked
 from genner.training.samplers import LoaderConfig, build_loader
 from genner.training.state import seed_everything
-from genner.training.trackers import build_trackers, read_emissions
+from genner.training.trackers import FitlogCallback, build_trackers, read_emissions
 from genner.training.trainer import fit
+from genner.training.world import choose_device
 
 # isort: split
 from fastNLP.io import DataBundle
 
-__all__ = ["finished_result", "may_restart", "run_seed", "train_bundle"]
+__all__ = ["calibrate_seed", "finished_result", "may_restart", "run_seed", "train_bundle"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,15 +48,15 @@ _ATTEMPT_STEP = 10_000  # between the seeds of the attempts; the seeds of a user
 
 
 def train_bundle(bundle: DataBundle, recipe: Recipe, folder: Path | str) -> dict[str, Any]:
-    """Train on a ``DataBundle`` made by hand; the run folder is ``folder``, the seed the recipe's first.
+    """Train on a ``DataBundle`` made by hand, with the first seed of the recipe.
 
     Args:
         bundle: ``train``, ``dev`` and, if wanted, ``test`` with the four fields of the contract.
         recipe: see :func:`genner.config.load_recipe`.
-        folder: see ``README.md`` for what it will hold.
+        folder: the run folder; ``README.md`` describes its content.
 
     Raises:
-        DataFormatError: names split, row and field of what the bundle should not hold.
+        DataFormatError: a field of the bundle is wrong; the message names split, row and field.
         ConfigError: the folder holds another run.
     """
     examples = {split: examples_of(dataset, split) for split, dataset in bundle.datasets.items()}
@@ -69,7 +68,7 @@ def train_bundle(bundle: DataBundle, recipe: Recipe, folder: Path | str) -> dict
 
 
 def finished_result(recipe: Recipe, run: RunFolder, seed: int) -> dict[str, Any] | None:
-    """The result of a seed that is finished, None of any other; a state that a kill left beside it is removed."""
+    """The result of a finished seed, otherwise None; a checkpoint that a killed process left is removed."""
     result = run.result(seed)
     if result is None or result["status"] == "failed":
         return None
@@ -85,7 +84,7 @@ def finished_result(recipe: Recipe, run: RunFolder, seed: int) -> dict[str, Any]
 def run_seed(recipe: Recipe, run: RunFolder, seed: int, corpus: LoadedCorpus | None = None) -> dict[str, Any]:
     """Train and score one seed, or continue it; its result is also written to ``seed-<n>/result.json``.
 
-    A seed that collapses is begun anew where the recipe says so, with another order of the data and a lower rate.
+    If the recipe says so, a seed that collapses is restarted with another order of the data and a lower learning rate.
 
     Args:
         recipe: of the run.
@@ -94,9 +93,9 @@ def run_seed(recipe: Recipe, run: RunFolder, seed: int, corpus: LoadedCorpus | N
         corpus: what to train on; by default what the recipe names.
 
     Raises:
-        NerError: what is wrong with the corpus, the recipe or the backbone, the corpus is no longer that of the run, or
+        NerError: the corpus, the recipe or the backbone cannot be used, the corpus has changed since the run began, or
             another process trains this seed.
-        KeyboardInterrupt: after the state of the last whole epoch was kept.
+        KeyboardInterrupt: the state of the last complete epoch is kept.
     """
     folder = run.seed(seed)
     with locked(folder), run_log(folder / "train.log"):
@@ -123,8 +122,43 @@ def run_seed(recipe: Recipe, run: RunFolder, seed: int, corpus: LoadedCorpus | N
     return result
 
 
+def calibrate_seed(folder: Path, score_kind: str) -> ModelCalibration | None:
+    """Fit the scores of a seed's best model on its predictions of dev, and write ``calibration.json`` beside it.
+
+    A file that is there is replaced, as it may belong to an earlier model. Without a dev split, the new one is empty.
+
+    Args:
+        folder: of the seed.
+        score_kind: how the scores of the predictions came about.
+
+    Returns:
+        what was written; None if the seed has no model.
+
+    Raises:
+        DataFormatError: the predictions cannot be read.
+    """
+    if not (folder / "best").is_dir():
+        return None
+    predictions = folder / "predictions.dev.jsonl"
+    fitted = _fit_scores(predictions, score_kind) if predictions.is_file() else None
+    clear_leftovers(folder / "best")  # of a process that was killed while it wrote this file
+    found = ModelCalibration((fitted,) if fitted else ())
+    found.write(folder / "best")
+    if fitted:
+        calibration = fitted.calibration
+        logger.info(
+            "scores calibrated on %d entities of dev: temperature %.3f, shift %+.3f, doubt %g, calibration error "
+            "%.4f -> %.4f",
+            calibration.n, calibration.temperature, calibration.shift, calibration.doubt, fitted.ece_before,
+            fitted.ece_after,
+        )  # fmt: skip
+    else:
+        logger.info("scores not calibrated: no predictions of dev whose scores are probabilities")
+    return found
+
+
 def may_restart(recipe: Recipe, attempts: list[dict[str, Any]]) -> bool:
-    """Whether a seed that has collapsed once more than ``attempts`` says is begun anew."""
+    """Whether a seed that collapsed after these earlier ``attempts`` is restarted."""
     return recipe.training.on_collapse is OnCollapse.restart and len(attempts) < recipe.training.restarts
 
 
@@ -133,12 +167,12 @@ def _seed_result(run: RunFolder, seed: int, fitted: FitResult) -> dict[str, Any]
 
 
 def _is_of_earlier_attempt(run: RunFolder, result: Mapping[str, Any]) -> bool:
-    """Whether another attempt has begun since a seed had this result."""
+    """Whether another attempt has started since this result."""
     return len(result["attempts"]) < len(run.attempts(result["seed"]))
 
 
 def _attempt_record(recipe: Recipe, result: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of an attempt that collapsed."""
+    """The record of a collapsed attempt."""
     number = len(result["attempts"])
     best = max((epoch.get("dev_f", 0.0) for epoch in result["history"]), default=0.0)
     about = {"attempt": number + 1, "status": result["status"], "reason": result["reason"]}
@@ -150,9 +184,19 @@ def _lr(recipe: Recipe, attempt: int) -> float:
     return recipe.optim.lr * recipe.training.restart_lr_factor**attempt
 
 
+def _fit_scores(path: Path, kind: str) -> FittedScores | None:
+    fingerprint, judged, n_sentences = Fingerprint(), [], 0
+    for sentence in read_predictions(path):
+        fingerprint.add(sentence.words, sentence.gold)
+        judged += sentence.judged_scores()
+        n_sentences += 1
+    scores, is_right = ([pair[side] for pair in judged] for side in (0, 1))
+    return fit_scores(kind, scores, is_right, FittedOn("dev", n_sentences, fingerprint.digest))
+
+
 @dataclass
 class _Attempt:
-    """One training of a seed, from random weights or from those of the hub to a result."""
+    """One training of a seed, from initial weights to a result."""
 
     recipe: Recipe
     corpus: LoadedCorpus
@@ -162,7 +206,7 @@ class _Attempt:
     number: int  # from 0
 
     def __post_init__(self) -> None:
-        # Weights keep the seed, the order of the data and the dropout do not.
+        # The initial weights keep the seed; the order of the data and the dropout do not.
         self.order_seed = self.seed + _ATTEMPT_STEP * self.number
         self.lr = _lr(self.recipe, self.number)
         seed_everything(self.order_seed)
@@ -181,7 +225,7 @@ class _Attempt:
         return fit(self.job, config, [FitlogCallback(_LOGS, settings, memory), *trackers])
 
     def malformed(self, fitted: FitResult) -> dict[str, Any]:
-        """What the best model writes on test as it is, and in every variant: how many entities, rejects by reason."""
+        """How many entities and rejects the best model and each of its variants write on test."""
         if "test" not in fitted.scores:
             return {}
         counts = {"default": fitted.scores["test"]}
@@ -195,6 +239,10 @@ class _Attempt:
     def _job(self) -> FitJob:
         recipe, optim, examples = self.recipe, self.recipe.optim, self.corpus.examples
         task = self.formulation.build(self.encoded, self.seed)
+        optimizer = None
+        if task.trainable:
+            groups = task.parameter_groups(optim.weight_decay)
+            optimizer = build_optimizer(groups, self.lr, compat=recipe.is_reference)
         return FitJob(
             task=task,
             loaders={
@@ -203,7 +251,7 @@ class _Attempt:
             },
             examples=examples,
             metric=partial(SpanF1, seen_surfaces=entity_surfaces(examples["train"])),
-            optimizer=build_optimizer(task.parameter_groups(optim.weight_decay), self.lr, compat=recipe.is_reference),
+            optimizer=optimizer,
             schedule=Schedule(optim.schedule.value, optim.warmup_ratio, compat=recipe.is_reference),
             folder=self.folder,
             save=partial(_save, task, recipe),
@@ -211,7 +259,7 @@ class _Attempt:
 
 
 def _save(task: Task, recipe: Recipe, folder: Path) -> None:
-    """The model folder, and beside it the recipe as documentation."""
+    """Write the model folder, with the recipe as documentation."""
     task.save(folder)
     (folder / "recipe.yaml").write_text(recipe_yaml(recipe), encoding="utf-8")
 
@@ -225,7 +273,7 @@ def _loader(recipe: Recipe, task: Task, split: str, rows: Rows, seed: int) -> to
         seed=seed,
         bucket=batching.bucket,
         num_workers=recipe.training.num_workers if is_train else 0,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=choose_device(recipe.training.device).type == "cuda",
     )
     return build_loader(rows, rows.lengths, task.collate, config)
 

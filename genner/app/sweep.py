@@ -1,4 +1,4 @@
-"""Runs the experiments of a sweep, each in a process of its own, and keeps a table of what they have found."""
+"""Runs the experiments of a sweep, each in its own process, and keeps a table of their results."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from genner.app.sweep_plan import Experiment, Plan, shown
 from genner.evaluation.spread import mean_text, spread_over_seeds
 from genner.evaluation.tables import Table, markdown_table, markdown_text
 from genner.files import clear_leftovers, write_json, write_text
-from genner.training.lock import locked
-from genner.training.runs import RunFolder
+from genner.training.runs import RunFolder, locked
 
 __all__ = ["is_finished", "run_sweep", "sweep_folder", "sweep_rows", "write_sweep"]
 
@@ -135,7 +134,7 @@ def _status(experiment: Experiment, seeds: Sequence[Mapping[str, Any]]) -> tuple
     """``ok``, ``collapsed`` (all seeds), ``failed`` or ``waiting``, and the reason for a failure."""
     for seed in seeds:
         if seed["status"] == "failed":
-            return "failed", f"seed {seed['seed']}: {seed.get('reason', 'no reason given')}"
+            return "failed", f"seed {seed['seed']}: {seed['reason']}"
     run = RunFolder(experiment.folder)
     collapsed = [seed["seed"] for seed in seeds if seed["status"] == "collapsed"]
     if len(seeds) < len(experiment.recipe.seeds):
@@ -160,7 +159,7 @@ def _row(experiment: Experiment, failure: str) -> dict[str, Any]:
         "seeds": list(experiment.recipe.seeds),
         **{f"n_{state}": sum(seed["status"] == state for seed in seeds) for state in ("ok", "collapsed", "failed")},
         "scores": spread_over_seeds(seeds),
-        "train_seconds": round(sum(seed.get("train_seconds") or 0.0 for seed in seeds), 2),
+        "train_seconds": round(sum(seed["train_seconds"] for seed in seeds), 2),
         "arguments": list(experiment.arguments),
     }
 
@@ -184,8 +183,8 @@ def _cell(value: Any) -> str:
 
 def _note(rows: Sequence[Mapping[str, Any]]) -> str:
     counts = {status: sum(row["status"] == status for row in rows) for status in _STATES}
-    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    found = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     return (
-        f"{len(rows)} experiments: {told}. Best dev F1 first. Micro scores in percent, mean ± sample standard "
+        f"{len(rows)} experiments: {found}. Best dev F1 first. Micro scores in percent, mean ± sample standard "
         "deviation over the seeds that are ok. Columns on the left are the settings in which the experiments differ."
     )

@@ -1,4 +1,4 @@
-"""Fit the scores of a trained model to texts with known entities; the model folder keeps what was fitted.
+"""Fit the scores of a trained model to texts with known entities, and store the fit in the model folder.
 
 genner calibrate runs/demo/model/best --input mine.jsonlines             scores that are probabilities
 genner calibrate runs/demo/model/best --input mine.jsonlines --misses    so that predict and serve can use --alpha
@@ -7,15 +7,14 @@ genner calibrate runs/demo/model/best --input mine.jsonlines --misses    so that
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from genner.commands.common import add_reading_options, command_parser, open_model, text_splitter
+from genner.commands.common import add_reading_options, command_main, command_parser, open_model, text_splitter
 from genner.data.tally import Tally
-from genner.errors import exit_code
 from genner.prediction.reading import FORMATS, read_inputs
 
 __all__ = ["main", "parse"]
@@ -25,7 +24,8 @@ _N_SHOWN = 5  # texts that failed
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; what is left out of how texts are read is None."""
-    parser = command_parser("calibrate", __doc__)
+    interrupted = "interrupted; the model folder is unchanged"
+    parser = command_parser("calibrate", __doc__, run, interrupted=interrupted)
     parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a name on the hub")
     parser.add_argument(
         "--input", required=True, metavar="PATH", help="texts with known entities: file, folder, or - (standard input)"
@@ -39,19 +39,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_intermixed_args(argv)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line.
-
-    Returns:
-        0 done; 1 if some texts failed, while the others count; 2 usage or data error; 130 interrupted.
-    """
-    options = parse(sys.argv[1:] if argv is None else list(argv))
-    told = "interrupted; the model folder is as it was"
-    return exit_code(lambda: _run(options), debug=options.debug, interrupted=told)
-
-
-def _run(options: argparse.Namespace) -> int:
-    """Fit scores, and say what they were worth before and after."""
+def run(options: argparse.Namespace) -> int:
+    """Fit scores and print how good they were before and after; returns 1 if some texts failed."""
     options.calibrated, read = False, Tally()
     inputs = read_inputs(options.input, options.format, split=text_splitter(options), tally=read)
     ner = open_model(options, with_candidates=options.misses)
@@ -71,3 +60,6 @@ def _run(options: argparse.Namespace) -> int:
         lines.append(f"misses: measured on {risk.n} sentences; --alpha from {risk.reachable:.4f} on")
     print("\n".join([*lines, f"-> {ner.folder / CALIBRATION}"]))
     return 1 if done.failed else 0
+
+
+main = partial(command_main, parse)

@@ -1,40 +1,65 @@
-"""What the commands share: the look of their help, how they load a model, and what they say while libraries load."""
+"""What the commands share: parsers, exit codes, and how they load a model."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from genner.errors import ConfigError
+from genner.cli import say, say_loading
+from genner.errors import ConfigError, NerError
 from genner.prediction.text import RULES, SplitText, TextSplitter
 
 if TYPE_CHECKING:
     from genner.prediction.recogniser import Recogniser
 
-__all__ = ["add_reading_options", "command_parser", "open_model", "say_loading", "text_splitter"]
+__all__ = ["add_reading_options", "command_main", "command_parser", "open_model", "positive", "text_splitter"]
 
 
-def command_parser(name: str, about: str | None, *, epilog: str | None = None) -> argparse.ArgumentParser:
-    """A parser for ``genner NAME``.
+def command_parser(
+    name: str, about: str | None, run: Callable[[argparse.Namespace], int], *, interrupted: str = "interrupted"
+) -> argparse.ArgumentParser:
+    """A parser for ``genner NAME``; what it parses, :func:`command_main` runs.
 
     Args:
         name: of the command.
         about: its description with examples, as in the docstring of its module.
-        epilog: shown after the options.
+        run: does what the options say and returns the exit code.
+        interrupted: the message after Ctrl-C.
     """
     layout = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog=f"genner {name}", description=about, epilog=epilog, formatter_class=layout)
+    parser = argparse.ArgumentParser(prog=f"genner {name}", description=about, formatter_class=layout)
+    parser.set_defaults(run=run, interrupted=interrupted)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
-def say_loading(what: str) -> None:
-    """Say on standard error that large libraries are being loaded, unless they are in memory already."""
-    if "torch" not in sys.modules:
-        print(f"loading {what} ...", file=sys.stderr, flush=True)
+def command_main(parse: Callable[[Sequence[str]], argparse.Namespace], argv: Sequence[str] | None = None) -> int:
+    """Run a command line. Errors that users can fix are one line on standard error; with ``--debug``, a traceback.
+
+    Returns:
+        the exit code: that of the command, 2 for a usage or data error, 130 for Ctrl-C.
+    """
+    options = parse(sys.argv[1:] if argv is None else list(argv))
+    try:
+        return options.run(options)
+    except NerError as error:
+        if options.debug:
+            raise
+        say(f"error: {error}")
+        return 2
+    except KeyboardInterrupt:
+        say(options.interrupted)
+        return 130
+
+
+def positive(text: str) -> int:
+    """The type of an option that takes 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected 1 or more")
+    return int(text)
 
 
 def open_model(options: argparse.Namespace, *, with_candidates: bool = False, **fixed: Any) -> Recogniser:

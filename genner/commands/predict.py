@@ -1,4 +1,4 @@
-"""Find the entities of your own text with a trained model: texts or files in, entities out, in the format you ask for.
+"""Find the entities in your own text with a trained model: texts or files in, entities out, in a format you choose.
 
 genner predict runs/demo/model/best --text "I woke up with pain in the left knee."
 genner predict runs/demo/model/best --input letters --output found.jsonl
@@ -11,16 +11,25 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from genner.commands.common import add_reading_options, command_parser, open_model, text_splitter
+from genner.cli import say
+from genner.commands.common import (
+    add_reading_options,
+    command_main,
+    command_parser,
+    open_model,
+    positive,
+    text_splitter,
+)
 from genner.data.loaders.nested_jsonl import check_text
 from genner.data.tally import Tally
-from genner.errors import ConfigError, DataFormatError, exit_code
+from genner.errors import ConfigError, DataFormatError
 from genner.prediction.reading import FORMATS as INPUT_FORMATS
 from genner.prediction.reading import read_inputs
 from genner.prediction.results import TextInput
@@ -38,14 +47,15 @@ _DENSEST = 2 * _CHARS_PER_WORD  # a chunk is read as a whole even if every chara
 _STDOUT = "-"
 
 _EPILOG = """\
-exit codes: 0 done; 1 some texts failed, the others are written; 2 wrong usage or data, nothing more is written;
+exit codes: 0 done; 1 some texts failed, the others are written; 2 usage or data error, nothing more is written;
 130 interrupted (Ctrl-C). docs/prediction.md describes all formats.
 """
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; what is left out of how texts are read is None."""
-    parser = command_parser("predict", __doc__, epilog=_EPILOG)
+    parser = command_parser("predict", __doc__, _unless_closed)
+    parser.epilog = _EPILOG
     parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a name on the hub")
     where = parser.add_argument_group("texts and results")
     where.add_argument("--text", action="append", metavar="TEXT", help="a text; may be repeated")
@@ -55,36 +65,23 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--format", choices=("auto", *INPUT_FORMATS), default="auto", help="of the input (default: by file ending)"
     )
     where.add_argument("--to", choices=tuple(FORMATS), help="of the output (default: by file ending, else jsonl)")
-    where.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
-    where.add_argument("--overwrite", action="store_true", help="replace an output that is there")
+    where.add_argument("--resume", action="store_true", help="continue a run that was stopped")
+    where.add_argument("--overwrite", action="store_true", help="replace an existing output")
     how = add_reading_options(parser)
     how.add_argument("--min_score", type=float, metavar="P", help="leave out entities below it")
     how.add_argument("--max_chars", type=int, metavar="N", help="longer texts fail")
     how.add_argument(
-        "--chunk_words", type=int, default=_CHUNK_WORDS, metavar="N",
-        help=f"about so many words are read together, then written and saved (default {_CHUNK_WORDS:,})",
+        "--chunk_words", type=positive, default=_CHUNK_WORDS, metavar="N",
+        help=f"words that are read together, then written and saved (default about {_CHUNK_WORDS:,})",
     )  # fmt: skip
     options = parser.parse_intermixed_args(argv)
     if (options.text is None) == (options.input is None):
         parser.error("expected either --text or --input")
     if options.output == _STDOUT and (options.resume or options.overwrite):
         parser.error("argument --resume/--overwrite: expected a file or folder as --output")
-    if options.chunk_words < 1:
-        parser.error(f"argument --chunk_words: {options.chunk_words}: expected 1 or more")
-    return options
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line.
-
-    Returns:
-        0 done; 1 if some texts failed, while the others are written; 2 usage or data error; 130 interrupted.
-    """
-    options = parse(sys.argv[1:] if argv is None else list(argv))
-    told = "interrupted"
     if options.output != _STDOUT:
-        told += f"; what is finished is kept beside {options.output}: repeat the command with --resume to go on"
-    return exit_code(lambda: _unless_closed(options), debug=options.debug, interrupted=told)
+        options.interrupted += f"; finished texts are kept beside {options.output}: add --resume to continue"
+    return options
 
 
 def _unless_closed(options: argparse.Namespace) -> int:
@@ -92,7 +89,7 @@ def _unless_closed(options: argparse.Namespace) -> int:
         return _run(options)
     except BrokenPipeError:  # ``genner predict ... | head`` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print("standard output was closed; the rest is not written", file=sys.stderr)
+        say("standard output was closed; the rest is not written")
         return 1
 
 
@@ -119,23 +116,23 @@ def _run(options: argparse.Namespace) -> int:
             run.read(inputs)
     lines = summary.lines(read, format_name)
     if options.text is not None:
-        lines = lines[1:]  # how many there are is seen
+        lines = lines[1:]  # the user sees how many there are
     elif options.output != _STDOUT:
         lines.append(f"-> {options.output}")
     if lines:
-        print("\n".join(lines), file=sys.stderr)
+        say("\n".join(lines))
     return 1 if summary.n_failed else 0
 
 
 def _check_apart(options: argparse.Namespace) -> None:
-    """What is written must not be what is read, nor be found where it is looked for."""
+    """The output must not be the input, and neither may contain the other."""
     if options.input is None or _STDOUT in (options.input, options.output):
         return
     source, target = Path(options.input).resolve(), Path(options.output).resolve()
     if source == target or (source.is_dir() and source in target.parents) or target in source.parents:
         raise ConfigError(
-            f"--output: {options.output} and --input {options.input} are one or in one another. Expected another place "
-            "for the output, so that it is not read or replaced."
+            f"--output: {options.output} and --input {options.input} overlap. Expected another place for "
+            "the output, so that it does not replace the input and is not read itself."
         )
 
 
@@ -157,7 +154,7 @@ def _inputs(options: argparse.Namespace, read: Tally) -> Iterator[TextInput]:
 
 
 def _settings(options: argparse.Namespace, ner: Recogniser, format_name: str) -> dict[str, Any]:
-    """What the output depends on besides the texts."""
+    """Everything but the texts that the output depends on."""
     files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(ner.folder.iterdir())]
     state = blake2b(repr(files).encode(), digest_size=8).hexdigest()
     model = {"model": str(ner.folder.resolve()), "state of the model": state}
@@ -168,8 +165,8 @@ def _settings(options: argparse.Namespace, ner: Recogniser, format_name: str) ->
 class _Run:
     """Reads inputs in chunks; after each, everything so far is saved.
 
-    Chunks only depend on the inputs. So a run that goes on gives the model the same batches as one that was never
-    stopped, and both write the same bytes.
+    Chunks depend only on the inputs. So a resumed run gives the model the same batches as one that was never stopped,
+    and both write the same bytes.
     """
 
     def __init__(self, options: argparse.Namespace, ner: Recogniser, output: Output, summary: Summary) -> None:
@@ -188,8 +185,8 @@ class _Run:
             self._output.writer.skipped(given.id)
         if done and (self._n_inputs, self._digest) != (n_finished, done["digest"]):
             raise ConfigError(
-                f"{self._options.input}: not the {n_finished:,} texts with which the run was begun. Expected an input "
-                "that has not changed. Set --overwrite without --resume to begin anew."
+                f"{self._options.input}: not the {n_finished:,} texts that the run started with. Expected an input "
+                "that has not changed. Set --overwrite without --resume to start again."
             )
 
     def read(self, inputs: Iterable[TextInput]) -> None:
@@ -220,7 +217,7 @@ class _Run:
 
 
 def _chunks(inputs: Iterable[TextInput], n_words: int) -> Iterator[list[TextInput]]:
-    """The inputs in lists of about so many words."""
+    """The inputs in lists of about ``n_words`` words."""
     chunk: list[TextInput] = []
     size = 0
     for given in inputs:
@@ -231,3 +228,6 @@ def _chunks(inputs: Iterable[TextInput], n_words: int) -> Iterator[list[TextInpu
             chunk, size = [], 0
     if chunk:
         yield chunk
+
+
+main = partial(command_main, parse)

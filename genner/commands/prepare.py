@@ -1,4 +1,4 @@
-"""Turn a corpus into files to train on: read a source, write train, dev and test, read them back, say what they hold.
+"""Turn a corpus into training files: read a source, write train, dev and test, read them back and describe them.
 
 genner prepare conll2003 --raw originals --out ../data/conll2003     a distributor's originals
 genner prepare brat --raw letters --out ../data/letters              your own annotations
@@ -9,27 +9,27 @@ genner prepare brat --raw letters --out ../data/letters              your own an
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from genner.commands.common import command_parser
+from genner.cli import say
+from genner.commands.common import command_main, command_parser
 from genner.data.prepare.ace import ace
-from genner.data.prepare.brat import brat, cadec
 from genner.data.prepare.columns import conll2003, ontonotes
 from genner.data.prepare.genia import genia
 from genner.data.prepare.hub import hub
 from genner.data.prepare.request import SPLITS, HubColumns, Request
-from genner.data.prepare.share import share
+from genner.data.prepare.standoff import brat, cadec, share
 from genner.data.prepare.summary import Prepared, write_corpus
 from genner.data.schema import Example
 from genner.data.tally import Tally
-from genner.errors import ConfigError, DataFormatError, exit_code
+from genner.errors import ConfigError, DataFormatError
 from genner.evaluation.report import split_table
 
 __all__ = ["SOURCES", "Source", "main"]
@@ -69,21 +69,31 @@ SOURCES: dict[str, Source] = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code: 0 done, 2 usage or data error, 130 interrupted."""
-    options = parse(sys.argv[1:] if argv is None else argv)
-    told = "interrupted; nothing half-written is left"
-    return exit_code(lambda: _run(options), debug=options.debug, interrupted=told)
-
-
-def _run(options: argparse.Namespace) -> int:
-    print(prepare(options))
-    return 0
+#: Options by group, as :meth:`argparse.ArgumentParser.add_argument` takes them.
+_OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "splits": {"--splits": {"type": Path, "help": "file of 'split document' lines, or folder of three lists"}},
+    "text": {
+        "--across": {"choices": ("drop", "join"), "default": "drop", "help": "entities across sentence boundaries"},
+        "--newline": {"choices": ("ends", "joins"), "help": "whether a line break ends a sentence"},
+    },
+    "labels": {"--labels": {"nargs": "+", "metavar": "LABEL", "help": "keep only these; 'all' keeps every label"}},
+    "testament": {"--keep_new_testament": {"action": "store_true", "help": "the published setting leaves it out"}},
+    "dataset": {"--dataset": {"help": "a recipe's name, to compare with its published counts"}},
+    "hub": {
+        "--config": {"help": "configuration of the dataset"},
+        "--words": {"help": "column of words"},
+        "--tags": {"help": "column of BIO tags, one per word"},
+        "--text": {"help": "column of raw text"},
+        "--spans": {"help": "column of spans (start, end, label): of words, or of characters with --text"},
+        "--inclusive": {"action": "store_true", "help": "spans end at their last word or character"},
+        "--split": {"action": "append", "metavar": "dev=NAME", "help": "our split = the dataset's"},
+    },
+}
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; every source has its own options."""
-    parser = command_parser("prepare", __doc__)
+    parser = command_parser("prepare", __doc__, run, interrupted="interrupted; no incomplete files are left")
     names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
     for name, source in SOURCES.items():
         command = names.add_parser(name, help=source.help, description=f"{name}: {source.help}")
@@ -91,16 +101,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         command.add_argument("--out", type=Path, required=True, help="folder for train, dev and test; made if absent")
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
         for group in source.options:
-            _ADD[group](command)
+            for flag, settings in _OPTIONS[group].items():
+                command.add_argument(flag, **settings)
     return parser.parse_args(argv)
 
 
-def prepare(options: argparse.Namespace) -> str:
-    """Do what the command line asks, and return the text to print.
-
-    Raises:
-        NerError: the options, the raw files or the result are not as they should be.
-    """
+def run(options: argparse.Namespace) -> int:
+    """Write the files and print what they contain."""
     source = SOURCES[options.name]
     request = _request(options)
     loader = source.loader or ("conll" if request.hub.tags else "nested")
@@ -108,13 +115,14 @@ def prepare(options: argparse.Namespace) -> str:
         raise ConfigError(f"--out: {options.out} is --raw as well. Expected another folder. The originals stay as is.")
     if options.name != "hf" and not options.raw.exists():
         raise DataFormatError(f"{options.raw}: no such folder. Expected {source.help}. Set --raw.")
-    print(f"reading {options.raw} ...", file=sys.stderr, flush=True)
+    say(f"reading {options.raw} ...")
     tally = Tally()
     start = time.perf_counter()
     splits = source.read(request, tally)
     splits = {split: splits[split] for split in SPLITS if split in splits}
     dataset = getattr(options, "dataset", None) or options.name
-    return _description(write_corpus(options.out, dataset, loader, splits, tally, start), tally)
+    print(_description(write_corpus(options.out, dataset, loader, splits, tally, start), tally))
+    return 0
 
 
 def _description(made: Prepared, tally: Tally) -> str:
@@ -159,45 +167,4 @@ def _pairs(texts: Sequence[str]) -> Mapping[str, str]:
         pairs[split] = name
     return pairs
 
-
-def _add_splits(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--splits", type=Path, help="file of 'split document' lines, or folder of train, dev and test lists"
-    )
-
-
-def _add_text(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--across", choices=("drop", "join"), default="drop", help="entities over sentence ends")
-    command.add_argument("--newline", choices=("ends", "joins"), help="whether a line end ends a sentence")
-
-
-def _add_labels(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--labels", nargs="+", metavar="LABEL", help="keep these only; 'all' keeps every one")
-
-
-def _add_testament(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--keep_new_testament", action="store_true", help="the published setting leaves it out")
-
-
-def _add_dataset(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--dataset", help="a recipe's name, to compare with its published counts")
-
-
-def _add_hub(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--config", help="configuration of the dataset")
-    command.add_argument("--words", help="column of words")
-    command.add_argument("--tags", help="column of BIO tags, one per word")
-    command.add_argument("--text", help="column of raw text")
-    command.add_argument("--spans", help="column of spans (start, end, label): of words, or of characters with --text")
-    command.add_argument("--inclusive", action="store_true", help="spans end at their last word or character")
-    command.add_argument("--split", action="append", metavar="dev=NAME", help="our split = the dataset's")
-
-
-_ADD: dict[str, Callable[[argparse.ArgumentParser], None]] = {
-    "splits": _add_splits,
-    "text": _add_text,
-    "labels": _add_labels,
-    "testament": _add_testament,
-    "dataset": _add_dataset,
-    "hub": _add_hub,
-}
+main = partial(command_main, parse)

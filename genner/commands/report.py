@@ -1,4 +1,4 @@
-"""Reports on finished runs: a table as in a paper, a report in every run folder, and the comparison of two runs.
+"""Report on finished runs: a table as in a paper, a report in every run folder, and the comparison of two runs.
 
 genner report runs                               all runs below runs/: the table, and a report in each run folder
 genner report runs/conll2003 --out reports       one dataset; results.md, results.tex and results.json in reports/
@@ -8,28 +8,25 @@ genner report --compare runs/genia/span runs/genia/word     is the difference in
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from genner.commands.common import command_parser
-from genner.errors import ConfigError, exit_code
-
-_RESAMPLES = 10_000
+from genner.cli import say
+from genner.commands.common import command_main, command_parser, positive
+from genner.errors import ConfigError
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = command_parser("report", __doc__)
+    parser = command_parser("report", __doc__, run)
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="a run folder, a dataset's runs, or all runs")
     parser.add_argument("--out", type=Path, default=Path("reports"), help="folder of the table (default reports)")
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("RUN_A", "RUN_B"), help="test their difference")
-    parser.add_argument("--resamples", type=int, default=_RESAMPLES, help=f"samples per test (default {_RESAMPLES})")
+    parser.add_argument("--resamples", type=positive, default=10_000, help="samples per test (default 10000)")
     options = parser.parse_args(argv)
     if bool(options.runs) == bool(options.compare):
         parser.error("expected either RUN folders or --compare RUN_A RUN_B")
-    if options.resamples < 1:
-        parser.error(f"argument --resamples: {options.resamples}: expected 1 or more")
     return options
 
 
@@ -39,7 +36,7 @@ def report(runs: Sequence[Path], out: Path) -> None:
     Raises:
         NerError: a folder contains no run, or its files cannot be read.
     """
-    _say(f"reading {', '.join(map(str, runs))} ...")
+    say(f"reading {', '.join(map(str, runs))} ...")
     # late: the libraries of tables and curves cost a second
     from genner.app.prediction_files import load_result
     from genner.app.results_table import find_runs, results_rows, results_table, write_results
@@ -72,26 +69,20 @@ def compare(first: Path, second: Path, n_resamples: int) -> None:
     Raises:
         NerError: they cannot be compared.
     """
-    _say(f"comparing {first} and {second} ...")
+    say(f"comparing {first} and {second} ...")
     from genner.app.comparison import compare_runs, comparison_text  # late, as in report
 
     comparison, seeds, notes = compare_runs(first, second, n_resamples=n_resamples)
     print(comparison_text(first, second, comparison, seeds, notes))
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code: 0 done, 2 usage or data error, 130 interrupted."""
-    options = parse(sys.argv[1:] if argv is None else list(argv))
-    return exit_code(lambda: _run(options), debug=options.debug, interrupted="interrupted")
-
-
-def _run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Compare two runs, or report on all that are named."""
     if options.compare:
         compare(*options.compare, options.resamples)
     else:
         report(options.runs, options.out)
     return 0
+
+
+main = partial(command_main, parse)

@@ -1,8 +1,8 @@
 """Serve a trained model as a web page and an HTTP service.
 
 genner serve runs/demo/model/best                   the page at http://127.0.0.1:7860, the service at /predict
-genner serve MODEL --port 8000 --no_page          only the service
-genner serve MODEL --examples sentences.txt       your own examples on the page, one per line
+genner serve MODEL --port 8000 --no_page            only the service
+genner serve MODEL --examples sentences.txt         your own examples on the page, one per line
 """
 
 from __future__ import annotations
@@ -10,25 +10,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from genner.commands.common import add_reading_options, command_parser, open_model, say_loading
-from genner.errors import exit_code
+from genner.cli import say_loading
+from genner.commands.common import add_reading_options, command_main, command_parser, open_model
 
 if TYPE_CHECKING:
     import socket
 
     from genner.serving.limits import Limits
-    from genner.serving.service import TextReader
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = command_parser("serve", __doc__)
+    parser = command_parser("serve", __doc__, run)
     parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a hub id")
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default 127.0.0.1: this machine only)")
     parser.add_argument("--port", type=int, default=7860, help="0 for any free port (default 7860)")
@@ -40,7 +39,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     limits.add_argument("--max_texts", type=int, default=64, help="texts in a request (default 64)")
     limits.add_argument("--max_body", type=int, default=2 * 2**20, help="bytes in a request (default 2 MiB)")
     limits.add_argument("--max_waiting", type=int, default=512, help="texts in the queue (default 512)")
-    limits.add_argument("--timeout", type=float, default=60.0, help="seconds until a request is given up (default 60)")
+    limits.add_argument("--timeout", type=float, default=60.0, help="seconds until a request times out (default 60)")
     add_reading_options(parser)
     options = parser.parse_intermixed_args(argv)
     if not 0 <= options.port <= 65535:
@@ -52,13 +51,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code: 0 stopped, 2 usage or data error, 130 interrupted."""
-    options = parse(sys.argv[1:] if argv is None else list(argv))
-    return exit_code(lambda: _run(options), debug=options.debug, interrupted="interrupted")
-
-
-def _run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Serve until the process is asked to stop."""
     from genner.serving.limits import Limits
     from genner.serving.page_parts import read_examples
     from genner.serving.server import bind
@@ -81,7 +75,8 @@ async def _serve(
     from genner.serving.server import serve
     from genner.serving.service import Service
 
-    service = Service(lambda: _open(options), _name(options.model), limits)
+    # Loading takes seconds, during which the server says so. The page's slider and requests have their own min_score.
+    service = Service(lambda: open_model(options, min_score=0.0), _name(options.model), limits)
     app = build_api(service)
     if not options.no_page:
         from genner.serving.page import add_page
@@ -93,14 +88,12 @@ async def _serve(
     print("stopped")
 
 
-def _open(options: argparse.Namespace) -> TextReader:
-    """Load the model; takes seconds, during which the server reports that it is loading."""
-    return open_model(options, min_score=0.0)  # the page's slider and requests have their own
-
-
 def _name(model: str) -> str:
     """The name of a model for users: dataset and run, its folder, or its hub id."""
     if not Path(model).is_dir():
         return model
     *_, dataset, run, last = ("", "", *Path(model).absolute().parts)
     return f"{dataset}/{run}" if last == "best" else last
+
+
+main = partial(command_main, parse)

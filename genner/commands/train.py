@@ -1,4 +1,4 @@
-"""Train and score a named-entity recogniser: recipe -> corpus -> objects -> fit -> report.
+"""Train and score a named-entity recogniser, once per seed, and report on the run.
 
 genner train                                     the embedded demo
 genner train --dataset_name conll2003            a published recipe, corpus under --data_root
@@ -11,20 +11,21 @@ import argparse
 import difflib
 import errno
 import shlex
-import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from genner.cli import PROGRAM
-from genner.commands.common import command_parser, say_loading
+from genner.cli import PROGRAM, say, say_loading
+from genner.commands.common import command_main, command_parser, positive
 from genner.config import RECIPES, Kind, Recipe, load_recipe, recipe_path, recipe_yaml
-from genner.errors import ConfigError, exit_code
+from genner.errors import ConfigError
+from genner.formulations import settings_of
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = command_parser("train", __doc__)
+    parser = command_parser("train", __doc__, _run, interrupted="interrupted; repeat the command to continue")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="any recipe key, such as optim.lr=2e-5")
     parser.add_argument("--dataset_name", default="demo", help="a recipe, or a name for your own data")
     parser.add_argument("--formulation", default="pointer")
@@ -32,24 +33,22 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--kind", choices=[kind.value for kind in Kind], help="what entities look like")
     parser.add_argument("--data_root", help="folder of the corpora, or of train/dev/test themselves (default ../data)")
     parser.add_argument("--backbone", help="hub id, local folder, scratch:tiny|small|base or scratch-t5:tiny|small")
-    parser.add_argument("--seeds", nargs="+", metavar="N", help="one run each, averaged")
-    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="seeds trained at once")
-    parser.add_argument("--on_collapse", choices=["stop", "restart"], help="of a seed that collapses")
-    parser.add_argument("--track", nargs="+", choices=["tensorboard", "wandb", "codecarbon"], help="further records")
+    parser.add_argument("--seeds", nargs="+", metavar="N", help="seeds to train; scores are averaged")
+    parser.add_argument("--parallel", type=positive, default=1, metavar="N", help="number of seeds to train at once")
+    parser.add_argument("--on_collapse", choices=["stop", "restart"], help="what to do with a seed that collapses")
+    parser.add_argument("--track", nargs="+", choices=["tensorboard", "wandb", "codecarbon"], help="more trackers")
     parser.add_argument("--limit", type=int, help="only the first N sentences of every split")
-    parser.add_argument("--run_name", help="names the run folder; repeating a command continues its run")
+    parser.add_argument("--run_name", help="name of the run folder; repeating a command continues its run")
     parser.add_argument("--runs_dir", type=Path, default=Path("runs"))
     parser.add_argument("--check_data", action="store_true", help="only load, check and describe the data")
     parser.add_argument("--only_seed", type=int, help=argparse.SUPPRESS)
     options = parser.parse_intermixed_args(argv)
-    # --seeds takes all that follows it, settings too
+    # --seeds also takes settings that follow it
     options.overrides += [text for text in options.seeds or [] if "=" in text]
     numbers = [text for text in options.seeds or [] if "=" not in text]
     if not all(text.isdecimal() for text in numbers):
         parser.error(f"argument --seeds: {' '.join(numbers)}: expected numbers from 0 on")
-    if options.parallel < 1:
-        parser.error(f"argument --parallel: {options.parallel}: expected 1 or more")
-    options.seeds = [int(text) for text in numbers] or None
+    options.seeds, options.argv = [int(text) for text in numbers] or None, list(argv)
     return options
 
 
@@ -57,13 +56,15 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     """The resolved recipe of a command line."""
     path = options.recipe or recipe_path(options.dataset_name, options.formulation)
     if not path.is_file():
-        known = sorted(folder.name for folder in RECIPES.iterdir())
+        settings_of(options.formulation)  # of a formulation that does not exist, no data set has a recipe
+        known = sorted(found.parent.name for found in RECIPES.glob(f"*/{options.formulation}.yaml"))
         if options.recipe or options.kind is None:
             near = difflib.get_close_matches(options.dataset_name, known, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near and not options.recipe else ""
+            expected = f"one of {', '.join(known)}, or " if known else ""
             raise ConfigError(
-                f"{options.recipe or options.dataset_name}: no such recipe{hint}. Expected one of {', '.join(known)}, "
-                "or --kind flat|nested|discontinuous with --data_root for data of your own."
+                f"{options.recipe or options.dataset_name}: no such recipe{hint}. Expected {expected}"
+                "--kind flat|nested|discontinuous with --data_root for data of your own."
             )
         path = None
     flags: dict[str, Any] = {"kind": options.kind, "backbone": options.backbone, "seeds": options.seeds}
@@ -75,10 +76,10 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     return load_recipe(path, overrides, {key: value for key, value in flags.items() if value is not None})
 
 
-def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
+def run(options: argparse.Namespace) -> int:
     """Check the data, or train every seed and report; returns the exit code."""
     recipe = recipe_of(options)
-    if options.only_seed is None:  # the process that started this one has said it
+    if options.only_seed is None:  # otherwise, the parent process has said it
         say_loading("torch, transformers and fastNLP")
     from genner.app import job  # late: the libraries take seconds, which --help and a misspelt key should not cost
 
@@ -90,9 +91,9 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
         return 0
     with job.open_run(options.runs_dir, options.run_name, recipe) as folder:
         print(recipe_yaml(recipe))
-        command = [*PROGRAM, "train", *argv]
+        command = [*PROGRAM, "train", *options.argv]
         n_failed = job.train_seeds(recipe, folder, command, options.parallel)
-        print(job.finish(recipe, folder, command=shlex.join(["genner", "train", *argv])))
+        print(job.finish(recipe, folder, command=shlex.join(["genner", "train", *options.argv])))
     return 1 if n_failed else 0
 
 
@@ -102,33 +103,26 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in signs)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code: 0 done, 2 usage or data error, 130 interrupted, 1 anything else."""
-    argv = sys.argv[1:] if argv is None else list(argv)
-    options = parse(argv)
-    told = "interrupted; repeat the command to continue"
-    return exit_code(lambda: _run_and_tell(options, argv), debug=options.debug, interrupted=told)
-
-
-def _run_and_tell(options: argparse.Namespace, argv: Sequence[str]) -> int:
-    """What only training can run out of: memory and disk."""
+def _run(options: argparse.Namespace) -> int:
+    """Explain what only training can run out of: memory and disk space."""
     try:
-        return run(options, argv)
+        return run(options)
     except (MemoryError, RuntimeError) as error:
         if options.debug or not is_out_of_memory(error):
             raise
-        print(
+        say(
             f"error: out of memory ({(str(error) or 'MemoryError').splitlines()[0]}). Expected a batch that fits. "
-            "Lower batching.size (training.accumulate makes up for it), batching.eval_size or the --backbone.",
-            file=sys.stderr,
+            "Lower batching.size (training.accumulate makes up for it), batching.eval_size or the --backbone."
         )
         return 1
     except OSError as error:
         if options.debug or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        print(
+        say(
             f"error: {error.filename or 'disk'}: {error.strerror}. Expected room for the state and the best model; "
-            "what was there before is whole. Make room and repeat the command to continue.",
-            file=sys.stderr,
+            "what was there before is whole. Make room and repeat the command to continue."
         )
         return 1
+
+
+main = partial(command_main, parse)

@@ -27,8 +27,7 @@ AXES: dict[str, tuple[int, ...]] = {
     "sentence length": (1, 11, 21, 31, 41, 61),
 }
 
-_COLUMNS = ("gold", "found", "predicted", "correct")
-_GOLD, _PREDICTED = 0, 2
+_GOLD, _PREDICTED, _WIDTH = 0, 2, 4  # columns of the counts: gold, found, predicted, correct
 
 
 class Breakdown:
@@ -52,7 +51,7 @@ class Breakdown:
         # A malformed gold entity (compat mode) may cover no word: value 0 goes to the first group.
         self._rows: dict[str, list[list[int]]] = {}
         for axis, starts in AXES.items():
-            groups = [[0] * len(_COLUMNS) for _ in starts]
+            groups = [[0] * _WIDTH for _ in starts]
             self._rows[axis] = [groups[max(bisect_right(starts, value) - 1, 0)] for value in range(starts[-1] + 1)]
 
     def update(self, gold: Collection[Entity], predicted: Collection[Entity], *, n_words: int) -> None:
@@ -107,13 +106,13 @@ def f1_percent(tp: int, fp: int, fn: int) -> float:
 
 def _row(axis: str, start: int, tally: Sequence[int]) -> dict[str, Any]:
     n_gold, n_found, n_predicted, n_correct = tally
-    row = {"group": _group_name(axis, start), **dict(zip(_COLUMNS, tally, strict=True))}
     rec = n_found / n_gold if n_gold else 0.0
+    row = {"group": _group_name(axis, start), "gold": n_gold, "found": n_found, "rec": 100 * rec}
     if axis == "position":
-        return {"group": row["group"], "gold": n_gold, "found": n_found, "rec": 100 * rec}
+        return row
     pre = n_correct / n_predicted if n_predicted else 0.0
     f = 2 * pre * rec / (pre + rec) if pre + rec else 0.0
-    return {**row, "f": 100 * f, "pre": 100 * pre, "rec": 100 * rec}
+    return row | {"predicted": n_predicted, "correct": n_correct, "f": 100 * f, "pre": 100 * pre}
 
 
 def _group_name(axis: str, start: int) -> str:

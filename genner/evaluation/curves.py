@@ -36,7 +36,7 @@ def learning_curves(seeds: Sequence[Mapping[str, Any]]) -> bytes | None:
     handles = []
     for number, seed in enumerate(seeds):
         colour = _COLOURS[number % len(_COLOURS)]
-        history, is_ok = seed["history"], seed.get("status", "ok") == "ok"
+        history, is_ok = seed["history"], seed["status"] == "ok"
         _line(loss_axes, history, "loss", colour, "-")
         _line(score_axes, history, "dev_f", colour, "-")
         _line(score_axes, history, "test_f", colour, "--")

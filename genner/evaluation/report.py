@@ -59,31 +59,32 @@ def split_table(
 
     Args:
         split: its name.
-        statistics: what ``SplitStatistics.to_dict`` gives; only ``sentences words entities labels`` are required.
+        statistics: what ``SplitStatistics.to_dict`` gives.
         lengths: maximum lengths that the model sees, such as ``{"source pieces": 48, "target symbols": 30}``.
         oracle_f: F1 in percent of the decoded targets against gold.
         changes: one text per kind of repair or loss.
     """
     n_entities, n_sentences = statistics["entities"], statistics["sentences"]
-    rows = [("sentences", n_sentences, _share("without entities", statistics.get("without_entities"), n_sentences))]
-    if statistics.get("documents") is not None:
+    n_without = statistics["without_entities"]
+    rows = [("sentences", n_sentences, f"{n_without:,} without entities ({_percent(n_without, n_sentences)})")]
+    if statistics["documents"] is not None:
         rows.append(("documents", statistics["documents"], ""))
-    if statistics.get("repeated"):
+    if statistics["repeated"]:
         rows.append(("repeated", statistics["repeated"], "sentences that are also in an earlier split"))
-    rows.append(("words", statistics["words"], _longest("longest sentence", statistics.get("longest_sentence"))))
-    rows.append(("entities", n_entities, _longest("most segments", statistics.get("most_segments"))))
-    for name, key in _SHARES.items():
-        if key in statistics:
-            rows.append(("  " + name, statistics[key], _percent(statistics[key], n_entities)))
+    rows.append(("words", statistics["words"], f"longest sentence {statistics['longest_sentence']:,}"))
+    rows.append(("entities", n_entities, f"most segments {statistics['most_segments']:,}"))
+    rows += [("  " + name, statistics[key], _percent(statistics[key], n_entities)) for name, key in _SHARES.items()]
     rows += [(f"longest, {name}", value, "") for name, value in (lengths or {}).items()]
     lines = [visible(split), "─" * _WIDTH]
     lines += [f"{name:<{_LONGEST_NAME}}{value:>12,}   {note}".rstrip() for name, value, note in rows]
     if oracle_f is not None:
-        lines.append(f"{'oracle F1':<{_LONGEST_NAME}}{oracle_f:>12.2f}   {_judge_oracle(oracle_f)}".rstrip())
-    unseen = statistics.get("unseen_labels") or {}
-    labels = [(f"{visible(label)} {count:,}", label in unseen) for label, count in statistics["labels"].items()]
-    text = ", ".join(label + " (not in train)" * is_unseen for label, is_unseen in labels)
-    lines += _listing("labels", [text or "none"])
+        lost = "   the targets cannot express every gold entity" * (oracle_f != 100)
+        lines.append(f"{'oracle F1':<{_LONGEST_NAME}}{oracle_f:>12.2f}{lost}")
+    labels = [
+        f"{visible(label)} {count:,}" + " (not in train)" * (label in statistics["unseen_labels"])
+        for label, count in statistics["labels"].items()
+    ]
+    lines += _listing("labels", [", ".join(labels) or "none"])
     lines += _listing("repaired or dropped", [visible(change) for change in changes] or ["nothing"])
     return "\n".join(lines)
 
@@ -121,17 +122,5 @@ def _listing(name: str, items: Iterable[str]) -> list[str]:
     return lines
 
 
-def _share(name: str, part: int | None, whole: int) -> str:
-    return "" if part is None else f"{part:,} {name} ({_percent(part, whole)})"
-
-
 def _percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.2f} %" if whole else "-"
-
-
-def _longest(name: str, value: int | None) -> str:
-    return "" if value is None else f"{name} {value:,}"
-
-
-def _judge_oracle(oracle_f: float) -> str:
-    return "" if oracle_f == 100 else "the targets cannot express every gold entity"

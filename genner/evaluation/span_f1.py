@@ -149,7 +149,7 @@ class SpanF1:
         self._reference_rejects += len({key for reason, key in rejected if reason not in FORGIVEN})
 
     def state(self) -> dict[str, Any]:
-        """The counts as plain values that JSON can hold, to go on from later; see :meth:`merge`."""
+        """The counts as plain values for JSON; :meth:`merge` adds them to another metric."""
         return {"tallies": self._tallies, "rejected": self._rejects, "reference_rejects": self._reference_rejects}
 
     def merge(self, state: Mapping[str, Any]) -> None:

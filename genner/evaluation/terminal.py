@@ -47,14 +47,14 @@ class Style:
     @classmethod
     def of(cls, stream: TextIO, labels: Sequence[str] = ()) -> Style:
         """A style that suits a stream: colours only on a terminal, and never if ``NO_COLOR`` is set (https://no-color.org)."""
-        is_terminal = stream.isatty()
+        is_terminal, is_unicode = stream.isatty(), True
         plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
         width = shutil.get_terminal_size((_FALLBACK_WIDTH, 24)).columns if is_terminal else _FALLBACK_WIDTH
         try:
             "".join(_BARS[True]).encode(stream.encoding or "ascii")
         except (UnicodeEncodeError, LookupError):
-            return cls(width, is_terminal and not plain, False, tuple(labels))
-        return cls(width, is_terminal and not plain, True, tuple(labels))
+            is_unicode = False
+        return cls(width, is_terminal and not plain, is_unicode, tuple(labels))
 
     def label_colour(self, label: str) -> int:
         """The escape code of a label's colour; unknown labels get one by their name, which may not be unique."""
@@ -73,7 +73,7 @@ class _Mark:
 
 @dataclass(frozen=True)
 class _Bar:
-    """One entity on one line of words: the columns of its pieces, and its label with arrows where it goes on."""
+    """One entity on one line of words: the columns of its pieces, and its label, with arrows where it continues."""
 
     mark: _Mark
     pieces: list[tuple[int, int]]

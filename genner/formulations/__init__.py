@@ -45,5 +45,5 @@ def _module(name: str, part: str) -> ModuleType:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ConfigError(f"formulation: unknown name {name!r}{hint}. Expected one of {', '.join(known)}.")
+        raise ConfigError(f"formulation: unknown name {name!r}{hint}. Expected one of {', '.join(known)}. Choose one.")
     return import_module(f"{__name__}.{name}.{part}")

@@ -97,7 +97,7 @@ class Task(Protocol):
         trainable: without it, a run only evaluates and saves.
         collate: makes a batch of rows; it can be pickled, and brings no weights along.
         score_kind: how the scores of entities come about: a calibration holds for one kind.
-        gives_candidates: entities beyond those of the answer are handed out as well, each with its probability.
+        gives_candidates: predictions also hold entities beyond those of the answer, each with its probability.
     """
 
     labels: LabelSet

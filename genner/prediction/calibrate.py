@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from genner.errors import ConfigError, DataFormatError
-from genner.evaluation.conformal import MissRisk
+from genner.evaluation.calibration import MissRisk
 from genner.formulations.opening import candidate_choices
 from genner.model.folder import ModelFolder
 from genner.prediction.recogniser import Recogniser

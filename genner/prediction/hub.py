@@ -5,6 +5,7 @@ Only data files are downloaded: no pickles, no code.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -95,10 +96,10 @@ def _fetch(model: str, name: str, revision: str | None) -> Path:
     small = [file for file in MODEL_FILES if file != WEIGHTS]
     try:
         folder = Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=small, **options))
-        if not (folder / ABOUT).is_file():
+        if not _is_ours(folder):
             raise DataFormatError(
                 f"{model}: no such folder, and the model of that name on the hub is not one of this project's: it has "
-                f"no {ABOUT}. Expected a model uploaded with genner share. Check the name."
+                f"no {ABOUT} of ours. Expected a model uploaded with genner share. Check the name."
             )
         # The folder is named after the commit: this stays the same one, whatever is uploaded meanwhile.
         huggingface_hub.snapshot_download(name, revision=folder.name, allow_patterns=[*small, WEIGHTS], **options)
@@ -108,3 +109,11 @@ def _fetch(model: str, name: str, revision: str | None) -> Path:
             "a model folder, or user/name on the hub. Check the name; for a private model, log in with 'hf auth login'."
         ) from None
     return folder
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether the folder has the description of a model of ours, in whatever format."""
+    try:
+        return "formulation" in json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False

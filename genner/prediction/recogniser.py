@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from genner.data.schema import Segment
-from genner.errors import ConfigError, DataFormatError, MissingBackendError, NerError
+from genner.errors import ConfigError, DataFormatError, NerError
 from genner.formulations.base import ReadOptions, Task
 from genner.formulations.opening import known_choices, open_task
 from genner.model.folder import ModelFolder
@@ -21,6 +21,7 @@ from genner.prediction.results import TextInput, TextResult, place_entity, words
 from genner.prediction.scores import ModelCalibration, Scoring
 from genner.prediction.text import TextSplitter
 from genner.training.predictions import Prediction
+from genner.training.world import choose_device
 
 __all__ = ["PredictOptions", "Recogniser", "load"]
 
@@ -235,8 +236,7 @@ def load(model: str | Path, **options: Any) -> Recogniser:
     Args:
         model: a model folder, such as ``best`` of a finished run, or a model of the hub: ``user/name``, or
             ``user/name@revision``; see :func:`genner.prediction.hub.resolve_model`.
-        options: see :class:`PredictOptions`; also the choices of the model's formulation, such as ``num_beams`` of the
-            pointer (:class:`genner.formulations.pointer.settings.OpenSettings`).
+        options: see :class:`PredictOptions`; also what the model's formulation lets be chosen, see docs/prediction.md.
 
     Raises:
         DataFormatError: the folder or one of its files is missing, damaged or of another format.
@@ -255,23 +255,11 @@ def load(model: str | Path, **options: Any) -> Recogniser:
     stored = ModelCalibration.read(folder.path)
     if chosen.alpha is not None:
         choices = stored.choices_for_alpha(folder.path, choices)
-    task = open_task(folder, _device(chosen.device), choices)
+    task = open_task(folder, choose_device(chosen.device), choices)
     fitted = stored.of(task.score_kind) if chosen.calibrated else None
     calibration = fitted and fitted.calibration
     scoring = Scoring(task.score_kind, calibration, stored.threshold(chosen.alpha), chosen.min_score)
     return Recogniser(task, chosen, folder, choices, scoring)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise MissingBackendError(f"device: {name!r} cannot be used ({reason}). Expected auto, cpu or cuda.") from None
-    return device
 
 
 def _failed(given: TextInput) -> TextResult:

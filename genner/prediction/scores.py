@@ -18,8 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from genner.data.schema import Entity, sort_entities
 from genner.errors import ConfigError, DataFormatError
-from genner.evaluation.calibration import Calibration, calibration_error, fit
-from genner.evaluation.conformal import MissRisk
+from genner.evaluation.calibration import Calibration, MissRisk, calibration_error, fit
 from genner.files import write_json
 
 __all__ = ["CALIBRATION", "Fingerprint", "FittedMisses", "FittedOn", "ModelCalibration", "Scoring", "fit_scores"]

@@ -1,8 +1,7 @@
 """Running a task over a split: predictions in the order of the split, and their scores.
 
-A loop of our own rather than fastNLP's Evaluator: that one hands batch and output to a metric and returns numbers
-only, while the predictions themselves are wanted here (for the files beside the result, and for the parts of split
-sentences, which are scored as one sentence), and it never autocasts.
+fastNLP's Evaluator passes batch and output to a metric, returns only numbers and never autocasts. Here the predictions
+themselves are needed: they are written to files, and the parts of a split sentence are scored as one sentence.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from genner.data.schema import Example
+from genner.training.logs import Progress
 from genner.training.predictions import Prediction, merge_parts
-from genner.training.progress import Progress
 
 __all__ = ["Metric", "predict", "score", "to_device"]
 
 
 class Metric(Protocol):
-    """What is asked of a metric: `evaluation.span_f1.SpanF1` is one."""
+    """What a metric must provide; `evaluation.span_f1.SpanF1` is one."""
 
     def update(self, gold: Sequence[Any], predicted: Sequence[Any], **details: Any) -> None:
         """Count one sentence."""
@@ -44,16 +43,15 @@ def predict(
         bf16: run under ``torch.autocast`` in bfloat16.
 
     Returns:
-        One prediction per sentence of the split, in its order; parts of split sentences are united, sentences that the
-        loader does not have get an empty one.
+        One prediction per sentence of the split, in its order, see :func:`merge_parts`.
     """
     device = next(task.parameters()).device
     was_training = task.training
     task.eval()
     progress = Progress(len(loader) if hasattr(loader, "__len__") else 0, title)
     try:
-        # Not inference_mode: what a model computes once and keeps could then not be used in training any more. A task
-        # that keeps nothing, such as the pointer's search, may enter it by itself.
+        # Not inference_mode: tensors that a model caches could then not be used in training. A task that caches none,
+        # such as the pointer's search, may enter it itself.
         with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             rows = list(task.predict(_on_device(loader, device, progress)))
     finally:
@@ -82,7 +80,7 @@ def score(metric: Metric, examples: Sequence[Example], predictions: Sequence[Pre
 
 
 def to_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """The batch with its tensors on ``device``. Fields that are lists are handed on as they are, not searched."""
+    """The batch with its tensors on ``device``. Lists are passed on unchanged."""
     return {
         name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
         for name, value in batch.items()

@@ -1,4 +1,4 @@
-"""What makes two runs the same: the settings that shape scores, the data, the labels. Versions are noted beside."""
+"""What makes two runs the same: the settings that affect scores, the data, the labels. Versions are recorded too."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _COUNTS = ("sentences", "entities")
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """What makes two runs the same. Only plain values, as JSON holds them.
+    """What makes two runs the same, in plain JSON values.
 
     Attributes:
-        settings: by dotted name, only those that shape scores.
-        data: by split ``{"sentences", "entities", "sha256", ...}``; further counts are kept and not compared.
+        settings: by dotted name, only those that affect scores.
+        data: by split ``{"sentences", "entities", "sha256", ...}``; other counts are kept but not compared.
         labels: tags, in the order in which they are numbered.
-        versions: of the libraries that move numbers.
+        versions: of the libraries that affect scores.
     """
 
     settings: Mapping[str, Any]
@@ -35,11 +35,7 @@ class RunIdentity:
 
     @classmethod
     def read(cls, path: Path) -> RunIdentity:
-        """The identity in a ``run.json``.
-
-        Raises:
-            ConfigError: the file is missing, damaged or of another format.
-        """
+        """The identity in a ``run.json``; raises a ConfigError if it is missing, damaged or of another format."""
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content.pop("format") == _FORMAT:
@@ -47,8 +43,8 @@ class RunIdentity:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             pass
         raise ConfigError(
-            f"{path}: missing, damaged or of another version. Expected what this version writes. Choose another "
-            "--run_name, or remove the folder."
+            f"{path}: missing, damaged or written by another version. Expected the file that training writes. "
+            "Choose another --run_name, or remove the folder."
         )
 
     def write(self, path: Path) -> None:
@@ -56,42 +52,36 @@ class RunIdentity:
         write_json(path, {"format": _FORMAT} | asdict(self))
 
 
-def differences(there: RunIdentity, here: RunIdentity) -> Iterator[str]:
-    """Why two runs are not the same, in words; nothing if they are."""
-    for name in sorted(there.settings.keys() | here.settings.keys()):
-        sides = [_shown(identity.settings, name) for identity in (there, here)]
-        if sides[0] != sides[1]:
-            yield f"{name} is {sides[0]} there and {sides[1]} here"
-    for split in [*there.data, *(split for split in here.data if split not in there.data)]:
-        yield from _data_differences(split, there.data.get(split), here.data.get(split))
-    yield from _label_differences(there.labels, here.labels)
+def differences(old: RunIdentity, new: RunIdentity) -> Iterator[str]:
+    """Why a run is not the same as the one before, one reason at a time; nothing if it is."""
+    for name in sorted(old.settings.keys() | new.settings.keys()):
+        before, now = (_shown(identity.settings, name) for identity in (old, new))
+        if before != now:
+            yield f"{name} was {before} and is now {now}"
+    for split in dict.fromkeys([*old.data, *new.data]):
+        yield from _data_differences(split, old.data.get(split), new.data.get(split))
+    for what, labels in (("removed", set(old.labels) - set(new.labels)), ("added", set(new.labels) - set(old.labels))):
+        if labels:
+            yield f"labels {what}: {', '.join(sorted(labels))}"
+    if old.labels != new.labels and set(old.labels) == set(new.labels):
+        yield "labels in a different order"
 
 
-def version_changes(there: RunIdentity, here: RunIdentity) -> list[str]:
-    """The libraries whose versions differ, which does not make a run another one."""
-    names = sorted(there.versions.keys() | here.versions.keys())
-    pairs = [(name, there.versions.get(name, "none"), here.versions.get(name, "none")) for name in names]
-    return [f"{name} {old} there and {new} here" for name, old, new in pairs if old != new]
+def version_changes(old: RunIdentity, new: RunIdentity) -> list[str]:
+    """The libraries whose versions have changed, which does not make it a different run."""
+    names = sorted(old.versions.keys() | new.versions.keys())
+    pairs = [(name, old.versions.get(name, "none"), new.versions.get(name, "none")) for name in names]
+    return [f"{name} {before} -> {now}" for name, before, now in pairs if before != now]
 
 
 def _shown(settings: Mapping[str, Any], name: str) -> str:
-    # As JSON, in which a tuple is a list, as it is in the file.
+    # As JSON, where a tuple is a list, as in the file.
     return json.dumps(settings[name], ensure_ascii=False) if name in settings else "not set"
 
 
-def _data_differences(split: str, there: Mapping[str, Any] | None, here: Mapping[str, Any] | None) -> Iterator[str]:
-    if there is None or here is None:
-        yield f"data: {split} is only {'here' if there is None else 'there'}"
-    elif there["sha256"] != here["sha256"]:
-        counts = [
-            f"{name}: {there[name]:,} there, {here[name]:,} here" for name in _COUNTS if there[name] != here[name]
-        ]
-        yield f"data: {split} differs ({'; '.join(counts) or 'same counts, other content'})"
-
-
-def _label_differences(there: tuple[str, ...], here: tuple[str, ...]) -> Iterator[str]:
-    for what, labels in (("only there", set(there) - set(here)), ("only here", set(here) - set(there))):
-        if labels:
-            yield f"labels {what}: {', '.join(sorted(labels))}"
-    if there != here and set(there) == set(here):
-        yield "labels in another order"
+def _data_differences(split: str, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> Iterator[str]:
+    if old is None or new is None:
+        yield f"data: {split} {'is new' if old is None else 'is now missing'}"
+    elif old["sha256"] != new["sha256"]:
+        counts = [f"{name}: {old[name]:,} before, {new[name]:,} now" for name in _COUNTS if old[name] != new[name]]
+        yield f"data: {split} differs ({'; '.join(counts) or 'same counts, different content'})"

@@ -45,16 +45,16 @@ class FitConfig:
         epochs: number of epochs.
         evaluate_from: first epoch that is evaluated, counted from 1.
         select_on: ``dev`` or ``test``, the split whose F1 chooses the best epoch.
-        accumulate: batches per optimizer step; the last step of an epoch takes what is left.
-        clip_value: largest absolute value of a gradient's element; 0 does not clip.
+        accumulate: batches per optimizer step; the last step of an epoch may have fewer.
+        clip_value: largest absolute value of an element of a gradient; 0 does not clip.
         bf16: run the steps under ``torch.autocast`` in bfloat16; the weights stay in float32.
-        compile: run the training step through ``torch.compile``; evaluation stays as it is.
+        compile: compile the training step with ``torch.compile``; evaluation is not compiled.
         seed: of everything random.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; ``auto`` takes a GPU if there is one.
-        collapse_below: a run whose F1 on the selecting split is under this many percent has collapsed and stops; so has
-            one whose loss is not finite. 0 never stops for the F1.
-        collapse_from: first epoch whose F1 is judged; None: the second half of the epochs, 5 at the earliest.
-        attempt: how often the seed was begun anew after a collapse.
+        collapse_below: a run whose F1 (percent) on the selecting split is lower has collapsed and stops; so does one
+            whose loss is not finite. 0 never stops a run for its F1.
+        collapse_from: first epoch whose F1 is checked; None: the second half of the epochs, 5 at the earliest.
+        attempt: how often the seed was restarted after a collapse.
     """
 
     epochs: int
@@ -77,10 +77,10 @@ class FitJob:
 
     Attributes:
         task: the module to train, see :mod:`genner.training.trainer`.
-        loaders: by split; ``train`` and whichever of ``dev`` and ``test`` are to be evaluated.
+        loaders: by split; ``train``, and those of ``dev`` and ``test`` that are to be evaluated.
         examples: the sentences of the splits that are evaluated, in file order.
         metric: makes a new metric.
-        optimizer: over the task's parameters.
+        optimizer: over the task's parameters; None if the task is not trainable.
         schedule: learning rate factor by step.
         folder: of this seed (``seed-<n>``); None writes nothing.
         save: writes the portable model folder; called with an empty folder when an epoch is the best so far.
@@ -91,7 +91,7 @@ class FitJob:
     loaders: Mapping[str, DataLoader]
     examples: Mapping[str, Sequence[Example]]
     metric: Callable[[], Metric]
-    optimizer: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer | None
     schedule: Schedule
     folder: Path | None = None
     save: Callable[[Path], None] | None = None
@@ -107,12 +107,13 @@ class FitResult:
         best_epoch: counted from 1; 0 if nothing was evaluated.
         epochs: epochs trained.
         steps: optimizer steps trained.
-        train_seconds: in training steps, evaluations not counted.
+        train_seconds: in training steps, evaluations excluded.
         device: where it was trained.
         scores: of the best epoch, by split.
         history: ``{"epoch", "loss", "seconds", "grad_norm", "grad_norm_max"}`` per epoch, and of the splits that were
-            evaluated ``<split>_f`` and what :func:`genner.training.collapse.health` gives; ``alarms`` if there were
-                any. reason: why it collapsed.
+            evaluated ``<split>_f`` and what :func:`genner.training.selection.health` returns; ``alarms`` if there were
+            any.
+        reason: why it collapsed.
     """
 
     status: str
@@ -132,7 +133,7 @@ class FitResult:
 
 
 def check(job: FitJob, config: FitConfig) -> None:
-    """Refuse, with a ConfigError, a job that cannot be run as configured."""
+    """Raise a ConfigError for a job that cannot be run as configured."""
     if "train" not in job.loaders:
         raise ConfigError(f"training: no train split among {', '.join(job.loaders) or 'no splits'}. Expected one.")
     if config.accumulate < 1 or config.epochs < 1:
@@ -140,10 +141,10 @@ def check(job: FitJob, config: FitConfig) -> None:
             f"training: {config.epochs} epochs, {config.accumulate} batches per step. Expected at least 1 of each."
         )
     if config.select_on not in ("dev", "test"):
-        raise ConfigError(f"training.select_on: {config.select_on!r} is no split to choose on. Expected dev or test.")
+        raise ConfigError(f"training.select_on: cannot select on {config.select_on!r}. Expected dev or test.")
     if config.select_on not in job.loaders:
         raise ConfigError(
-            f"training.select_on: the data has no {config.select_on} split to choose the best epoch on. "
+            f"training.select_on: the data has no {config.select_on} split to select the best epoch on. "
             f"Expected one of {', '.join(split for split in job.loaders if split != 'train')}. Set training.select_on."
         )
     unknown = [split for split in ("dev", "test") if split in job.loaders and split not in job.examples]
@@ -151,6 +152,6 @@ def check(job: FitJob, config: FitConfig) -> None:
         raise ConfigError(f"training: no examples of {', '.join(unknown)} to score. Expected those of every split.")
     if config.evaluate_from > config.epochs:
         raise ConfigError(
-            f"training.evaluate_from: epoch {config.evaluate_from} comes after the last one, {config.epochs}. "
-            "Expected an epoch that is trained; nothing would be saved otherwise."
+            f"training.evaluate_from: epoch {config.evaluate_from} is after the last one, {config.epochs}. "
+            "Expected an epoch that is trained; otherwise nothing would be saved."
         )

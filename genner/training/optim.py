@@ -1,4 +1,4 @@
-"""The optimizer and its learning rate, which is a pure function of the step: a resumed run cannot differ."""
+"""The optimizer and its learning rate, a pure function of the step, so that a resumed run cannot differ."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from genner.errors import ConfigError
 
 __all__ = ["SCHEDULES", "Schedule", "build_optimizer"]
 
-#: What the learning rate does after warm-up: falls to zero in a line, stays, or falls with the square root of the step.
+#: The learning rate after warm-up: decays linearly to zero, is constant, or decays with the square root of the step.
 SCHEDULES = ("linear", "constant", "inverse_square")
 
 
@@ -22,7 +22,7 @@ SCHEDULES = ("linear", "constant", "inverse_square")
 class Schedule:
     """The factor on the learning rate by step.
 
-    With ``x`` the share of training that is done and ``w`` the share spent on warm-up, the factor after warm-up is
+    With ``x`` the share of training completed and ``w`` the share spent on warm-up, the factor after warm-up is
     ``(x - 1) / (w - 1)`` (linear), 1 (constant) or ``(sqrt(x) - 1) / (sqrt(w) - 1)`` (inverse_square).
     By default ``x`` counts the steps before this one and warm-up is a whole number of steps, so that the first and the
     last step learn something and the full rate is reached once. In ``compat`` mode ``x`` counts this step as well, as
@@ -45,7 +45,7 @@ class Schedule:
         if self.kind not in SCHEDULES:
             raise ConfigError(f"optim.schedule: unknown schedule {self.kind!r}. Expected {', '.join(SCHEDULES)}.")
         if not self.warmup >= 0:
-            raise ConfigError(f"optim.warmup_ratio: {self.warmup} is no warm-up. Expected 0 or more.")
+            raise ConfigError(f"optim.warmup_ratio: {self.warmup} is not a warm-up. Expected 0 or more.")
 
     def factor(self, step: int, total: int) -> float:
         """The factor used in the update of ``step``, 1 <= step <= total."""
@@ -58,7 +58,7 @@ class Schedule:
         return self._decay((step - 1) / total, warmup_steps / total)
 
     def _decay(self, share: float, warmup: float) -> float:
-        if self.kind == "constant" or warmup >= 1:  # nothing is left to decay over
+        if self.kind == "constant" or warmup >= 1:  # no steps are left to decay over
             return 1.0
         if self.kind == "linear":
             return max((share - 1) / (warmup - 1), 0.0)
@@ -71,11 +71,11 @@ def build_optimizer(groups: Iterable[Mapping[str, Any]], lr: float, *, compat: b
     Decay is decoupled: a parameter is multiplied by ``1 - lr * weight_decay`` in each step.
 
     Args:
-        groups: ``{"params": ..., "weight_decay": ...}``; a group may bring a ``lr`` of its own. Parameters that need no
+        groups: ``{"params": ..., "weight_decay": ...}``; a group may have its own ``lr``. Parameters that need no
             gradient are left out.
         lr: learning rate of the groups without their own, before the schedule.
-        compat: round as the reference did. The fused form, which takes a quarter of the time, rounds otherwise, and
-            gradients that are nothing but rounding noise let that grow to 1e-4 of the loss within 60 steps.
+        compat: round as the reference did. The fused form, which takes a quarter of the time, rounds differently;
+            through gradients that are pure rounding noise this grows to 1e-4 of the loss within 60 steps.
 
     Raises:
         ConfigError: no parameter needs a gradient.

@@ -1,4 +1,4 @@
-"""What a task hands back for a sentence, whatever its formulation, and the file that keeps it. No torch here."""
+"""What a task returns for a sentence, whatever its formulation, and the file of predictions. No torch here."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Prediction:
 
     Attributes:
         example_idx: position of the sentence in its split.
-        entities: in the order in which they were written, repetitions included.
-        scores: one per entity, the larger the surer (the pointer formulation: from 0 to 1, a probability).
+        entities: in the order of the output, repetitions included.
+        scores: one per entity, higher for more certain ones (in the pointer formulation, probabilities).
         rejected: malformed groups as ``(reason, key)``, equal groups having equal keys.
         exact: whether the output is exactly the gold one in the formulation's own terms; None leaves it to the metric.
         word_offset: where the part begins in its sentence; the entities count from there.
-        n_shortened: words of which the model saw the beginning only, being too long for it.
+        n_shortened: words too long for the model, of which it saw only the beginning.
     """
 
     example_idx: int
@@ -38,7 +38,7 @@ class Prediction:
 
 
 def merge_parts(predictions: Iterable[Prediction], n_examples: int) -> list[Prediction]:
-    """One prediction per sentence of the split, in its order: parts are united, sentences without any get an empty one.
+    """One prediction per sentence of the split, in its order: parts are joined, sentences without any get an empty one.
 
     Args:
         predictions: in any order; the parts of a sentence share ``example_idx``.
@@ -50,11 +50,11 @@ def merge_parts(predictions: Iterable[Prediction], n_examples: int) -> list[Pred
     parts: list[list[Prediction]] = [[] for _ in range(n_examples)]
     for prediction in predictions:
         parts[prediction.example_idx].append(prediction)
-    return [_united(example_idx, rows) for example_idx, rows in enumerate(parts)]
+    return [_joined(example_idx, rows) for example_idx, rows in enumerate(parts)]
 
 
 def write_predictions(path: Path, examples: Sequence[Example], predictions: Sequence[Prediction]) -> None:
-    """Write one JSON line per sentence: words, gold and predicted entities; the file appears complete or not at all."""
+    """Write one JSON line per sentence: words, gold and predicted entities; the file is replaced atomically."""
     with replace_file(path) as file:
         for example, prediction in zip(examples, predictions, strict=True):
             record = {
@@ -76,7 +76,7 @@ def _entity_record(entity: Entity, words: Sequence[str]) -> dict[str, Any]:
     return {"type": entity.label, "spans": spans, "text": " ".join(entity.surface(words))}
 
 
-def _united(example_idx: int, parts: list[Prediction]) -> Prediction:
+def _joined(example_idx: int, parts: list[Prediction]) -> Prediction:
     if len(parts) == 1 and parts[0].word_offset == 0:
         return parts[0]
     parts = sorted(parts, key=lambda part: part.word_offset)

@@ -26,7 +26,7 @@ _PACKAGES = ("torch", "transformers", "tokenizers", "fastNLP", "fitlog", "numpy"
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a run's ``result.json`` says beside the scores."""
+    """What a run's ``result.json`` holds besides the scores."""
 
     dataset: str
     formulation: str
@@ -56,17 +56,17 @@ def seed_result(seed: int, fit: FitResult, device: str | None = None) -> dict[st
 
 
 def failed_result(seed: int, reason: str) -> dict[str, Any]:
-    """The ``result.json`` of a seed whose process came to no end; the seed is trained when the command is repeated."""
+    """The ``result.json`` of a seed whose process failed; it is trained when the command is repeated."""
     nothing = {"best_epoch": 0, "epochs": 0, "steps": 0, "steps_per_second": 0.0, "train_seconds": 0.0}
     return {"seed": seed, "status": "failed", "reason": reason, **nothing, "peak_memory_mb": 0.0, "dev": {}, "test": {}}
 
 
 def run_result(info: RunInfo, seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The ``result.json`` of a run: its seeds, and what they are together.
+    """The ``result.json`` of a run: its seeds and their summary.
 
     ``mean``, ``std`` (of a sample), ``min``, ``max`` and ``ci95`` (95 % confidence interval of the mean, Student's t)
-    are over the seeds that are ok, and ``mean_with_collapsed`` also counts those that collapsed. A score that only one
-    seed has is absent from ``std`` and ``ci95``.
+    are over the seeds that are ok; ``mean_with_collapsed`` also includes those that collapsed. Scores that only one
+    seed has are absent from ``std`` and ``ci95``.
     """
     ok = _by_name(spread_over_seeds(seeds))
     trained = _by_name(spread_over_seeds(seeds, ("ok", "collapsed")))
@@ -94,7 +94,7 @@ def run_result(info: RunInfo, seeds: Sequence[Mapping[str, Any]]) -> dict[str, A
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that move numbers."""
+    """Versions of Python and of the libraries that affect scores."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -105,7 +105,7 @@ def versions() -> dict[str, str]:
 
 
 def peak_memory_mb(device: str = "cpu") -> float:
-    """The most memory in use so far: of the GPU as torch counts it, or of this process; 0 where it is not counted."""
+    """Peak memory so far: of the GPU as torch counts it, or of this process; 0 where it cannot be measured."""
     if torch.device(device).type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20, 1)
     if resource is None:

@@ -1,27 +1,33 @@
-"""The folder that a run leaves behind.
+"""The folder that a run leaves behind, and the lock that one process at a time holds on it.
 
     runs/<dataset>/<run name>/  run.json  recipe.yaml  result.json  best -> seed-<n>/best
         seed-<n>/               recipe.yaml  result.json  train.log  last/  best/  predictions.<split>.jsonl
 
-``run.json`` is what makes two runs the same; ``recipe.yaml`` is for people and is never read to decide anything.
+``run.json`` is what makes two runs the same; ``recipe.yaml`` is documentation and is never read back.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import shutil
-from collections.abc import Mapping
+import socket
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from genner.errors import ConfigError
 from genner.files import replace_link, write_json, write_text
 from genner.training.identity import RunIdentity, differences, version_changes
 from genner.training.state import has_state
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "locked"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,31 +36,30 @@ _EPOCHS, _SCHEDULE = "training.epochs", "optim.schedule"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """``runs/<dataset>/<run name>``; :meth:`open` makes it or finds that it holds the same run."""
+    """``runs/<dataset>/<run name>``; :meth:`open` creates it or checks that it holds the same run."""
 
     path: Path
 
     @classmethod
     def open(cls, path: Path, identity: RunIdentity, recipe: str) -> RunFolder:
-        """Make the folder with its ``run.json``, or continue the run in it; the caller holds its lock.
+        """Create the folder with its ``run.json``, or resume the run in it; the caller holds its lock.
 
-        A run that never came to the end of an epoch may still change: it has nothing to continue. A run that is asked
-        for more epochs goes on if its seeds have kept their states and its learning rate does not depend on the number
-        of epochs.
+        A run that never completed an epoch may still change: it has nothing to resume. More epochs can be added if the
+        seeds have kept their checkpoints and the learning rate does not depend on the number of epochs.
 
         Args:
             path: the run's folder.
-            identity: of the run that is asked for.
-            recipe: its resolved recipe as text, written for people.
+            identity: of the run.
+            recipe: its resolved recipe as text, kept as documentation.
 
         Raises:
-            ConfigError: the folder holds another run, or something that is no run.
+            ConfigError: the folder holds another run, or something that is not a run.
         """
         run = cls(path)
         if not run._file.exists():
             _refuse_others(path)
             identity.write(run._file)
-        elif not run._has_begun():
+        elif not run._has_started():
             identity.write(run._file)
         else:
             stored = run.identity
@@ -64,20 +69,20 @@ class RunFolder:
             else:
                 run.check(identity)
             if changes := version_changes(stored, identity):
-                logger.info("%s: begun with other versions: %s. Scores may differ", path, "; ".join(changes))
+                logger.info("%s: library versions have changed: %s. Scores may differ", path, "; ".join(changes))
         write_text(path / "recipe.yaml", recipe)
         return run
 
     @property
     def identity(self) -> RunIdentity:
-        """What was trained on and how, from ``run.json``."""
+        """The identity in ``run.json``."""
         return RunIdentity.read(self._file)
 
     def check(self, identity: RunIdentity) -> None:
-        """Raise a ConfigError that names all that differs, if this is another run."""
+        """Raise a ConfigError that lists all differences if this is another run."""
         if changes := list(differences(self.identity, identity)):
             raise ConfigError(
-                f"{self.path}: holds another run: {'; '.join(changes)}. Expected the same run to continue it. Choose "
+                f"{self.path}: holds another run: {'; '.join(changes)}. Expected the same run, to resume it. Choose "
                 "another --run_name, or remove the folder."
             )
 
@@ -86,16 +91,16 @@ class RunFolder:
         return self.path / f"seed-{seed}"
 
     def attempts(self, seed: int) -> list[dict[str, Any]]:
-        """The attempts of a seed that collapsed and were followed by another one."""
+        """The attempts of a seed that collapsed and were followed by a restart."""
         path = self.seed(seed) / "attempts.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
     def add_attempt(self, seed: int, attempt: Mapping[str, Any]) -> None:
-        """Note a collapsed attempt; from then on its state and model are those of an earlier one."""
+        """Record a collapsed attempt; its checkpoint and model then count as those of an earlier attempt."""
         write_json(self.seed(seed) / "attempts.json", [*self.attempts(seed), dict(attempt)])
 
     def result(self, seed: int) -> dict[str, Any] | None:
-        """The result of a seed, None if it has none yet."""
+        """The result of a seed; None if it has none yet."""
         path = self.seed(seed) / "result.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
@@ -108,17 +113,17 @@ class RunFolder:
         write_json(folder / "result.json", result)
 
     def drop_state(self, seed: int) -> None:
-        """Remove the state of a seed that is finished."""
+        """Remove the checkpoint of a finished seed."""
         shutil.rmtree(self.seed(seed) / "last", ignore_errors=True)
 
     def results(self) -> list[dict[str, Any]]:
-        """The results of all finished seeds, by seed; of earlier commands, too."""
+        """The results of all finished seeds, those of earlier commands included, by seed."""
         return sorted(self._results().values(), key=lambda result: result["seed"])
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Write the run's ``result.json`` and let ``best`` point at the seed with the best dev score.
+        """Write the run's ``result.json`` and point ``best`` at the seed with the best dev score.
 
-        Seeds without a dev score are compared by their test score; collapsed seeds are taken only if all are.
+        Seeds without a dev score are compared by their test score; collapsed seeds only count if all have collapsed.
         """
         write_json(self.path / "result.json", result)
         candidates = [seed for seed in result["seeds"] if (self.seed(seed["seed"]) / "best").is_dir()]
@@ -133,26 +138,26 @@ class RunFolder:
     def _results(self) -> dict[Path, dict[str, Any]]:
         return {path: json.loads(path.read_text(encoding="utf-8")) for path in self.path.glob("seed-*/result.json")}
 
-    def _has_begun(self) -> bool:
-        is_tried = any(self.path.glob("seed-*/last/*"))
-        return is_tried or any(result["status"] != "failed" for result in self._results().values())
+    def _has_started(self) -> bool:
+        results = self._results().values()
+        return any(self.path.glob("seed-*/last/*")) or any(result["status"] != "failed" for result in results)
 
     def _lengthen(self, stored: RunIdentity, longer: RunIdentity) -> None:
-        """Make this the run of more epochs, or refuse to. Its seeds are unfinished then, so their results go."""
+        """Raise the number of epochs, or refuse to. The seeds are then unfinished, so their results are removed."""
         finished = [path for path, result in self._results().items() if result["status"] == "ok"]
         old, new = stored.settings[_EPOCHS], longer.settings[_EPOCHS]
         schedule = stored.settings.get(_SCHEDULE)
         if schedule != "constant" or not all(has_state(path.parent / "last") for path in finished):
             raise ConfigError(
-                f"{self.path}: holds a run of {old} epochs, {new} are asked for. Expected optim.schedule=constant, "
-                "which does not depend on the number of epochs, and states kept by training.keep_state=true to go on. "
+                f"{self.path}: holds a run of {old} epochs and cannot be extended to {new}. Expected "
+                "optim.schedule=constant, which does not depend on the number of epochs, and training.keep_state=true. "
                 f"Choose another --run_name to train {new} epochs from the beginning."
             )
-        # In this order: a process killed between the two leaves states without results, which either command takes up.
+        # In this order: a process killed in between leaves checkpoints without results: either command can resume.
         for path in finished:
             path.unlink()
         longer.write(self._file)
-        logger.info("%s: goes on from %d to %d epochs", self.path, old, new)
+        logger.info("%s: extended from %d to %d epochs", self.path, old, new)
 
 
 def _is_raised(stored: RunIdentity, longer: RunIdentity) -> bool:
@@ -161,12 +166,53 @@ def _is_raised(stored: RunIdentity, longer: RunIdentity) -> bool:
 
 
 def _refuse_others(path: Path) -> None:
-    """Raise a ConfigError if ``path`` is there and holds something; hidden files are no content."""
+    """Raise a ConfigError if ``path`` exists and is not empty, hidden files aside."""
     if not path.exists() or (path.is_dir() and all(item.name.startswith(".") for item in path.iterdir())):
         return
-    what = "a run of an earlier version" if (path / "recipe.yaml").is_file() else "no run"
+    what = "a run of an earlier version" if (path / "recipe.yaml").is_file() else "something else"
     raise ConfigError(f"{path}: holds {what} (no run.json). Expected a new name. Choose another --run_name.")
 
 
 def _selecting_score(seed: Mapping[str, Any]) -> float:
     return (seed["dev"] or seed["test"]).get("f", 0.0)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Lock ``folder`` while the block runs; the system releases the lock when the process ends, even if it is killed.
+
+    The lock is the file ``.<name>.lock`` beside the folder, so that the folder can be removed or inspected;
+    ``.<name>.holder`` names the process that holds it. A killed process leaves both files, but not the lock.
+
+    Raises:
+        ConfigError: another process holds it; the message names that process.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    holder = folder.with_name(f".{folder.name}.holder")
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigError(
+            f"{folder}: in use by {_read(holder) or 'another process'}. Expected one process at a time on a run. "
+            "Wait for it or stop it, or choose another name (--run_name)."
+        ) from None
+    try:
+        if before := _read(holder):
+            logger.info("%s: lock taken over from %s, which was killed", folder, before)
+        holder.write_text(_myself(), encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _myself() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""

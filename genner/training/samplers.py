@@ -18,17 +18,16 @@ from fastNLP.core.samplers import ReproducibleBatchSampler
 
 __all__ = ["LoaderConfig", "PieceBatches", "SentenceBatches", "build_loader"]
 
-# Buckets are sorted by length within windows of so many batches: little padding, yet batches that differ by epoch.
+# Buckets are sorted by length within windows of this many batches: little padding, yet different batches each epoch.
 _WINDOW = 50
 
 
 class _Batches(ReproducibleBatchSampler):
     """What both samplers share: the order of an epoch is drawn from the seed and the number of the epoch alone.
 
-    So there is nothing to save for a resume at an epoch boundary but the epoch, which the Trainer sets.
-
-    fastNLP asks for the rest: it makes a new sampler from ``vars`` of the given one (hence the constructor arguments
-    as attributes, the underscore for everything else, and ``**kwargs``), and it counts batches by ``batch_size``.
+    A checkpoint therefore needs nothing but the number of the epoch. The rest is what fastNLP requires: it makes a new
+    sampler from ``vars`` of the given one (hence the constructor arguments as attributes, the underscore for everything
+    else, and ``**kwargs``), and counts batches by ``batch_size``.
     """
 
     def __init__(self, lengths: Sequence[int], *, shuffle: bool, seed: int, **kwargs: Any) -> None:
@@ -51,7 +50,7 @@ class _Batches(ReproducibleBatchSampler):
 
     def __iter__(self) -> Iterator[list[int]]:
         batches = self._batches()
-        # Every process gets the same number of batches: the first ones are repeated if they do not come out even.
+        # Every process gets the same number of batches: the first ones are repeated if they do not divide evenly.
         for place in range(self.rank, len(self) * self.num_replicas, self.num_replicas):
             yield batches[place % len(batches)]
 
@@ -59,7 +58,7 @@ class _Batches(ReproducibleBatchSampler):
         return -(-self._count() // self.num_replicas)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, counted from 0, whose batches the next iteration yields."""
+        """Set the epoch, counted from 0, whose batches the next iteration yields."""
         self._epoch = epoch
 
     def set_distributed(self, num_replicas: int, rank: int, pad: bool = True) -> _Batches:
@@ -77,7 +76,7 @@ class _Batches(ReproducibleBatchSampler):
     def load_state_dict(self, states: dict[str, int]) -> None:
         if states["batches"] != self._count():
             raise ConfigError(
-                f"batches: {self._count()} in an epoch, but {states['batches']} in the run to be continued. "
+                f"batches: {self._count()} in an epoch, but {states['batches']} in the run to be resumed. "
                 "Expected the same data and batch size. Choose another --run_name."
             )
         self._epoch = states["epoch"]
@@ -90,10 +89,10 @@ class _Batches(ReproducibleBatchSampler):
 
 
 class SentenceBatches(_Batches):
-    """Batches of ``size`` sentences, the last one smaller; composed anew in every epoch.
+    """Batches of ``size`` sentences, the last one smaller; drawn again in every epoch.
 
-    With ``bucket``, sentences of like length come together, which saves padding; the batches themselves stay shuffled.
-    Where nothing is shuffled, the longest come first: sentences that take the places of others then always fit.
+    With ``bucket``, sentences of similar length are grouped, which saves padding; the batches themselves are shuffled.
+    Without shuffling, the longest come first, so that a sentence always fits into the slot of a finished one.
     """
 
     def __init__(
@@ -131,8 +130,8 @@ class PieceBatches(_Batches):
     """Batches of at most ``max_pieces`` source pieces, padding included.
 
     The composition is drawn once, from the seed, so that every epoch has the same number of batches (the learning rate
-    needs to know it); their order changes with the epoch. Shuffled, all sentences are sorted by length, which leaves
-    next to no padding; which of those of one length come together is up to the seed.
+    depends on it); their order changes with the epoch. With shuffling, all sentences are sorted by length, which leaves
+    next to no padding; the seed decides which sentences of one length are grouped.
 
     Raises:
         SequenceTooLongError: a sentence alone has more pieces than fit in a batch.
@@ -153,7 +152,7 @@ class PieceBatches(_Batches):
 
     def _compose(self) -> list[list[int]]:
         order = self._permutation(len(self.lengths), epoch=0)
-        if self.shuffle:  # only now may sentences change places
+        if self.shuffle:  # without shuffling, the order of the file is kept
             order.sort(key=self.lengths.__getitem__)
         batches: list[list[int]] = []
         width = 0
@@ -191,7 +190,7 @@ class LoaderConfig:
         size: sentences, or source pieces with padding, in a batch.
         shuffle: for training; without it, batches are in file order.
         seed: of the shuffling.
-        bucket: sentences of like length come together (by pieces they always do when shuffled).
+        bucket: group sentences of similar length (always done for shuffled batches by pieces).
         num_workers: processes that collate; 0 collates in the training process, which is enough for short sentences.
         pin_memory: for copies to a GPU.
     """
@@ -214,8 +213,8 @@ def build_loader(
     """A DataLoader over a split.
 
     Args:
-        instances: fields by name for every sentence, asked for when a batch is collated. Processes that collate are
-            forks, which share the arrays of a lazy sequence.
+        instances: fields by name for every sentence, read when a batch is collated. Workers are forks, which share the
+            arrays of a lazy sequence.
         lengths: source pieces of every sentence.
         collate: turns a list of instances into a batch.
         config: the batches.
@@ -224,7 +223,7 @@ def build_loader(
         ConfigError: no sentence, or an unknown ``by``.
     """
     if len(instances) == 0:
-        raise ConfigError("batches: no sentence to make a batch of. Expected at least one in the split.")
+        raise ConfigError("batches: the split has no sentences. Expected at least one.")
     lengths = np.asarray(lengths).tolist()
     arguments = {"shuffle": config.shuffle, "seed": config.seed}
     if config.by == "pieces":
@@ -241,6 +240,6 @@ def build_loader(
         prefetch_factor=4 if config.num_workers else None,
         persistent_workers=config.num_workers > 0,
         pin_memory=config.pin_memory,
-        # A generator of its own: iterating over a loader draws a number, and an evaluation must not change training.
+        # Its own generator: iterating over a loader draws a number, and an evaluation must not change training.
         generator=torch.Generator().manual_seed(config.seed),
     )

@@ -1,4 +1,4 @@
-"""What a run needs to go on at the next epoch as if it had never stopped."""
+"""Checkpoints: what a run needs to resume at the next epoch as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -17,38 +17,30 @@ from torch import nn
 from genner.errors import ConfigError
 from genner.files import replace_file
 
-__all__ = [
-    "RunState",
-    "has_state",
-    "load_state",
-    "random_states",
-    "restore_random_states",
-    "save_state",
-    "seed_everything",
-]
+__all__ = ["RunState", "has_state", "load_state", "save_state", "seed_everything"]
 
 logger = logging.getLogger(__name__)
 
-#: The state of the last whole epoch, and that of the epoch before for the case that the file is damaged.
+#: The checkpoint of the last complete epoch, and that of the epoch before in case the file is damaged.
 _FILE, _PREVIOUS = "state.pt", "previous.pt"
 _VERSION = 1
-_ADVICE = "Expected the state of the same run. Choose another --run_name, or remove the folder to begin anew."
-# What reading a damaged file raises; a file that wants to execute code raises UnpicklingError.
+_ADVICE = "Expected a checkpoint of the same run. Choose another --run_name, or remove the folder to start over."
+# What reading a damaged file raises; a file that tries to execute code raises UnpicklingError.
 _DAMAGES = (RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError, UnpicklingError, zipfile.BadZipFile)
 
 
 @dataclass
 class RunState:
-    """Where a run stands after a number of whole epochs; plain values only, so that it can be loaded safely.
+    """The progress of a run after a number of complete epochs; plain values only, so that it can be loaded safely.
 
     Attributes:
-        epoch: epochs done.
-        total_steps: optimizer steps of the run as it was begun, which the learning rate depends on.
-        train_seconds: spent in training steps, evaluations not counted, over all continuations.
+        epoch: epochs completed.
+        total_steps: optimizer steps of the run as first configured, which the learning rate depends on.
+        train_seconds: in training steps, evaluations excluded, also before the run was resumed.
         status: ``ok``, or ``collapsed``, which ends a run.
         reason: why it collapsed.
-        attempt: how often the seed was begun anew after a collapse.
-        best: ``{"epoch", "value", "scores": {split: {...}}}`` of the best epoch, empty before the first evaluation.
+        attempt: how often the seed was restarted after a collapse.
+        best: ``{"epoch", "value", "scores": {split: {...}}}`` of the best epoch; empty before the first evaluation.
         history: a record per epoch.
     """
 
@@ -69,7 +61,7 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def random_states() -> dict[str, Any]:
+def _random_states() -> dict[str, Any]:
     """The states of all random generators, as values that ``torch.load(weights_only=True)`` reads."""
     name, keys, position, has_gauss, cached = np.random.get_state()
     return {
@@ -81,8 +73,8 @@ def random_states() -> dict[str, Any]:
     }
 
 
-def restore_random_states(states: dict[str, Any]) -> None:
-    """Put back what :func:`random_states` returned; states of devices that are not here are left out."""
+def _restore_random_states(states: dict[str, Any]) -> None:
+    """Restore what :func:`_random_states` returned, except for devices that are missing."""
     version, internal, gauss = states["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, *rest = states["numpy"]
@@ -93,23 +85,23 @@ def restore_random_states(states: dict[str, Any]) -> None:
 
 
 def save_state(folder: Path, task: nn.Module, optimizer: torch.optim.Optimizer, state: RunState) -> None:
-    """Replace the state in ``folder``: a process killed at any moment leaves the old file or the new one.
+    """Replace the checkpoint in ``folder``: a process killed at any moment leaves the old file or the new one.
 
-    The file before stays as ``previous.pt``, for the case that the new one is damaged later.
+    The previous checkpoint stays as ``previous.pt``, in case the new one is damaged later.
     """
     content = {
         "version": _VERSION,
         "run": asdict(state),
         "model": task.state_dict(),
         "optimizer": optimizer.state_dict(),
-        "random": random_states(),
+        "random": _random_states(),
     }
     with replace_file(folder / _FILE, keep_old_as=folder / _PREVIOUS) as file:
         torch.save(content, file)
 
 
 def has_state(folder: Path) -> bool:
-    """Whether the state of the last whole epoch is there."""
+    """Whether ``folder`` has the checkpoint of the last complete epoch."""
     return (folder / _FILE).is_file()
 
 
@@ -122,17 +114,17 @@ def load_state(
     attempt: int = 0,
     may_lengthen: bool = False,
 ) -> RunState | None:
-    """Restore task, optimizer and random states from ``folder``; a damaged file is said and the one before taken.
+    """Restore task, optimizer and random states from ``folder``; a damaged file is reported and the previous one used.
 
     Args:
         folder: where :func:`save_state` wrote.
         task, optimizer: restored in place.
-        total_steps: of the run; a state of another number is refused.
-        attempt: the state of an earlier attempt is left alone.
-        may_lengthen: take the state of a run of fewer steps, too.
+        total_steps: of the run; a checkpoint of a run with another number is refused.
+        attempt: the checkpoint of an earlier attempt is ignored.
+        may_lengthen: also accept the checkpoint of a run of fewer steps.
 
     Returns:
-        Where the run stood, or None if nothing of this attempt was saved there.
+        The progress of the run; None if there is no checkpoint of this attempt.
 
     Raises:
         ConfigError: no file can be read, or it belongs to a run with another model or another number of steps.
@@ -153,27 +145,27 @@ def load_state(
             )
         task.load_state_dict(content["model"])
         optimizer.load_state_dict(content["optimizer"])
-        restore_random_states(content["random"])
+        _restore_random_states(content["random"])
     except _DAMAGES as error:
         raise _unusable(path, error) from error
     return state
 
 
 def _first_readable(paths: list[Path]) -> tuple[Path, dict[str, Any]] | None:
-    """The first file that is whole, with its content; None if there are no files."""
+    """The first undamaged file, with its content; None if there are no files."""
     for number, path in enumerate(paths, 1):
         try:
             return path, _read(path)
         except _DAMAGES as error:
             if number == len(paths):
                 raise _unusable(path, error) from error
-            logger.warning("%s: damaged (%s); going on from the epoch before", path, _first_line(error))
-            path.unlink()  # or the next epoch would keep it as the previous one
+            logger.warning("%s: damaged (%s); resuming from the previous epoch", path, _first_line(error))
+            path.unlink()  # or the next epoch would keep it as previous.pt
     return None
 
 
 def _read(path: Path) -> dict[str, Any]:
-    # torch does not look at the checksums that it writes.
+    # torch does not verify the checksums that it writes.
     with zipfile.ZipFile(path) as archive:
         if damaged := archive.testzip():
             raise RuntimeError(f"{damaged} has a wrong checksum")
@@ -181,7 +173,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _unusable(path: Path, error: Exception) -> ConfigError:
-    return ConfigError(f"{path}: cannot be continued: {_first_line(error).rstrip('.')}. {_ADVICE}")
+    return ConfigError(f"{path}: cannot be resumed: {_first_line(error).rstrip('.')}. {_ADVICE}")
 
 
 def _first_line(error: Exception) -> str:

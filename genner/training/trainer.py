@@ -1,9 +1,9 @@
-"""Training a task with the fastNLP Trainer: epochs, evaluation, best and last state, continuation.
+"""Training a task with the fastNLP Trainer: epochs, evaluation, best and last checkpoint, resuming.
 
 A *task* is a ``torch.nn.Module`` with ``loss(batch) -> LossSum`` and ``predict(batches)``, which yields a
 ``Prediction`` per sentence. It knows its formulation; nothing here does. The loss is a sum with its number of symbols:
 it is divided here, once per optimizer step, so that 8 batches of 1 give the gradient of 1 batch of 8. Mixed precision
-is entered here (``FitConfig.bf16``: both run under ``torch.autocast``), not in the task.
+is switched on here (``FitConfig.bf16``: both run under ``torch.autocast``), not in the task.
 """
 
 from __future__ import annotations
@@ -12,17 +12,14 @@ import logging
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 
 import genner.patches  # noqa: F401  before fastNLP
 from genner.files import clear_leftovers, recover_folder
-from genner.training.callbacks import ClipGradients, EpochMeter, LearningRate, ShowProgress
-from genner.training.collapse import CollapseWatch
-from genner.training.compiled import CompiledStep
-from genner.training.driver import SingleDriver
+from genner.training.callbacks import ClipGradients, CollapseWatch, EpochMeter, LearningRate, ShowProgress
+from genner.training.driver import CompiledStep, SingleDriver
 from genner.training.evaluation import to_device
 from genner.training.job import FitConfig, FitJob, FitResult, LossSum, check
 from genner.training.selection import EpochEnd
@@ -38,12 +35,12 @@ logger = logging.getLogger(__name__)
 
 
 def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> FitResult:
-    """Train, or continue the training that ``job.folder`` holds the state of; a finished one is not repeated.
+    """Train, or resume from the checkpoint in ``job.folder``; a finished training is not repeated.
 
-    After each epoch the dev split is evaluated (from ``evaluate_from`` on), test if the epoch is the best so far, then
-    the best model, its predictions and the state for a continuation are written, each atomically. Ctrl-C leaves the
-    state of the last whole epoch and raises ``KeyboardInterrupt``. Afterwards the task has the weights of the last
-    epoch; those of the best one are in ``job.folder / "best"``.
+    After each epoch the dev split is evaluated (from ``evaluate_from`` on), and test if the epoch is the best so far;
+    then the best model, its predictions and a checkpoint are written, each atomically. Ctrl-C leaves the checkpoint of
+    the last complete epoch and raises ``KeyboardInterrupt``. Afterwards the task has the weights of the last epoch;
+    those of the best one are in ``job.folder / "best"``. A task that is not trainable is only evaluated and saved.
 
     Args:
         job: the objects.
@@ -51,21 +48,27 @@ def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> F
         callbacks: further fastNLP callbacks; ``on_evaluate_end`` gets ``{"epoch", "best", "scores": {split: {...}}}``.
 
     Raises:
-        ConfigError: a split is missing, or the state belongs to another run.
-        MissingBackendError: the device is not here.
+        ConfigError: a split is missing, or the checkpoint belongs to another run.
+        MissingBackendError: this machine has no such device.
     """
     check(job, config)
     world = open_world(config.device)
     seed_everything(config.seed)
-    trainer = EntityTrainer(job, config, callbacks, world=world)
+    if not job.task.trainable:
+        return _evaluate_only(job, config, world)
+    trainer = EntityTrainer(job, config, callbacks, world)
     state = _state(job, trainer, config.attempt)
     if state.epoch >= config.epochs or state.status != "ok":
-        logger.info("trained before: %d epochs, status %s", state.epoch, state.status)
+        logger.info("already trained: %d epochs, status %s", state.epoch, state.status)
     else:
         logger.info("training on %s: %d epochs, %d steps", world.device, config.epochs, trainer.total_steps)
         trainer.cur_epoch_idx, trainer.schedule_steps = state.epoch, state.total_steps
         trainer.epoch_end = EpochEnd(job, config, state, meter=trainer.meter, watch=trainer.watch)
-        _run(trainer)
+        try:
+            trainer.run(catch_KeyboardInterrupt=False)
+        except KeyboardInterrupt:
+            logger.warning("interrupted; repeat the command to resume after the last complete epoch")
+            raise
         if trainer.watch.reason:
             trainer.epoch_end.collapse(trainer.watch.reason)
             trainer.epoch_end.save()
@@ -82,18 +85,27 @@ def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> F
     )
 
 
+def _evaluate_only(job: FitJob, config: FitConfig, world: World) -> FitResult:
+    """What is left of a training for a task that is used as it is."""
+    logger.info("nothing to train; evaluating on %s", world.device)
+    job.placement(job.task, world.device)
+    state = RunState()
+    _, scores = EpochEnd(job, config, state, meter=EpochMeter(), watch=CollapseWatch()).evaluate({})
+    return FitResult(state.status, 0, 0, 0, 0.0, str(world.device), scores)
+
+
 class EntityTrainer(Trainer):
     """The fastNLP Trainer with five changes.
 
-    * :attr:`epoch_end` takes the place of the built-in evaluation, so that what it saves lies on an epoch boundary.
-    * Accumulation ends with the epoch (fastNLP carries a rest over, which a resume at the boundary would lose) and
-      divides the sum of the losses by that of their weights.
-    * Batch samplers learn of the epoch (fastNLP tells samplers only).
-    * Only whole fields are moved to the device (fastNLP looks into every list of a batch, element by element).
-    * The driver is ours, and places the task.
+    * :attr:`epoch_end` replaces the built-in evaluation, so that checkpoints are taken at epoch boundaries.
+    * Accumulation ends with the epoch (fastNLP carries a remainder over, which a resumed run would lose) and divides
+      the sum of the losses by the sum of their weights.
+    * Batch samplers are given the number of the epoch (in fastNLP only samplers are).
+    * Only whole fields are moved to the device (fastNLP searches every list of a batch element by element).
+    * Our own driver places the task.
     """
 
-    def __init__(self, job: FitJob, config: FitConfig, callbacks: Sequence[Callback], *, world: World) -> None:
+    def __init__(self, job: FitJob, config: FitConfig, callbacks: Sequence[Callback], world: World) -> None:
         self.meter, self.watch = EpochMeter(), CollapseWatch()
         self.accumulate = config.accumulate
         self.epoch_end: Callable[[EntityTrainer], None] | None = None
@@ -112,10 +124,15 @@ class EntityTrainer(Trainer):
             progress_bar=None,
         )
         self.num_batches_per_epoch = len(self.dataloader)
-        #: Steps that the learning rate is made for; a run that was lengthened keeps the warm-up it had.
+        #: Steps that the learning rate is planned for; an extended run keeps its warm-up.
         self.schedule_steps = self.total_steps
-        if config.compile:  # this is what the loop calls: it would go past a compiled module
+        if config.compile:  # the loop calls this directly, so it would bypass a compiled module
             self._train_step = CompiledStep(self._train_step, world.device)
+
+    @property
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Of the optimizer."""
+        return self.driver.optimizers[0].param_groups
 
     @property
     def steps_per_epoch(self) -> int:
@@ -128,7 +145,7 @@ class EntityTrainer(Trainer):
 
     @property
     def optimizer_step(self) -> int:
-        """Number, from 1, of the step that the present batch goes into."""
+        """Number, from 1, of the step that the present batch belongs to."""
         return self.cur_epoch_idx * self.steps_per_epoch + self.batch_idx_in_epoch // self.accumulate + 1
 
     def epoch_evaluate(self) -> None:
@@ -173,17 +190,16 @@ class EntityTrainer(Trainer):
         return batches % self.accumulate == 0 or batches == self.num_batches_per_epoch
 
     def _divide_gradients(self) -> None:
-        """The sum of the losses becomes their mean only now that the sum of their weights is known."""
-        for optimizer in self.driver.optimizers:
-            for group in optimizer.param_groups:
-                gradients = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
-                if gradients:
-                    torch._foreach_div_(gradients, self._weight)
+        """Turn gradients of the sum of the losses into those of their mean, once the sum of the weights is known."""
+        for group in self.parameter_groups:
+            gradients = [parameter.grad for parameter in group["params"] if parameter.grad is not None]
+            if gradients:
+                torch._foreach_div_(gradients, self._weight)
         self._weight = 0.0
 
 
 def _state(job: FitJob, trainer: EntityTrainer, attempt: int) -> RunState:
-    """The state to begin from; the Trainer exists already, so that the task is on its device when it is loaded into."""
+    """The state to start from; the Trainer has put the task on its device, so weights are loaded to the right place."""
     state = None
     if job.folder is not None:
         recover_folder(job.folder / "best")
@@ -198,29 +214,17 @@ def _state(job: FitJob, trainer: EntityTrainer, attempt: int) -> RunState:
             may_lengthen=job.schedule.kind == "constant",
         )
         if state is None:
-            _forget(job.folder)
+            # What is left of a training that was killed in its first epoch, or that collapsed and is restarted.
+            shutil.rmtree(job.folder / "best", ignore_errors=True)
+            for path in job.folder.glob("predictions.*.jsonl"):
+                path.unlink()
     if state is None:
         return RunState(total_steps=trainer.total_steps, attempt=attempt)
     if 0 < state.epoch < trainer.n_epochs and state.status == "ok":
-        logger.info("continuing after epoch %d", state.epoch)
+        logger.info("resuming after epoch %d", state.epoch)
     return state
 
 
-def _forget(folder: Path) -> None:
-    """Remove what a training left that was killed in its first epoch, or that collapsed and is begun anew."""
-    shutil.rmtree(folder / "best", ignore_errors=True)
-    for path in folder.glob("predictions.*.jsonl"):
-        path.unlink()
-
-
-def _run(trainer: EntityTrainer) -> None:
-    try:
-        trainer.run(catch_KeyboardInterrupt=False)
-    except KeyboardInterrupt:
-        logger.warning("interrupted; repeating the command continues after the last whole epoch")
-        raise
-
-
 def _base_rates(optimizer: torch.optim.Optimizer) -> list[float]:
-    """Rates before the schedule; remembered in the groups, since the schedule overwrites ``lr``."""
+    """Rates before the schedule; kept in the groups, since the schedule overwrites ``lr``."""
     return [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]

@@ -11,11 +11,10 @@ from torch.nn.functional import pad
 
 from genner.model.generation.config import GenerationConfig
 from genner.model.generation.constraints import EOS
-from genner.model.generation.scores import log_probabilities, penalise_repetition
 from genner.model.generation.slots import SentenceQueue, Sequences, Slots
 from genner.model.generation.state import Hypothesis, ModelLike, as_hypotheses
 
-__all__ = ["beam_search"]
+__all__ = ["beam_search", "log_probabilities", "penalise_repetition"]
 
 
 class _Beams:
@@ -214,3 +213,23 @@ def _is_done(best: Tensor, worst: Tensor, slots: Slots, config: GenerationConfig
 def _power(length: Tensor, penalty: float) -> Tensor:
     """Lengths to the power of the penalty, rounded once."""
     return (length.double() ** penalty).float()
+
+
+def log_probabilities(logits: Tensor) -> Tensor:
+    """(R, V) log-softmax over all columns; NaN becomes the lowest value."""
+    lowest = torch.finfo(logits.dtype).min
+    return logits.log_softmax(1).nan_to_num(nan=lowest, neginf=lowest)
+
+
+def penalise_repetition(logits: Tensor, written: Tensor, penalty: float) -> Tensor:
+    """Make symbols that were already written less likely.
+
+    Keskar et al. (2019), section 4.1, https://arxiv.org/abs/1909.05858; negative logits are multiplied, not divided.
+
+    Args:
+        logits: (R, V).
+        written: (R, T) symbols so far.
+        penalty: above 1 makes repetition less likely.
+    """
+    chosen = logits.gather(1, written)
+    return logits.scatter(1, written, torch.where(chosen < 0, chosen * penalty, chosen / penalty))

@@ -1,7 +1,6 @@
 """Constraints of the search: which symbols may come next, for all rows of a batch at once.
 
-A constraint is started once per batch. Its state then answers ``allowed()``, is moved forward by ``advance(symbols)``
-and rearranged by the methods of :class:`genner.model.generation.state.BatchState`; ``refill`` may work in place.
+A constraint is started once per batch; its state is a :class:`genner.model.generation.state.ConstraintLike`.
 """
 
 from __future__ import annotations
@@ -84,13 +83,7 @@ class PointerConstraint:
         return self.unit in ("bpe", "span_bpe")
 
     def start(
-        self,
-        first: Tensor,
-        src_seq_len: Tensor,
-        lead: int,
-        tail: int,
-        limits: Tensor,
-        n_positions: int | None = None,
+        self, first: Tensor, src_seq_len: Tensor, lead: int, tail: int, limits: Tensor, n_positions: int | None = None
     ) -> ConstraintState:
         """State after BOS.
 
@@ -121,7 +114,10 @@ class PointerConstraint:
 
 
 class ConstraintState:
-    """State of :class:`PointerConstraint`: (12, R) registers and, if entities are compared by words, the words."""
+    """State of :class:`PointerConstraint`: (12, R) registers and, if entities are compared by words, the words.
+
+    The methods are those of :class:`~genner.model.generation.state.ConstraintLike`.
+    """
 
     def __init__(
         self, constraint: PointerConstraint, rows: RowTables, registers: Tensor, history: Tensor | None
@@ -132,21 +128,19 @@ class ConstraintState:
         self.history = history
 
     def expand_beams(self, n_beams: int) -> ConstraintState:
-        """``n_beams`` rows per sentence instead of one."""
         rows = self.rows.with_tables(self.rows.tables, n_beams)
         return self._gather(rows.owner, rows)
 
     def select(self, sentences: Tensor) -> ConstraintState:
-        """Other sentences."""
-        return self._gather(self.rows.rows_of(sentences), self.rows.with_tables(self.rows.tables.select(sentences)))
+        rows = self.rows.with_tables(self.rows.tables.select(sentences))
+        return self._gather(rows_of(sentences, self.rows.n_rows), rows)
 
     def reorder(self, parents: Tensor) -> ConstraintState:
-        """Row k of sentence g continues row ``parents[g, k]``, (G, K)."""
         return self._gather((self.rows.owner.view_as(parents) * self.rows.n_rows + parents).flatten(), self.rows)
 
     def refill(self, slots: Tensor, other: ConstraintState, incoming: slice) -> ConstraintState:
-        """Overwrite ``slots`` with the sentences ``incoming`` of ``other``, an unused state."""
-        rows, n_rows = self.rows.rows_of(slots), self.rows.n_rows
+        n_rows = self.rows.n_rows
+        rows = rows_of(slots, n_rows)
         registers = other.registers[:, incoming]
         self.registers.index_copy_(1, rows, registers if n_rows == 1 else registers.repeat_interleave(n_rows, 1))
         if self.history is not None:
@@ -156,7 +150,6 @@ class ConstraintState:
         return self
 
     def unroll(self, drafts: Tensor) -> ConstraintState:
-        """State before each of K consecutive symbols, given the first (G, K-1) of them."""
         n_rows = drafts.shape[1] + 1
         state = self
         if self.history is not None:  # a draft may hold more words than a legal sequence
@@ -169,7 +162,6 @@ class ConstraintState:
         return ConstraintState(self.constraint, self.rows.with_tables(self.rows.tables, n_rows), registers, history)
 
     def accept(self, n_accepted: Tensor) -> ConstraintState:
-        """One row per sentence again: row ``n_accepted[g]`` of sentence g, (G,)."""
         chosen = torch.arange(len(n_accepted), device=n_accepted.device) * self.rows.n_rows + n_accepted
         return self._gather(chosen, self.rows.with_tables(self.rows.tables, 1))
 
@@ -195,11 +187,6 @@ class ConstraintState:
         return torch.cat((torch.zeros_like(outside), outside, labels, pointers), 1)
 
     def advance(self, symbols: Tensor) -> ConstraintState:
-        """The state after one more symbol per row.
-
-        Args:
-            symbols: (R,) symbols that ``allowed`` holds.
-        """
         old = Registers(*self.registers.unbind(0))
         constraint = self.constraint
         is_pointer = symbols >= constraint.shift
@@ -276,13 +263,7 @@ class AnyPiece:
     n_labels: int
 
     def start(
-        self,
-        first: Tensor,
-        src_seq_len: Tensor,
-        lead: int,
-        tail: int,
-        limits: Tensor,
-        n_positions: int | None = None,
+        self, first: Tensor, src_seq_len: Tensor, lead: int, tail: int, limits: Tensor, n_positions: int | None = None
     ) -> AnyPieceState:
         """As :meth:`PointerConstraint.start`."""
         check_limits(limits)
@@ -297,7 +278,7 @@ class AnyPiece:
 
 @dataclass(frozen=True)
 class AnyPieceState:
-    """State of :class:`AnyPiece`.
+    """State of :class:`AnyPiece`, see :class:`~genner.model.generation.state.ConstraintLike`.
 
     Attributes:
         legal: (G, V) bool, symbols that a sentence can hold.
@@ -315,45 +296,37 @@ class AnyPieceState:
         return len(self.room) // max(len(self.legal), 1)
 
     def expand_beams(self, n_beams: int) -> AnyPieceState:
-        """``n_beams`` rows per sentence instead of one."""
         return AnyPieceState(self.legal, self.n_symbols, self.room.repeat_interleave(n_beams))
 
     def select(self, sentences: Tensor) -> AnyPieceState:
-        """Other sentences."""
         room = self.room[rows_of(sentences, self.n_rows)]
         return self._narrow(self.legal[sentences], self.n_symbols[sentences], room)
 
     def refill(self, slots: Tensor, other: AnyPieceState, incoming: slice) -> AnyPieceState:
-        """Overwrite ``slots`` with the sentences ``incoming`` of ``other``, an unused state."""
         rows = rows_of(slots, self.n_rows)
         room = self.room.index_copy(0, rows, other.room[incoming].repeat_interleave(self.n_rows))
         n_symbols = self.n_symbols.index_copy(0, slots, other.n_symbols[incoming])
         return self._narrow(set_rows(self.legal, slots, other.legal[incoming], False), n_symbols, room)
 
     def reorder(self, parents: Tensor) -> AnyPieceState:
-        """Row k of sentence g continues row ``parents[g, k]``, (G, K)."""
         return AnyPieceState(self.legal, self.n_symbols, self.room.view_as(parents).gather(1, parents).flatten())
 
     def unroll(self, drafts: Tensor) -> AnyPieceState:
-        """State before each of K consecutive symbols, given the first (G, K-1) of them."""
         ended = (drafts == EOS).cumsum(1) > 0
         room = self.room.unsqueeze(1) - torch.arange(drafts.shape[1] + 1, device=drafts.device)
         room[:, 1:].masked_fill_(ended, 0)
         return AnyPieceState(self.legal, self.n_symbols, room.flatten())
 
     def accept(self, n_accepted: Tensor) -> AnyPieceState:
-        """One row per sentence again: row ``n_accepted[g]`` of sentence g, (G,)."""
         room = self.room.view(len(n_accepted), -1).gather(1, n_accepted.unsqueeze(1))
         return AnyPieceState(self.legal, self.n_symbols, room[:, 0])
 
     def allowed(self) -> Tensor:
-        """(R, V) bool: symbols that may come next."""
         is_eos = torch.arange(self.legal.shape[1], device=self.legal.device) == EOS
         legal = self.legal if self.n_rows == 1 else self.legal.repeat_interleave(self.n_rows, dim=0)
         return legal & ((self.room > 1).unsqueeze(1) | is_eos)
 
     def advance(self, symbols: Tensor) -> AnyPieceState:
-        """The state after one more symbol per row."""
         return AnyPieceState(self.legal, self.n_symbols, torch.where(symbols == EOS, 0, self.room - 1))
 
     @staticmethod

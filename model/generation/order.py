@@ -14,7 +14,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from genner.model.generation.state import rows_of
 from genner.model.generation.tables import INFINITE, SentenceTables, suffix_min
 
 __all__ = ["CLOSED", "OPEN", "OUTSIDE", "Registers", "RowTables", "allowed_words"]
@@ -107,10 +106,6 @@ class RowTables:
             return self.with_tables(tables)
         self._set_tables(tables)
         return self
-
-    def rows_of(self, sentences: Tensor) -> Tensor:
-        """Rows of sentences, (N,) -> (N * K,)."""
-        return rows_of(sentences, self.n_rows)
 
     def at(self, name: str, word: Tensor) -> Tensor:
         """(R,) entries of a table."""

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from genner.model.generation.beams import beam_search
+from genner.model.generation.beams import beam_search, log_probabilities, penalise_repetition
 from genner.model.generation.config import GenerationConfig
 from genner.model.generation.constraints import BOS, EOS
-from genner.model.generation.scores import log_probabilities, penalise_repetition
 from genner.model.generation.slots import SentenceQueue, Sequences, Slots
 from genner.model.generation.state import Hypothesis, ModelLike, PreparedBatch, as_hypotheses
 

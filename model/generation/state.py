@@ -142,8 +142,4 @@ def as_hypotheses(
 def _hypothesis(ids: list[int], logprobs: list[float], logprob: float, score: float, shortest: int) -> Hypothesis:
     """The sequence up to its first EOS; there always is one."""
     length = max(ids.index(1) + 1, shortest)
-    return Hypothesis(_padded(ids[:length], length, 1), _padded(logprobs[:length], length, 0.0), logprob, score)
-
-
-def _padded(row: list, length: int, value: float) -> list:
-    return row if len(row) == length else [*row, *[value] * (length - len(row))]
+    return Hypothesis(ids[:length], logprobs[:length], logprob, score)

@@ -36,12 +36,12 @@ def test_scores_and_misses(model: Path, dev: Path, capsys: pytest.CaptureFixture
     assert main(calibrate) == 0
     assert "scores (symbols of num_beams 1): " in capsys.readouterr().out
     stored = json.loads((model / "calibration.json").read_text(encoding="utf-8"))
-    assert [fitted["kind"]["scores"] for fitted in stored["scores"]] == ["symbols"] and stored["misses"] is None
+    assert [fitted["kind"] for fitted in stored["scores"]] == ["symbols of num_beams 1"] and stored["misses"] is None
     assert main([*calibrate, "--misses", "num_beams=4"]) == 0
     assert "; --alpha from 0." in capsys.readouterr().out
     stored = json.loads((model / "calibration.json").read_text(encoding="utf-8"))
-    assert [fitted["kind"]["scores"] for fitted in stored["scores"]] == ["symbols", "nbest"]
-    assert stored["misses"]["kind"]["num_beams"] == 4
+    assert [fitted["kind"].split()[0] for fitted in stored["scores"]] == ["symbols", "nbest"]
+    assert stored["misses"]["choices"]["num_beams"] == "4"
     assert predict.main([str(model), "--text", "My left knee hurts.", "--alpha", "0.9"]) == 0
 
 

@@ -10,8 +10,7 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from genner.data.alignment import WordTokenizer
-from genner.data.codecs.symbols import label_token_ids
+from genner.data.alignment import WordAlignment, WordTokenizer, label_token_ids
 from genner.errors import ConfigError, MissingBackendError
 
 TEXT = [
@@ -75,15 +74,19 @@ def family(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+def align(aligner: WordTokenizer, words: list[str]) -> WordAlignment:
+    return WordAlignment(*(column[0] for column in aligner.align_columns([words])))
+
+
 def pieces_of(aligner: WordTokenizer, word: str) -> list[int]:
-    alignment = aligner.align(["the", word, "knee"])
+    alignment = align(aligner, ["the", word, "knee"])
     return alignment.piece_ids[alignment.bounds[1] : alignment.bounds[2]]
 
 
 def test_every_word_has_the_pieces_it_has_alone(family: str) -> None:
     tokenizer = FAMILIES[family]()
     aligner = WordTokenizer(tokenizer)
-    alignment = aligner.align(WORDS)
+    alignment = align(aligner, WORDS)
     assert len(alignment.bounds) == len(WORDS) + 1
     assert alignment.bounds[0] == aligner.lead
     assert alignment.bounds[-1] + aligner.tail == len(alignment.piece_ids)
@@ -101,7 +104,7 @@ def test_special_pieces_stand_around_the_words() -> None:
         "unigram": (0, 1, 0),
         "word_piece": (1, 1, 0),
     }
-    assert shapes["unigram"].align(["knee"]).piece_ids[-1] == 1
+    assert align(shapes["unigram"], ["knee"]).piece_ids[-1] == 1
     assert shapes["word_piece"].enclose([7]) == [2, 7, 3]
 
 
@@ -125,32 +128,32 @@ def test_words_without_pieces_become_the_unknown_piece_and_are_counted(family: s
     for word in ("", " ", "\u3000", "\t"):
         assert pieces_of(aligner, word) == [tokenizer.unk_token_id]
     assert aligner.n_unknown_words == 4
-    aligner.align([" ", "knee", " "])
+    align(aligner, [" ", "knee", " "])
     assert aligner.n_unknown_words == 6
 
 
 def test_no_word_is_without_pieces_whatever_it_is_made_of(family: str) -> None:
     aligner = WordTokenizer(FAMILIES[family]())
     odd = ["\u200b", "\u0096", "\u00ad", "\ufeff", "\x00", "\u200e", "\U0001f600", "R- x", " x", "x ", "\ud800", "İ"]
-    bounds = aligner.align(odd).bounds
+    bounds = align(aligner, odd).bounds
     assert all(left < right for left, right in pairwise(bounds))
 
 
 def test_the_given_tokenizer_is_not_changed(family: str) -> None:
     tokenizer = FAMILIES[family]()
     before = tokenizer.backend_tokenizer.to_str()
-    WordTokenizer(tokenizer, compat=True, label_words=["person"]).align(["<<person>>", "knee"])
-    WordTokenizer(tokenizer).align(["<s>", "knee"])
+    align(WordTokenizer(tokenizer, compat=True, label_words=["person"]), ["<<person>>", "knee"])
+    align(WordTokenizer(tokenizer), ["<s>", "knee"])
     assert tokenizer.backend_tokenizer.to_str() == before
     assert not tokenizer.backend_tokenizer.encode_special_tokens
 
 
 def test_padding_and_truncation_of_the_given_tokenizer_do_not_matter(family: str) -> None:
     tokenizer = FAMILIES[family]()
-    expected = WordTokenizer(tokenizer).align(WORDS)
+    expected = align(WordTokenizer(tokenizer), WORDS)
     tokenizer.backend_tokenizer.enable_truncation(2)
     tokenizer.backend_tokenizer.enable_padding(length=40)
-    assert WordTokenizer(tokenizer).align(WORDS) == expected
+    assert align(WordTokenizer(tokenizer), WORDS) == expected
 
 
 def test_ids_stay_when_specials_lie_between_added_words(family: str) -> None:
@@ -166,10 +169,10 @@ def test_ids_stay_when_specials_lie_between_added_words(family: str) -> None:
 def test_sentences_come_in_order() -> None:
     aligner = WordTokenizer(byte_level())
     expected = [number % 7 for number in range(9000)]
-    sentences = (["knee"] * length for length in expected)
-    assert [len(alignment.bounds) - 1 for alignment in aligner.align_many(sentences)] == expected
-    assert list(aligner.align_many([])) == []
-    assert aligner.align([]).piece_ids == [0, 2]
+    _, bounds = aligner.align_columns([["knee"] * length for length in expected])
+    assert [len(row) - 1 for row in bounds] == expected
+    assert list(map(list, aligner.align_columns([]))) == [[], []]
+    assert align(aligner, []).piece_ids == [0, 2]
 
 
 def test_compat_cuts_specials_out_and_leaves_white_space_without_pieces() -> None:
@@ -190,9 +193,9 @@ def test_label_tokens_that_the_tokenizer_has_already() -> None:
     saved.add_tokens(["<<person>>", "<<loc>>"])
     settings = {"compat": True, "label_words": ["loc", "person"]}
     words = ["a<<loc>>", "<<person>>", "knee"]
-    assert WordTokenizer(saved, **settings).align(words) == WordTokenizer(fresh, **settings).align(words)
+    assert align(WordTokenizer(saved, **settings), words) == align(WordTokenizer(fresh, **settings), words)
     default = WordTokenizer(saved, label_words=["loc", "person"])
-    assert default.align(words) == WordTokenizer(fresh).align(words)
+    assert align(default, words) == align(WordTokenizer(fresh), words)
     assert default.n_lookalikes == 2
 
 

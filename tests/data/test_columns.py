@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genner.data.cache import CacheFile
-from genner.data.columns import Ragged, RaggedBuilder
+from genner.data.columns import Ragged, RaggedBuilder, Sentences
 from genner.data.schema import Entity, Example, merge_segments
-from genner.data.sentences import Sentences
 
 ROWS = st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=5), max_size=8)
 # Whatever a word can be: empty (compat), blanks, several bytes a letter, halves of surrogate pairs.

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genner.data.loaders import LOADERS, LoaderOptions, LoadReport
-from genner.data.loaders.cutting import cut
+from genner.data.loaders.nested_jsonl import cut
 from genner.data.schema import Entity, Example, Segment
 from genner.errors import DataFormatError
 

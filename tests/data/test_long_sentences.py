@@ -5,8 +5,8 @@ from itertools import combinations, pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genner.data.long_sentences import Limits, cut_sentence, entities_within
-from genner.data.schema import Entity, merge_segments
+from genner.data.long_sentences import Limits, cut_sentence
+from genner.data.schema import Entity, entities_within, merge_segments
 
 
 @st.composite

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genner.evaluation.conformal import MissRisk
+from genner.evaluation.calibration import MissRisk
 
 Sentence = list[float | None]
 

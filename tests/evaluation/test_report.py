@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from genner.data.schema import Entity
+from genner.data.statistics import SplitStatistics
 from genner.evaluation.report import score_table, split_table
 from genner.evaluation.span_f1 import SpanF1
 from genner.evaluation.terminal import columns_of
@@ -79,7 +80,7 @@ def test_split_table_wraps() -> None:
 
 
 def test_split_table_of_an_empty_split_without_extras() -> None:
-    table = split_table("dev", {"sentences": 0, "words": 0, "entities": 0, "labels": {}})
+    table = split_table("dev", SplitStatistics().to_dict())
     assert "labels                      none" in table
     assert "nothing" in table
     assert "oracle" not in table

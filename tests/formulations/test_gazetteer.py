@@ -138,6 +138,20 @@ def test_it_is_shared() -> None:
     assert "Formulation: gazetteer" in Path("copy", "README.md").read_text(encoding="utf-8")
 
 
+def test_a_task_that_is_not_trainable_is_only_evaluated_and_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = type(formulation_class("gazetteer").open(ModelFolder.read(train("a")[1] / "best"), "cpu"))
+    monkeypatch.setattr(kind, "trainable", False)
+    monkeypatch.setattr(kind, "loss", None)
+    code, run = train("as_it_is")
+    assert code == 0
+    result = json.loads((run / "result.json").read_text(encoding="utf-8"))
+    (seed,) = result["seeds"]
+    assert (seed["status"], seed["epochs"], seed["steps"], seed["history"]) == ("ok", 0, 0, [])
+    assert result["mean"]["test_f"] == 0, "a table of zeros finds nothing"
+    assert len(load(run)(TEXT)) == 0
+    assert (run / "report.md").is_file()
+
+
 def test_what_makes_batches_brings_no_weights() -> None:
     _, run = train("a")
     task = open_task(ModelFolder.read(run / "best"), "cpu", {})

@@ -27,8 +27,8 @@ def save(folder: Path, model: PointerModel) -> None:
     ModelFolder(folder, "pointer", "nested", LABELS, settings).write()
 
 
-def load(folder: Path, **options) -> PointerModel:
-    return load_model(ModelFolder.read(folder), **options)
+def load(folder: Path) -> PointerModel:
+    return load_model(ModelFolder.read(folder))
 
 
 @pytest.fixture
@@ -166,5 +166,5 @@ def test_folder_can_be_copied(saved, tmp_path: Path) -> None:
     folder, model = saved
     shutil.copytree(folder, tmp_path / "copy")
     shutil.rmtree(folder)
-    loaded = load(tmp_path / "copy", attention="eager")
+    loaded = load(tmp_path / "copy")
     assert torch.equal(loaded.backbone.embedding.weight, model.backbone.embedding.weight)

@@ -154,5 +154,5 @@ def test_the_head_learns_the_targets(make_model, make_batch) -> None:
 
 
 def test_unknown_unit() -> None:
-    with pytest.raises(ConfigError, match=r"model.draft_unit: unknown value 'span'. Expected none, word or bpe"):
+    with pytest.raises(ConfigError, match=r"pointer.draft_unit: unknown value 'span'. Expected one of None, word, bpe"):
         PointerConfig(draft_unit="span")

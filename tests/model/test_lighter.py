@@ -8,7 +8,7 @@ from torch import nn
 
 from genner.errors import ConfigError
 from genner.model.generation import AnyPiece, GenerationConfig, PreparedBatch, search_all
-from genner.model.lighter import FORMS, lighten
+from genner.model.linear import FORMS, lighten
 from genner.model.pointer import PointerConfig, PointerModel
 from tests.model.tools import BOTH
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from genner.model.linear import FastLinear, has_onednn, use_fast_linears
+from genner.model.linear import FastLinear, onednn_is_faster, use_fast_linears
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -34,12 +34,12 @@ def test_only_some_rows_of_float32_without_gradients(monkeypatch: pytest.MonkeyP
         "double": torch.randn(9, 8, dtype=torch.float64),
         "other device": torch.randn(9, 8, device="meta"),
     }
-    monkeypatch.setattr("genner.model.linear.has_onednn", lambda: True)
+    monkeypatch.setattr("genner.model.linear.onednn_is_faster", lambda: True)
     assert [name for name, inputs in cases.items() if layer._is_for_onednn(inputs)] == ["rows"]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert not layer._is_for_onednn(cases["rows"])
         assert layer(cases["rows"]).dtype == torch.bfloat16
-    monkeypatch.setattr("genner.model.linear.has_onednn", lambda: False)
+    monkeypatch.setattr("genner.model.linear.onednn_is_faster", lambda: False)
     assert not layer._is_for_onednn(cases["rows"])
 
 
@@ -58,4 +58,4 @@ def test_every_linear_layer_of_a_model_is_one(make_model) -> None:
     model = make_model("scratch-t5:tiny")
     kinds = {type(module) for module in model.modules() if isinstance(module, nn.Linear)}
     assert kinds == {FastLinear}
-    assert isinstance(has_onednn(), bool)
+    assert isinstance(onednn_is_faster(), bool)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import MT5Config, MT5Model, T5Config, T5Model
 
-from genner.data.codecs.symbols import EOS
+from genner.data.codecs.pointer import EOS
 from genner.model.pointer import PointerConfig, PointerModel
 from genner.model.sources import load_backbone
 from tests.model.tools import BOTH, LABEL_WORDS

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from genner.data.alignment import WordTokenizer
+from genner.data.alignment import WordTokenizer, label_token, label_token_ids
 from genner.data.bundle import LoadedCorpus, load_bundle
 from genner.data.codecs.pointer import PointerCodec, PointerVocab
-from genner.data.codecs.symbols import label_token, label_token_ids
 from genner.data.labels import LabelSet
 from genner.data.loaders import LoaderOptions
 from genner.data.pipe import PipeConfig, PointerPipe
@@ -57,9 +56,9 @@ def test_every_odd_word(parity_dir: Path) -> None:
     assert len(words) > 70
     labels = ["location", "person", "organization", "others"]
     aligner = WordTokenizer(tokenizer_at(parity_dir), compat=True, label_words=labels)
-    alignment = aligner.align([row["word"] for row in words])
-    for row, start, end in zip(words, alignment.bounds, alignment.bounds[1:], strict=False):
-        assert alignment.piece_ids[start:end] == row["ids"], repr(row["word"])
+    piece_ids, bounds = (column[0] for column in aligner.align_columns([[row["word"] for row in words]]))
+    for row, start, end in zip(words, bounds, bounds[1:], strict=False):
+        assert piece_ids[start:end] == row["ids"], repr(row["word"])
     assert aligner.n_unknown_words == sum(not row["ids"] for row in words)
 
 

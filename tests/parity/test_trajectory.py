@@ -14,9 +14,9 @@ from fastNLP import Callback
 from torch import nn
 
 from genner.data.alignment import WordTokenizer
-from genner.data.batching import collate_pointer
 from genner.data.bundle import load_bundle
 from genner.data.codecs.pointer import PointerCodec, PointerVocab
+from genner.data.encoded import collate_pointer
 from genner.data.loaders import LoaderOptions
 from genner.data.pipe import PipeConfig, PointerPipe
 from genner.model.pointer import PointerConfig, PointerModel
@@ -110,7 +110,7 @@ def train(parity_dir, instances, schedule, *, batch_size=8, accumulate=1, epochs
     )
     recorder = Recorder()
     config = FitConfig(epochs=epochs, accumulate=accumulate, clip_value=5.0)
-    trainer = EntityTrainer(job, config, [recorder], world=World(torch.device("cpu")))
+    trainer = EntityTrainer(job, config, [recorder], World(torch.device("cpu")))
     trainer.run(catch_KeyboardInterrupt=False)
     return task.model, recorder
 

@@ -63,10 +63,10 @@ class Stub:
 def use_stub(model: Path, pause: float = 0.0) -> None:
     """Let the command line have a stub instead of a model."""
 
-    def load(options) -> Stub:
+    def open_model(options, **_) -> Stub:
         return Stub(model, replace(Options(options.chunk_words), min_score=options.min_score or 0.0), pause)
 
-    command._load = load
+    command.open_model = open_model
 
 
 def predict(argv: list[str], model: Path | None = None, stop: tuple[str, int] | None = None, pause: float = 0.0) -> int:

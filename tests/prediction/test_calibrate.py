@@ -15,12 +15,11 @@ import pytest
 from benchmarks import scores
 from genner import load
 from genner.app.prediction_files import JudgedSentence, read_predictions
-from genner.app.seed_calibration import calibrate_seed
+from genner.app.seed import calibrate_seed
 from genner.data.demo import demo_corpus
 from genner.data.schema import Example, Segment
 from genner.errors import ConfigError, DataFormatError
-from genner.evaluation.calibration import calibration_error
-from genner.evaluation.conformal import MissRisk
+from genner.evaluation.calibration import MissRisk, calibration_error
 from genner.prediction.calibrate import calibrate
 from genner.prediction.recogniser import Recogniser
 from genner.prediction.results import TextInput, TextResult, place_entity, words_joined

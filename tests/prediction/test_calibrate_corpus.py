@@ -11,8 +11,7 @@ import pytest
 
 from genner import load
 from genner.app.prediction_files import read_predictions
-from genner.evaluation.calibration import calibration_error
-from genner.evaluation.conformal import MissRisk
+from genner.evaluation.calibration import MissRisk, calibration_error
 from genner.prediction.scores import ModelCalibration
 
 ROOT = Path(__file__).parents[2]

@@ -188,9 +188,9 @@ def test_wrong_usage(arguments: tuple[str, ...], message: str, capsys) -> None:
         (("--text", "a", "--min_score", "7"), "min_score is 7.0. Expected a number from 0 to 1"),
         (("--text", "a", "--lang", "qq"), "language: 'qq' cannot be used"),
         (("--text", "a\udcff"), "--text: 'a\\udcff' is not UTF-8. Expected text in UTF-8. Set your locale"),
-        (("--input", "in", "--output", "in/out.jsonl"), "in one another. Expected another place for the output"),
-        (("--input", "in/a.md", "--output", "in/a.md", "--overwrite"), "are one or in one another. Expected another"),
-        (("--input", "in/a.md", "--output", "in", "--overwrite", "--to", "brat"), "are one or in one another"),
+        (("--input", "in", "--output", "in/out.jsonl"), "--input in overlap. Expected another place for the output"),
+        (("--input", "in/a.md", "--output", "in/a.md", "--overwrite"), "in/a.md overlap. Expected another place"),
+        (("--input", "in/a.md", "--output", "in", "--overwrite", "--to", "brat"), "--input in/a.md overlap"),
     ],
 )
 def test_errors_are_one_message(arguments, message: str, run, tmp_path: Path, monkeypatch) -> None:
@@ -206,7 +206,7 @@ def test_errors_are_one_message(arguments, message: str, run, tmp_path: Path, mo
 def test_a_model_that_is_none(run, tmp_path: Path) -> None:
     done = run("--text", "a", model=tmp_path)
     assert done.code == 2
-    assert f"error: {tmp_path}: not a model folder, recipe.yaml missing" in done.err
+    assert f"error: {tmp_path}: not a model folder, model.json is missing" in done.err
 
 
 def test_a_reader_that_has_seen_enough(trained_model: Path, tmp_path: Path) -> None:

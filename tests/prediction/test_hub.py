@@ -25,7 +25,8 @@ try:
 except NerError as error:
     print(type(error).__name__, error)
 """
-SMALL = {name: b"{}" for name in ("model.json", "labels.json", "recipe.yaml", "config.json", "tokenizer.json")}
+SMALL = {name: b"{}" for name in ("recipe.yaml", "config.json", "tokenizer.json")}
+SMALL["model.json"] = b'{"formulation": "pointer"}'
 UNWANTED = {
     "pytorch_model.bin": b"pickle",
     "modeling.py": b"raise SystemExit",
@@ -83,12 +84,15 @@ def test_a_model_is_fetched_once_without_what_it_does_not_need(hub: FakeHub, tmp
     assert hub.requests == []
 
 
-def test_another_project_s_model_is_refused_before_its_weights_are_fetched(hub: FakeHub, tmp_path: Path) -> None:
+@pytest.mark.parametrize("others", [{}, {"model.json": b"[1]"}, {"model.json": b'{"name": "bart"}'}])
+def test_another_project_s_model_is_refused_before_its_weights_are_fetched(
+    hub: FakeHub, tmp_path: Path, others: dict[str, bytes]
+) -> None:
     hub.repositories["big/bart"] = Repository()
-    hub.repositories["big/bart"].commit({"config.json": b"{}", "model.safetensors": b"weights"})
+    hub.repositories["big/bart"].commit({"config.json": b"{}", "model.safetensors": b"weights", **others})
     said = run_client(RESOLVE, "big/bart", hub=hub.address, home=tmp_path)
     assert said.startswith("DataFormatError big/bart: no such folder, and the model of that name on the hub is not one")
-    assert "model.json, labels.json, recipe.yaml missing" in said
+    assert "no model.json of ours" in said
     assert not hub.fetched("model.safetensors")
 
 

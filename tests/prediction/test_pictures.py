@@ -151,7 +151,7 @@ def test_comparisons_mark_every_entity(drawn: list[TextResult]) -> None:
 def test_labels_scores_and_legend() -> None:
     reader = Reader(render(EXAMPLE))
     assert sorted(reader.tags) == ["BODY 0.90", "PER 0.90", "SYMPTOM 0.87", "SYMPTOM 0.98"]
-    assert reader.legend == ["BODY", "PER", "SYMPTOM", "not part of the entity, which goes on after it"]
+    assert reader.legend == ["BODY", "PER", "SYMPTOM", "gap in a discontinuous entity"]
     assert sorted(Reader(render(EXAMPLE, scores=False)).tags) == ["BODY", "PER", "SYMPTOM", "SYMPTOM"]
     spoken = [attributes["aria-label"] for _, attributes in reader.elements if attributes.get("role") == "img"]
     assert "SYMPTOM: pain in the left … shoulder, score 0.87" in spoken

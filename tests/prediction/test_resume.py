@@ -38,7 +38,7 @@ def place(tmp_path: Path) -> Path:
 @pytest.fixture()
 def here(place: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> Callable[..., tuple[int, str]]:
     """``predict.py`` with the stub in this process; gives the exit code and what was said."""
-    monkeypatch.setattr("genner.commands.predict._load", None)
+    monkeypatch.setattr("genner.commands.predict.open_model", None)
     use_stub(place / "model")
 
     def run(*extra: str | Path) -> tuple[int, str]:
@@ -205,8 +205,8 @@ def test_a_stopped_run_can_be_begun_anew(place: Path, here) -> None:
         (lambda place: ["--min_score", "0.4"], "the run was started with min_score 0.0, now 0.4. Expected the same"),
         (lambda place: ["--to", "conll"], "the run was started with to 'jsonl', now 'conll'. Expected the same"),
         (lambda place: (place / "model" / "weights").write_bytes(b"22"), "started with state of the model "),
-        (lambda place: (place / "in.txt").write_bytes(b"x" + TEXTS * 8), "in.txt: not the .* texts with which the run"),
-        (lambda place: (place / "in.txt").write_bytes(TEXTS[:40]), "in.txt: not the .* texts with which the run was"),
+        (lambda place: (place / "in.txt").write_bytes(b"x" + TEXTS * 8), "in.txt: not the .* texts that the run"),
+        (lambda place: (place / "in.txt").write_bytes(TEXTS[:40]), "in.txt: not the .* texts that the run started"),
         (lambda place: (place / "out.part").write_bytes(b""), "out.part: shorter than the .* bytes that were written"),
         (lambda place: (place / "out.part").unlink(), "out.part: missing, but out.part.json exists. Expected both"),
         (lambda place: (place / "out.part.json").write_bytes(b"{"), "out.part.json: not the log of a stopped run"),
@@ -254,7 +254,7 @@ def test_ctrl_c_tells_how_to_go_on(place: Path) -> None:
     process.join(30)
     assert process.exitcode == 130
     assert (place / "out.err").read_text().strip().splitlines()[-1] == (
-        f"interrupted; what is finished is kept beside {place}/out: repeat the command with --resume to go on"
+        f"interrupted; finished texts are kept beside {place}/out: add --resume to continue"
     )
     assert predict(command(place, "jsonl", "--resume"), place / "model") == 1
     assert outcome(place).keys() == {"out"}

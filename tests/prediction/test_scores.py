@@ -12,8 +12,7 @@ import pytest
 
 from genner.data.schema import Entity
 from genner.errors import ConfigError, DataFormatError
-from genner.evaluation.calibration import Calibration
-from genner.evaluation.conformal import MissRisk
+from genner.evaluation.calibration import Calibration, MissRisk
 from genner.prediction.scores import Fingerprint, FittedMisses, FittedOn, ModelCalibration, Scoring, fit_scores
 
 DEV = FittedOn("dev", 30, "0123456789abcdef")
@@ -64,7 +63,7 @@ def test_the_errors_before_and_after(stored: ModelCalibration) -> None:
         (lambda c: c["scores"][0]["calibration"].update(shift="0"), "scores.0.calibration.shift: .*valid number"),
         (lambda c: c["scores"][0]["fitted_on"].pop("name"), "scores.0.fitted_on.name: Field required"),
         (lambda c: c["misses"]["risk"].update(risks=[0.5, 0.1]), "misses.risk: .*expected ascending thresholds"),
-        (lambda c: c["misses"].update(choices=[]), "misses.choices: .*an object"),
+        (lambda c: c["misses"].update(choices=[]), "misses.choices: .*should be an object"),
         (lambda c: c.update(scores={}), "scores: .*valid"),
     ],
 )

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genner.data.schema import Entity, Segment, merge_segments
-from genner.prediction.windows import cut_windows, merge_windows
+from genner.formulations.windows import cut_windows, merge_windows
 
 
 @st.composite

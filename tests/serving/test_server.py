@@ -125,7 +125,7 @@ def test_a_stopped_server_answers_what_it_has(trained_model: Path) -> None:
             assert late is not None, "the server ended before it could be asked"
             assert (late.status_code, late.headers["retry-after"]) == (503, "1")
             code, out, err = process.end()
-        assert (code, err) == (0, "")
+        assert (code, err) == (0, "loading gradio ...\nloading torch and transformers ...\n")
         assert out == "stopped\n"
         assert answers[0].status_code == 200
         assert [result["text"] for result in answers[0].json()["results"]] == [lengthy] * 24
@@ -156,7 +156,7 @@ def test_an_interrupted_server_ends_with_130_and_leaves_no_files(
         assert httpx.get(f"{process.url}/").status_code == 404
         process.send(signal.SIGINT)
         code, _, err = process.end()
-        assert (code, err) == (130, "interrupted\n")
+        assert (code, err) == (130, "loading torch and transformers ...\ninterrupted\n")
         assert not list(tmp_path.glob("genner-*"))
     finally:
         process.kill()

@@ -30,7 +30,7 @@ class PointerTraining:
         optimizer = build_optimizer([{"params": self.task.parameters(), "weight_decay": 0.0}], 1e-3)
         loader = self.data.loader(size=8, shuffle=True, bucket=True)
         job = FitJob(self.task, {"train": loader}, {}, list, optimizer, Schedule("constant", 0))
-        return EntityTrainer(job, FitConfig(epochs=1, device="cpu", **config), [], world=World(torch.device("cpu")))
+        return EntityTrainer(job, FitConfig(epochs=1, device="cpu", **config), [], World(torch.device("cpu")))
 
     def gradients(self, step, batch) -> tuple[float, torch.Tensor]:
         torch.manual_seed(11)

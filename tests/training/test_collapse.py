@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from genner.training.collapse import alarms, collapse_reason, health
 from genner.training.job import FitConfig, LossSum
+from genner.training.selection import alarms, collapse_reason, health
 from tests.training.test_trainer import biased, run
 from tests.training.toy import ToyTask
 

@@ -12,7 +12,7 @@ from torch._dynamo.utils import counters
 from torch._inductor import config as inductor_config
 
 from genner.errors import MissingBackendError
-from genner.training.compiled import CompiledStep
+from genner.training.driver import CompiledStep
 from genner.training.job import FitConfig, LossSum
 from genner.training.state import seed_everything
 from genner.training.trainer import fit

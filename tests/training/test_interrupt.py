@@ -45,7 +45,7 @@ def test_ctrl_c(tmp_path):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == ""
-    assert err.rstrip().endswith("interrupted; repeating the command continues after the last whole epoch")
+    assert err.rstrip().endswith("interrupted; repeat the command to resume after the last complete epoch")
     assert "Traceback" not in err
     written = {path.name for path in tmp_path.rglob("*")}
     assert written == {"last", "state.pt", "previous.pt", "predictions.dev.jsonl", "predictions.test.jsonl"}

@@ -16,10 +16,10 @@ import torch
 from fastNLP import Callback
 
 from genner.errors import ConfigError
-from genner.training.fitlog_run import FitlogCallback
 from genner.training.job import FitConfig
-from genner.training.lock import locked
+from genner.training.runs import locked
 from genner.training.state import seed_everything
+from genner.training.trackers import FitlogCallback
 from genner.training.trainer import fit
 from tests.training.toy import ToyTask, toy_job
 
@@ -28,7 +28,7 @@ SEED = 20261123
 
 # A fork of a process that has torch and fastNLP in memory already: a process a test costs no ten seconds of imports.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.training.toy", "genner.training.trainer", "genner.training.fitlog_run"])
+CONTEXT.set_forkserver_preload(["tests.training.toy", "genner.training.trainer", "genner.training.trackers"])
 
 
 def train(folder: Path, stop: tuple[str, int] | None = None, room: int | None = None) -> None:
@@ -159,14 +159,14 @@ def test_a_damaged_state_is_said_and_the_one_before_taken(tmp_path, caplog) -> N
             content[len(content) // 2] ^= 1  # within a tensor: torch itself would not notice
         path.write_bytes(content)
         again = run_here(tmp_path / "parts")
-        assert "state.pt: damaged" in caplog.text and "going on from the epoch before" in caplog.text
+        assert "state.pt: damaged" in caplog.text and "resuming from the previous epoch" in caplog.text
         assert len(again[1]) == 6, "one epoch is repeated"
         assert again[0].scores == whole[0].scores
         assert torch.equal(weights(again[2]), weights(whole[2]))
         caplog.clear()
     for name in ("state.pt", "previous.pt"):
         (tmp_path / "parts" / "last" / name).write_bytes(b"half")
-    with pytest.raises(ConfigError, match=r"previous.pt: cannot be continued: File is not a zip file. Expected"):
+    with pytest.raises(ConfigError, match=r"previous.pt: cannot be resumed: File is not a zip file. Expected"):
         run_here(tmp_path / "parts")
 
 

@@ -48,7 +48,7 @@ def test_compat_never_divides_by_zero_or_turns_negative(kind, warmup, total):
 def test_what_is_no_schedule_is_refused():
     with pytest.raises(ConfigError, match=r"optim.schedule: unknown schedule 'cosine'. Expected linear, constant"):
         Schedule("cosine")
-    with pytest.raises(ConfigError, match=r"optim.warmup_ratio: -1 is no warm-up"):
+    with pytest.raises(ConfigError, match=r"optim.warmup_ratio: -1 is not a warm-up"):
         Schedule("linear", -1)
 
 

@@ -9,12 +9,11 @@ import subprocess
 import pytest
 from fastNLP import logger as fastnlp_logger
 
-from genner.training import progress
-from genner.training.fitlog_run import FitlogCallback
+from genner.training import logs
 from genner.training.job import FitConfig
-from genner.training.logs import console_log, run_log
-from genner.training.progress import Progress
+from genner.training.logs import Progress, console_log, run_log
 from genner.training.state import seed_everything
+from genner.training.trackers import FitlogCallback
 from genner.training.trainer import fit
 from tests.training.toy import ToyTask, toy_job
 
@@ -103,7 +102,7 @@ def test_the_log_file_holds_our_messages_and_the_warnings_of_others(tmp_path, ca
 def test_off_a_terminal_progress_comes_in_lines(monkeypatch, caplog):
     caplog.set_level("INFO")
     clock = iter(range(0, 1000, 2))
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(logs.time, "monotonic", lambda: next(clock))
     shown = Progress(12, "epoch 1/2")
     for _ in range(12):
         shown.advance(lambda: "loss 0.5")
@@ -115,9 +114,9 @@ def test_off_a_terminal_progress_comes_in_lines(monkeypatch, caplog):
 
 
 def test_in_a_terminal_progress_is_a_bar(monkeypatch, capsys):
-    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(logs.sys.stderr, "isatty", lambda: True, raising=False)
     clock = iter(range(0, 1000, 2))
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(logs.time, "monotonic", lambda: next(clock))
     shown = Progress(3, "dev")
     for _ in range(3):
         shown.advance(lambda: "loss 0.5")

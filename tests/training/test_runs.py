@@ -123,7 +123,7 @@ def test_other_versions_are_noted_and_those_of_the_beginning_kept(tmp_path, capl
     caplog.set_level("INFO", logger="genner.training")
     run = begun(tmp_path / "first", finished=[1])
     RunFolder.open(run.path, replace(IDENTITY, versions={"torch": "2.11.0"}), RECIPE)
-    assert "first: begun with other versions: torch 2.13.0 there and 2.11.0 here" in caplog.text
+    assert "first: library versions have changed: torch 2.13.0 -> 2.11.0" in caplog.text
     assert run.identity.versions == {"torch": "2.13.0"}
 
 
@@ -148,9 +148,9 @@ def test_another_run_under_the_same_name_is_refused_with_all_that_differs(tmp_pa
     )
     with pytest.raises(
         ConfigError,
-        match=r"first: holds another run: optim.lr is 1e-05 there and 2e-05 here; optim.schedule is \"linear\" there "
-        r"and \"constant\" here; data: train differs \(sentences: 14,041 there, 9 here; entities: 23,499 there, "
-        r"5 here\); labels only there: PER; labels only here: ORG. Expected .* --run_name, or remove the folder",
+        match=r"first: holds another run: optim.lr was 1e-05 and is now 2e-05; optim.schedule was \"linear\" "
+        r"and is now \"constant\"; data: train differs \(sentences: 14,041 before, 9 now; entities: 23,499 before, "
+        r"5 now\); labels removed: PER; labels added: ORG. Expected .* --run_name, or remove the folder",
     ):
         RunFolder.open(run.path, other, "other")
     assert (run.path / "run.json").read_bytes() == before
@@ -160,7 +160,7 @@ def test_another_run_under_the_same_name_is_refused_with_all_that_differs(tmp_pa
 def test_the_advice_works(tmp_path):
     other = with_data("dev", sha256="c")
     run = begun(tmp_path / "first", finished=[1])
-    with pytest.raises(ConfigError, match=r"dev differs \(same counts, other content\)"):
+    with pytest.raises(ConfigError, match=r"dev differs \(same counts, different content\)"):
         RunFolder.open(run.path, other, RECIPE)
     RunFolder.open(tmp_path / "second", other, RECIPE)
     shutil.rmtree(run.path)
@@ -176,9 +176,9 @@ def test_a_process_of_a_seed_notices_that_the_data_was_exchanged_meanwhile(tmp_p
 
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
     write_text(tmp_path / "mine" / "thesis.tex", "precious")
-    with pytest.raises(ConfigError, match=r"mine: holds no run \(no run.json\). Expected a new name"):
+    with pytest.raises(ConfigError, match=r"mine: holds something else \(no run.json\). Expected a new name"):
         RunFolder.open(tmp_path / "mine", IDENTITY, RECIPE)
-    with pytest.raises(ConfigError, match=r"thesis.tex: holds no run"):
+    with pytest.raises(ConfigError, match=r"thesis.tex: holds something else"):
         RunFolder.open(tmp_path / "mine" / "thesis.tex", IDENTITY, RECIPE)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
     (tmp_path / "empty").mkdir()
@@ -205,7 +205,7 @@ def test_a_run_with_kept_states_and_a_constant_rate_gets_more_epochs(tmp_path):
     assert run.results() == [collapsed], "no score of fewer epochs is left"
     assert (run.seed(1) / "last" / "state.pt").exists()
     RunFolder.open(run.path, LONGER, RECIPE)
-    with pytest.raises(ConfigError, match=r"training.epochs is 5 there and 2 here"):
+    with pytest.raises(ConfigError, match=r"training.epochs was 5 and is now 2"):
         RunFolder.open(run.path, with_settings(**CONSTANT), RECIPE)
 
 
@@ -227,8 +227,8 @@ def test_other_runs_get_no_more_epochs_and_are_told_what_to_do(tmp_path, schedul
     longer = replace(identity, settings={**identity.settings, "training.epochs": 5})
     with pytest.raises(
         ConfigError,
-        match=r"first: holds a run of 2 epochs, 5 are asked for. Expected optim.schedule=constant, .* "
-        r"training.keep_state=true to go on. Choose another --run_name to train 5 epochs from the beginning",
+        match=r"first: holds a run of 2 epochs and cannot be extended to 5. Expected optim.schedule=constant, .* "
+        r"training.keep_state=true. Choose another --run_name to train 5 epochs from the beginning",
     ):
         RunFolder.open(run.path, longer, RECIPE)
     assert run.identity == identity and len(run.results()) == 2
@@ -237,5 +237,5 @@ def test_other_runs_get_no_more_epochs_and_are_told_what_to_do(tmp_path, schedul
 def test_more_epochs_of_another_run_are_refused_for_all_that_differs(tmp_path):
     run = begun(tmp_path / "first", identity=with_settings(**CONSTANT), finished=[1], states=[1])
     other = replace(LONGER, settings={**LONGER.settings, "optim.lr": 2e-05})
-    with pytest.raises(ConfigError, match=r"optim.lr is 1e-05 there .*; training.epochs is 2 there and 5 here"):
+    with pytest.raises(ConfigError, match=r"optim.lr was 1e-05 .*; training.epochs was 2 and is now 5"):
         RunFolder.open(run.path, other, RECIPE)

@@ -80,7 +80,7 @@ def test_processes_share_the_batches_evenly(make):
 
 
 def test_the_state_of_other_batches_is_refused():
-    with pytest.raises(ConfigError, match="batches: 13 in an epoch, but 51 in the run to be continued"):
+    with pytest.raises(ConfigError, match="batches: 13 in an epoch, but 51 in the run to be resumed"):
         SAMPLERS["sentences"]().load_state_dict(SentenceBatches(LENGTHS, size=2).state_dict())
 
 
@@ -102,7 +102,7 @@ def _places(rows):
 
 
 def test_the_loader_refuses_what_makes_no_batch():
-    with pytest.raises(ConfigError, match="no sentence to make a batch of"):
+    with pytest.raises(ConfigError, match="batches: the split has no sentences"):
         build_loader([], [], _places, LoaderConfig())
     with pytest.raises(ConfigError, match="unknown unit 'tokens'"):
         build_loader([{}], [1], _places, LoaderConfig(by="tokens"))

@@ -145,7 +145,7 @@ def test_a_state_that_is_not_plain_is_refused_and_not_executed(tmp_path):
 
     run(tmp_path, epochs=1)
     torch.save({"run": Trap()}, tmp_path / "last" / "state.pt")
-    with pytest.raises(ConfigError, match=r"state.pt: cannot be continued"):
+    with pytest.raises(ConfigError, match=r"state.pt: cannot be resumed"):
         run(tmp_path, epochs=2)
     assert not (tmp_path / "executed").exists()
 
@@ -236,13 +236,13 @@ def test_a_missing_split_or_device_is_named():
     job.loaders = {"train": job.loaders["train"], "test": job.loaders["test"]}
     with pytest.raises(ConfigError, match=r"training.select_on: the data has no dev split .* Expected one of test"):
         fit(job, FitConfig(epochs=1))
-    with pytest.raises(ConfigError, match=r"training.select_on: 'train' is no split to choose on"):
+    with pytest.raises(ConfigError, match=r"training.select_on: cannot select on 'train'"):
         fit(job, FitConfig(epochs=1, select_on="train"))
     with pytest.raises(ConfigError, match=r"0 epochs, 1 batches per step. Expected at least 1 of each"):
         fit(job, FitConfig(epochs=0, select_on="test"))
     with pytest.raises(ConfigError, match=r"device: unknown device 'gpu'"):
         fit(job, FitConfig(epochs=1, select_on="test", device="gpu"))
-    with pytest.raises(ConfigError, match=r"evaluate_from: epoch 3 comes after the last one, 2"):
+    with pytest.raises(ConfigError, match=r"evaluate_from: epoch 3 is after the last one, 2"):
         fit(job, FitConfig(epochs=2, evaluate_from=3, select_on="test"))
     job.examples = {}
     with pytest.raises(ConfigError, match="no examples of test to score"):

@@ -24,6 +24,8 @@ LABEL_OF = {word: label for label, words in WORDS.items() for word in words}
 class ToyTask(nn.Module):
     """Classifies every word alone; ``fail_at`` raises in the training step of that number, counted from 0."""
 
+    trainable = True
+
     def __init__(self, *, dropout: float = 0.2, fail_at: int | None = None) -> None:
         super().__init__()
         self.embedding = nn.Embedding(len(VOCABULARY), 8)

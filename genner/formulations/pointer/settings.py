@@ -75,7 +75,7 @@ class OpenSettings(_Search):
         scores: what the score of an entity is, one of :data:`genner.model.entity_scores.SCORES`. For ``nbest`` the
             search keeps as many hypotheses as it has beams.
         candidates: ``nbest``: the entities of all hypotheses, each once, not only those of the best.
-        form: of the linear layers on a CPU, see :func:`genner.model.lighter.lighten`.
+        form: of the linear layers on a CPU, see :func:`genner.model.linear.lighten`.
     """
 
     scores: str = "symbols"

@@ -15,11 +15,11 @@ from torch import nn
 import genner.patches  # noqa: F401  before fastNLP
 from genner.config import Recipe
 from genner.data.alignment import WordTokenizer
-from genner.data.batching import RowInfo, collate_pointer
 from genner.data.bundle import LoadedCorpus
 from genner.data.cache import CACHES
 from genner.data.codecs.pointer import EOS, PointerCodec, PointerVocab
 from genner.data.encoded import EncodedSplit as PointerRows
+from genner.data.encoded import RowInfo, collate_pointer
 from genner.data.labels import LabelSet
 from genner.data.pipe import PipeConfig, PipeReport, PointerPipe
 from genner.data.schema import Segment
@@ -32,7 +32,7 @@ from genner.model.drafts import DRAFT_UNITS
 from genner.model.entity_scores import check_scores, mass_of_entities, symbol_scores
 from genner.model.folder import ModelFolder, damaged
 from genner.model.generation import AnyPiece, GenerationConfig, Hypothesis, PointerConstraint, PreparedBatch, search_all
-from genner.model.lighter import lighten
+from genner.model.linear import lighten
 from genner.model.pointer import PointerConfig, PointerModel
 from genner.model.sources import load_backbone, load_tokenizer
 from genner.training.job import LossSum
@@ -196,7 +196,7 @@ class PointerTask(nn.Module):
 
     @property
     def collate(self) -> Callable[[Sequence[Any]], Batch]:
-        """Padded tensors of some rows, see :func:`genner.data.batching.collate_pointer`."""
+        """Padded tensors of some rows, see :func:`genner.data.encoded.collate_pointer`."""
         return partial(collate_pointer, pad_id=self.words.pad_id)
 
     @property

@@ -22,7 +22,7 @@ COLOURS = (
 #: Strokes: one line, two lines, with grey stripes, two thin lines. None has holes: those are interruptions.
 TEXTURES = ("plain", "double", "striped", "rail")
 #: What a line with holes means.
-DOTTED = "not part of the entity, which goes on after it"
+DOTTED = "gap in a discontinuous entity"
 
 _BEGINNING = ".genner.genner "
 _COLOURS = "\n".join(f"~.genner-c{number}{{--genner-c:{colour}}}" for number, colour in enumerate(COLOURS))

@@ -1,7 +1,5 @@
 """The block ``gazetteer`` of a recipe."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from genner.data import corpus_cache
-from genner.data.bundle import LoadedCorpus, load_bundle
-from genner.data.corpus_cache import load_cached
+from genner.data import bundle
+from genner.data.bundle import LoadedCorpus, load_bundle, load_cached
+from genner.data.columns import Sentences
 from genner.data.loaders import LOADERS, LoaderOptions
-from genner.data.sentences import Sentences
 from genner.data.splits import SplitRules
 from genner.errors import ConfigError, DataFormatError
 
@@ -76,7 +75,7 @@ def test_a_changed_file_or_setting_is_read(folder: Path, monkeypatch: pytest.Mon
     (folder / "dev.txt").rename(folder / "valid.txt")  # the reports name the file
     assert load(folder).reports["dev"].path.name == "valid.txt"
     assert len(files_of(folder)) == 5
-    monkeypatch.setattr(corpus_cache, "_SOURCES", ("schema.py",))  # other code
+    monkeypatch.setattr(bundle, "_SOURCES", ("schema.py",))  # other code
     load(folder)
     assert len(files_of(folder)) == 6
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from genner.data.prepare.splitting import assign, by_shares, need_lists, part_of, read_lists
+from genner.data.prepare.ace import ace
+from genner.data.prepare.request import Request, assign, read_lists
+from genner.data.prepare.standoff import by_shares, part_of
 from genner.data.tally import Tally
 from genner.errors import ConfigError, DataFormatError
 
@@ -36,9 +38,9 @@ def test_broken_lists(text, message, write):
         read_lists(write({"all.txt": text}) / "all.txt")
 
 
-def test_lists_are_needed():
+def test_lists_are_needed(tmp_path):
     with pytest.raises(ConfigError, match=r"ACE: no lists of documents. Expected --splits"):
-        need_lists(None, "ACE")
+        ace(Request(tmp_path), Tally())
 
 
 def test_assign_prefers_lists_and_counts_the_rest(tmp_path):

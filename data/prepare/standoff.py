@@ -1,0 +1,229 @@
+"""Texts with stand-off annotation: brat's ``.ann`` files (CADEC, any folder of them) and the pipes of ShARe/CLEF.
+
+ShARe/CLEF 2013 task 1 and 2014 task 2 are clinical notes with disorders, some of them discontinuous. 2013:
+``note.txt||Disease_Disorder||C0000000||12||17||30||36``; 2014: ``note.txt|12-17,30-36|C0000000|...``. All of them get
+the label ``Disorder``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from genner.data.prepare.request import Request, assign, plain_name, read_lists
+from genner.data.schema import Example
+from genner.data.tally import Tally
+from genner.data.text import Mention, annotated_text, build_examples, read_terms, sentence_words
+from genner.data.utf8 import read_raw
+from genner.errors import DataFormatError
+
+__all__ = ["brat", "by_shares", "cadec", "part_of", "share"]
+
+_SHARES = {"train": 70, "dev": 15, "test": 15}  # percent
+_PARTS = {
+    "train": re.compile(r"(?<![a-z])train"),
+    "dev": re.compile(r"(?<![a-z])(?:dev|devel|development|valid|validation)(?![a-z])"),
+    "test": re.compile(r"(?<![a-z])test"),
+}
+_OWN_SPLIT = "document assigned to a split by our own 70/15/15 shares (no --splits): not a published split"
+_LABEL = "Disorder"
+_OLD = re.compile(r"(?P<note>[^|]+)\|\|(?P<kind>[^|]*)\|\|(?P<cui>[^|]*)(?P<offsets>(?:\|\|\d+\|\|\d+)+)(?:\|\|)?")
+_NEW = re.compile(r"(?P<note>[^|]+)\|(?P<offsets>\d+-\d+(?:,\d+-\d+)*)\|.*")
+_NUMBER = re.compile(r"\d+")
+_DEV_EVERY = 10  # of the training notes, without a list for dev
+
+
+def cadec(request: Request, tally: Tally) -> dict[str, list[Example]]:
+    """CADEC v2: ``text/*.txt`` with ``original/*.ann``; only adverse drug reactions (ADR) by default.
+
+    Raises:
+        DataFormatError: the folders are not there, or a file cannot be read.
+    """
+    folders = {}
+    for name in ("text", "original"):
+        found = sorted(path for path in request.raw.rglob(name) if path.is_dir())
+        if len(found) != 1:
+            raise DataFormatError(
+                f"{request.raw}: {len(found)} folders called {name!r}. Expected CADEC v2 with its folders 'text' and "
+                "'original'. Set --raw."
+            )
+        folders[name] = found[0]
+    texts = unique_names(sorted(folders["text"].glob("*.txt")), tally)
+    annotations = unique_names(sorted(folders["original"].glob("*.ann")), tally)
+    labels = ("ADR",) if request.labels is None else request.labels
+    return _read_brat(texts, annotations, dict.fromkeys(texts), labels, request, tally)
+
+
+def brat(request: Request, tally: Tally) -> dict[str, list[Example]]:
+    """Every ``.txt`` below the folder, with the ``.ann`` file of the same name.
+
+    Folders called train, dev and test are the splits, unless there are lists.
+
+    Raises:
+        DataFormatError: there are no texts or no annotations, or a file cannot be read.
+    """
+    paths = [path for path in sorted(request.raw.rglob("*.txt")) if path.is_file()]
+    texts, annotations, parts = {}, {}, {}
+    names = unique_names(paths, tally) if request.splits else {str(p.relative_to(request.raw)): p for p in paths}
+    for name, path in names.items():
+        beside = path.with_suffix(".ann")
+        if beside.is_file():
+            annotations[name] = beside
+        texts[name] = path
+        parts[name] = part_of(path.parent, request.raw)
+    return _read_brat(texts, annotations, parts, request.labels or (), request, tally)
+
+
+def _read_brat(
+    texts: Mapping[str, Path],
+    annotations: Mapping[str, Path],
+    parts: Mapping[str, str | None],
+    labels: Collection[str],
+    request: Request,
+    tally: Tally,
+) -> dict[str, list[Example]]:
+    if not texts or not annotations:
+        raise DataFormatError(
+            f"{request.raw}: {len(texts)} texts and {len(annotations)} annotations. Expected .txt files with .ann "
+            "files of the same names. Set --raw."
+        )
+    for name in sorted(annotations.keys() - texts.keys()):
+        tally.add("annotation file without a text, left out", annotations[name].name)
+    lists = read_lists(request.splits) if request.splits else None
+    if lists is None and not any(parts.values()):
+        shares = by_shares(map(plain_name, texts))
+        lists = {name: shares[plain_name(name)] for name in texts}
+        tally.add(_OWN_SPLIT, request.raw.name, len(texts))
+
+    def mentions(name: str) -> list[Mention]:
+        if name in annotations:
+            return list(read_terms(annotations[name], labels, tally))
+        tally.add("text without an annotation file, read as having no entities", texts[name].name)
+        return []
+
+    return _read_texts(texts, mentions, assign(parts, lists, tally, request.raw), "documents", request, tally)
+
+
+def share(request: Request, tally: Tally) -> dict[str, list[Example]]:
+    """Notes (``.txt``) and annotations (names with ``.pipe``) anywhere below folders named train and test.
+
+    The distributor has no dev part: lists name its notes, or every tenth training note is taken.
+
+    Raises:
+        DataFormatError: there are no notes or annotations, a note is annotated in several folders, a line is malformed.
+    """
+    paths = [path for path in sorted(request.raw.rglob("*.txt")) if path.is_file() and re.match(r"\d", path.name)]
+    notes = unique_names([path for path in paths if ".pipe" not in path.name], tally)
+    parts = {name: part_of(path.parent, request.raw) for name, path in notes.items()}
+    mentions = _annotations(request.raw, tally)
+    for name in sorted(mentions.keys() - notes.keys()):
+        tally.add("annotated note without a text, left out", name, len(mentions[name]))
+    if not mentions.keys() & notes.keys():
+        raise DataFormatError(
+            f"{request.raw}: {len(notes)} notes, {len(mentions)} annotated notes, none in both. Expected .txt notes "
+            "and pipe-delimited annotations (.pipe, .pipe.txt) of the same names. Set --raw."
+        )
+    lists = read_lists(request.splits) if request.splits else _tenth(parts, tally)
+
+    def mentions_of(name: str) -> list[Mention]:
+        if name not in mentions:
+            tally.add("note without annotations, read as having no entities", name)
+        return mentions.get(name, [])
+
+    return _read_texts(notes, mentions_of, assign(parts, lists, tally, request.raw), "notes", request, tally)
+
+
+def _read_texts(
+    texts: Mapping[str, Path],
+    mentions: Callable[[str], list[Mention]],
+    splits: Mapping[str, Sequence[str]],
+    what: str,
+    request: Request,
+    tally: Tally,
+) -> dict[str, list[Example]]:
+    """The sentences of every split's documents, given by their names."""
+    result: dict[str, list[Example]] = {}
+    for split, names in splits.items():
+        result[split] = []
+        for number, name in enumerate(request.progress(names, f"{split} {what}")):
+            text, inside = annotated_text(read_raw(texts[name]), mentions(name), tally)
+            sentences = sentence_words(text, lines=request.lines is not False)
+            result[split] += build_examples(text, sentences, inside, number, tally, across=request.across)
+    return result
+
+
+def _annotations(root: Path, tally: Tally) -> dict[str, list[Mention]]:
+    mentions: dict[str, list[Mention]] = {}
+    folders: dict[str, Path] = {}
+    for path in sorted(root.rglob("*.pipe*")):
+        if not path.is_file():
+            continue
+        for mention, note in _read_pipe(path, tally):
+            other = folders.setdefault(note, path.parent)
+            if other != path.parent:
+                raise DataFormatError(
+                    f"{root}: note {note} is annotated in {other.name} and in {path.parent.name}. Expected one "
+                    "annotation. Move one of them away (published for 2013: Gold_SN2012)."
+                )
+            mentions.setdefault(note, []).append(mention)
+    return mentions
+
+
+def _read_pipe(path: Path, tally: Tally) -> Iterator[tuple[Mention, str]]:
+    for number, line in enumerate(read_raw(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        match = _OLD.fullmatch(line.strip()) or _NEW.fullmatch(line.strip())
+        if match is None:
+            raise DataFormatError(
+                f"{path}:{number}: {line[:60]!r}. Expected 'note.txt||type||CUI||start||end...' (2013) or "
+                "'note.txt|start-end,start-end|CUI|...' (2014). Fix the line."
+            )
+        offsets = list(map(int, _NUMBER.findall(match["offsets"])))
+        fragments = tuple(sorted(zip(offsets[::2], offsets[1::2], strict=True)))
+        place = f"{path.name}:{number}"
+        if any(end <= start for start, end in fragments):
+            tally.add("annotation with a fragment that ends before it starts, dropped", place)
+            continue
+        yield Mention(_LABEL, fragments, place), plain_name(match["note"].strip())
+
+
+def _tenth(parts: Mapping[str, str | None], tally: Tally) -> dict[str, str] | None:
+    """Every tenth training note as dev, if there is no dev part."""
+    if "dev" in parts.values():
+        return None
+    train = [name for name, part in parts.items() if part == "train"]
+    chosen = train[_DEV_EVERY - 1 :: _DEV_EVERY] or train[-1:]
+    for name in chosen:
+        tally.add("training note moved to dev, one in ten (no --splits): not the published split", name)
+    return dict.fromkeys(chosen, "dev")
+
+
+def part_of(path: Path, root: Path) -> str | None:
+    """The split named by the folders of a path below ``root``, if it is just one."""
+    text = str(path.relative_to(root)).lower()
+    found = [split for split, pattern in _PARTS.items() if pattern.search(text)]
+    return found[0] if len(found) == 1 else None
+
+
+def by_shares(names: Iterable[str]) -> dict[str, str]:
+    """Split documents into our shares in the order of a digest of their names: the same on every machine."""
+    ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    result, start, total = {}, 0, 0
+    for split, share in _SHARES.items():
+        total += share
+        end = round(len(ordered) * total / 100)
+        result |= dict.fromkeys(ordered[start:end], split)
+        start = end
+    return result
+
+
+def unique_names(paths: Iterable[Path], tally: Tally) -> dict[str, Path]:
+    """Files by plain name; of several with one name the first is taken, the others are counted."""
+    result: dict[str, Path] = {}
+    for path in paths:
+        if result.setdefault(plain_name(path.name), path) != path:
+            tally.add("further file of a document, left out", str(path))
+    return result

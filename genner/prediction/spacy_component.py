@@ -142,9 +142,7 @@ class GennerComponent:
             return
         scores = doc.spans[self.spans_key].attrs["scores"]
         whole = [(-score, idx) for idx, (score, part) in enumerate(zip(scores, is_part, strict=True)) if not part]
-        fitting = filter_spans(
-            [spans[idx] for _, idx in sorted(whole)]
-        )  # of equally long ones the higher score
+        fitting = filter_spans([spans[idx] for _, idx in sorted(whole)])  # of equally long ones the higher score
         if self.ents == "longest" or len(fitting) == len(spans):
             doc.ents = [Span(doc, span.start, span.end, label=span.label) for span in fitting]
         else:

@@ -34,6 +34,7 @@ class Stub:
 
     labels = ("NAME", "PAIR")
     kind = "discontinuous"
+    choices: dict[str, object] = {}  # noqa: RUF012  never changed
 
     def __init__(self, folder: Path, options: Options, pause: float = 0.0) -> None:
         self.folder, self.options, self._pause = folder, options, pause

@@ -158,7 +158,7 @@ def test_the_promise_over_many_draws(candidates: list[TextResult]) -> None:
 
 def test_what_cannot_be_calibrated(model: Path, trained_model: Path, dev: list[JudgedSentence]) -> None:
     texts = [with_gold(example) for example in examples_of(dev)[:3]]
-    with pytest.raises(ConfigError, match=r"calibrates its scores or leaves .* Set calibrated=False, and neither"):
+    with pytest.raises(ConfigError, match=r"calibrates its scores or leaves .* Set calibrated=False, and set neither"):
         calibrate(load(trained_model), texts)
     with pytest.raises(ConfigError, match="leaves entities out"):
         calibrate(load(model, min_score=0.2), texts)
@@ -191,7 +191,7 @@ def test_sentences_of_a_text_are_judged_one_by_one(model: Path, dev: list[Judged
 
 def test_a_damaged_file_stops_the_loading_of_the_model(model: Path) -> None:
     (model / "calibration.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(DataFormatError, match=r"calibration\.json: no calibration of a model"):
+    with pytest.raises(DataFormatError, match=r"calibration\.json: not a calibration"):
         load(model)
 
 

@@ -113,7 +113,7 @@ def test_a_bare_model_folder_has_a_card_too(run: Path, tmp_path: Path) -> None:
     (bare / "calibration.json").unlink(missing_ok=True)
     assert share.main([str(bare), "--to", str(tmp_path / "copy")]) == 0
     card = card_of(tmp_path / "copy")
-    assert "Not known: the model was shared without the results of its training." in card
+    assert "Not known: the model was shared without its training results." in card
     assert "Counts and digests of the data are not known" in card and "they are not calibrated" in card
     assert ModelCard(card).data.eval_results is None
 
@@ -127,7 +127,7 @@ def test_scores_over_seeds(run: Path, tmp_path: Path) -> None:
     card = card_of(tmp_path / "copy")
     own = f"{result['seeds'][0]['test']['f']:.2f}"
     assert re.search(rf"^\| test F1 +\| +{own} \| +81\.25 ± 0\.75 \|$", card, re.MULTILINE)
-    assert "mean ± std of 3 seeds" in card and "1 collapsed; the mean is without them" in card
+    assert "mean ± std of 3 seeds" in card and "1 collapsed; the mean does not include them" in card
 
 
 def test_paths_of_this_machine_stay_here(run: Path, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_paths_of_this_machine_stay_here(run: Path, tmp_path: Path) -> None:
     assert share.main([str(folder), "--to", str(copy)]) == 0
     for path in copy.iterdir():
         assert b"secret" not in path.read_bytes(), path.name
-    assert "Backbone: bart;" in card_of(copy)
+    assert "Backbone: bart." in card_of(copy)
     assert found(load(copy)) == found(load(folder))
 
 
@@ -155,8 +155,8 @@ def test_other_formats_and_files_are_left_out_and_said(
     assert share.main([str(folder), "--to", str(tmp_path / "copy")]) == 0
     assert {path.name for path in (tmp_path / "copy").iterdir()} <= {*MODEL_FILES, "README.md", "LICENSE"}
     said = capsys.readouterr().out
-    assert "left out: pytorch_model.bin (weights that can run code when they are read)" in said
-    assert "left out: optimizer.pt (weights" in said and "left out: notes.txt (no part of a model)" in said
+    assert "left out: pytorch_model.bin (weights that can run code when they are loaded)" in said
+    assert "left out: optimizer.pt (weights" in said and "left out: notes.txt (not part of a model)" in said
     assert "left out: old (a folder)" in said and "left out: README.md (a new one is written)" in said
 
 
@@ -177,7 +177,7 @@ def test_a_damaged_model_is_not_shared(run: Path, tmp_path: Path, capsys: pytest
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     (run / "result.json").write_text("{")
     with pytest.raises(DataFormatError, match=r"result\.json: cannot be read .* Expected the result of a training"):
-        find_model(run)
+        find_model(run / "best")
 
 
 def test_an_earlier_copy_is_replaced_only_if_asked_for(shared: Path, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_an_earlier_copy_is_replaced_only_if_asked_for(shared: Path, tmp_path: P
     assert share.main([*arguments, "--overwrite"]) == 0
     assert card_of(target) == first
     (target / "thesis.tex").touch()
-    with pytest.raises(ConfigError, match=r"holds 'thesis\.tex', which is no part of a shared model"):
+    with pytest.raises(ConfigError, match=r"holds 'thesis\.tex', which is not part of a shared model"):
         destination_of(str(target), shared, overwrite=True)
     assert (target / "thesis.tex").exists()
 
@@ -216,7 +216,7 @@ def test_a_copy_that_fails_leaves_the_earlier_one(shared: Path, tmp_path: Path) 
         ("./model/copy", r"is, holds or lies in the model itself"),
         (".", r"is, holds or lies in the model itself"),
         ("file", r"file is a file\. Expected a new folder"),
-        ("hub:name", r"'hub:name' names no model of the hub\. Expected hub:user/name"),
+        ("hub:name", r"'hub:name' is not a name on the hub\. Expected hub:user/name"),
     ],
 )
 def test_destinations_that_are_refused(to: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,6 +280,6 @@ except NerError as error:
     with FakeHub() as hub:
         hub.repositories["bob/other"] = Repository()
         said = run_client(code, str(shared), **{"hub": hub.address, "home": tmp_path, **environment})
-        assert said.startswith(f"MissingBackendError {to}: not put on the hub: ")
+        assert said.startswith(f"MissingBackendError {to}: not uploaded to the hub: ")
         assert message in said and "\n" not in said
         assert set(hub.repositories) == {"bob/other"}

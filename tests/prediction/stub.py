@@ -18,7 +18,7 @@ from genner.prediction.results import TextInput, TextResult, place_entity
 
 # A fork of a process that has the libraries in memory already: a process a run costs no seconds of imports.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.prediction.stub", "prediction.writing.formats", "spacy.tokens", "spacy.vocab"])
+CONTEXT.set_forkserver_preload(["tests.prediction.stub", "genner.prediction.writing", "spacy.tokens", "spacy.vocab"])
 
 
 @dataclass(frozen=True)

@@ -238,6 +238,7 @@ def test_more_texts_at_the_end_are_read_as_well(place: Path, here) -> None:
 def test_an_output_in_use_is_refused(place: Path, here) -> None:
     process = start(command(place, "jsonl"), place / "model", None, 0.2)
     while not (place / "out.part").exists():
+        assert process.is_alive()
         time.sleep(0.01)
     code, said = here("--resume")
     os.kill(process.pid, signal.SIGKILL)
@@ -249,6 +250,7 @@ def test_an_output_in_use_is_refused(place: Path, here) -> None:
 def test_ctrl_c_tells_how_to_go_on(place: Path) -> None:
     process = start(command(place, "jsonl"), place / "model", None, 0.05)
     while not (place / "out.part").exists() or not (place / "out.part").stat().st_size:
+        assert process.is_alive()
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)
     process.join(30)

@@ -257,7 +257,7 @@ def test_examples_are_read_when_they_are_taken(open_page: Callable[..., Any]) ->
 def test_what_cannot_be_read_is_told(open_page: Callable[..., Any]) -> None:
     page = open_page()
     page.locator("#find").click()
-    wait_for(page, lambda: "There is no text yet." in page.locator("#status").inner_text())
+    wait_for(page, lambda: "No text yet." in page.locator("#status").inner_text())
     page.locator("#text textarea").fill("word " * 500)
     wait_for(page, lambda: page.locator("#counter").inner_text() == "2,500 of 2,000 characters: too long")
     page.keyboard.press("Control+Enter")

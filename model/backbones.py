@@ -173,7 +173,7 @@ class Backbone(nn.Module):
 
     def _check_length(self, side: str, n_positions: int) -> None:
         if self.max_positions is not None and n_positions > self.max_positions:
-            advice = "set data.on_too_long to split or drop" if side == "source" else "lower generation.max_len"
+            advice = "set data.on_too_long to split or drop" if side == "source" else "lower pointer.max_len"
             raise SequenceTooLongError(
                 f"backbone: a {side} of {n_positions} pieces. Expected at most {self.max_positions}, the positions of "
                 f"this {self.network.config.model_type}. Shorten the sentence or {advice}."

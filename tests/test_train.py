@@ -299,7 +299,7 @@ def test_targets_beyond_the_length_limit_are_told(workplace: Path, capsys: pytes
     corpus = write_corpus(workplace / "own", FLAT)
     settings = ["pointer.max_len=3", "pointer.max_len_ratio=0", *SMALL]
     assert run("--dataset_name", "own", "--kind", "flat", "--data_root", corpus, "--check_data", *settings) == 0
-    assert "train: 2 gold targets are longer than generation.max_len" in capsys.readouterr().out
+    assert "train: 2 gold targets are longer than pointer.max_len" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

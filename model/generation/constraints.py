@@ -30,7 +30,7 @@ def check_limits(limits: Tensor) -> None:
         row = int(limits.argmin())
         raise ConfigError(
             f"generation: the length limit of sentence {row} of the batch is {int(limits[row])}. Expected at least 2: "
-            "BOS and EOS count. Raise generation.max_len."
+            "BOS and EOS count. Raise max_len."
         )
 
 

@@ -79,7 +79,7 @@ def test_the_best_seed_is_linked_and_every_file_written(tmp_path):
     run = RunFolder.open(tmp_path / "toy" / "first", IDENTITY, RECIPE)
     seeds = []
     for seed, dev in ((1, 80.0), (2, 85.0), (3, 83.0)):
-        write_text(run.seed(seed) / "best" / "labels.json", "[]")
+        write_text(run.seed(seed) / "best" / "model.json", "[]")
         seeds.append(seed_result(seed, fitted("collapsed" if seed == 2 else "ok", dev)))
         run.finish_seed(seed, seeds[-1], RECIPE)
     run.finish(run_result(INFO, seeds))
@@ -94,7 +94,7 @@ def test_without_dev_scores_test_decides(tmp_path):
     run = RunFolder.open(tmp_path / "first", IDENTITY, RECIPE)
     seeds = []
     for seed, test in ((1, 70.0), (2, 71.0)):
-        write_text(run.seed(seed) / "best" / "labels.json", "[]")
+        write_text(run.seed(seed) / "best" / "model.json", "[]")
         seeds.append({**seed_result(seed, fitted(test=test)), "dev": {}})
     run.finish(run_result(INFO, seeds))
     assert os.readlink(run.path / "best") == "seed-2/best"

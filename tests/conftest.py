@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; tests
 
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 from genner import patches
 
@@ -19,6 +20,10 @@ ROOT = Path(__file__).resolve().parents[1]
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 patches.apply_all()
+
+# How fast examples are drawn is a matter of the machine and of what else it does.
+settings.register_profile("machines", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("machines")
 
 
 def _guarded(original):

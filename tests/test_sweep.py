@@ -384,7 +384,7 @@ def test_a_stopped_sweep_shows_what_it_has_and_continues(workplace: Path, capfd)
 
     assert sweep.main([str(path)]) == 1
     out, err = capfd.readouterr()
-    assert f"experiment {first.run} is finished" in err and f"experiment {second.run}: continu" in err
+    assert f"experiment {first.run} is finished" in err and f"experiment {second.run}: resuming after epoch" in err
     assert (first.folder / "result.json").stat().st_mtime_ns == before
     content = json.loads(table.read_text())
     assert (content["n_ok"], content["n_failed"], content["n_waiting"]) == (2, 1, 0)

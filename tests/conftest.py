@@ -81,3 +81,10 @@ def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained_model(trained_run: Path) -> Path:
     """The model folder of that run."""
     return trained_run / "best"
+
+
+@pytest.fixture()
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, so that runs/ and logs/ of a test go there."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

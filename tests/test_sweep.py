@@ -19,9 +19,7 @@ from genner.app.sweep_plan import Plan, plan_sweep, read_sweep
 from genner.cli import PROGRAM
 from genner.commands import sweep, train
 from genner.errors import ConfigError, DataFormatError, MissingBackendError
-from tests.test_train import FLAT, ROOT, workplace, write_corpus
-
-__all__ = ["workplace"]  # the fixture
+from tests.test_train import FLAT, ROOT, write_corpus
 
 GRID = """
 name: units

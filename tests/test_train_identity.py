@@ -16,9 +16,7 @@ from genner.config import load_recipe
 from genner.data.bundle import load_bundle, to_bundle
 from genner.errors import ConfigError
 from genner.training.runs import RunFolder
-from tests.test_train import FLAT, ROOT, SMALL, run, workplace, write_corpus
-
-__all__ = ["workplace"]  # the fixture
+from tests.test_train import FLAT, ROOT, SMALL, run, write_corpus
 
 pytestmark = pytest.mark.slow
 

@@ -14,9 +14,7 @@ from pathlib import Path
 import pytest
 
 from genner.commands import train
-from tests.test_train import FLAT, ROOT, SMALL, run, workplace, write_corpus
-
-__all__ = ["workplace"]  # the fixture
+from tests.test_train import FLAT, ROOT, SMALL, run, write_corpus
 
 pytestmark = pytest.mark.slow
 

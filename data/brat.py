@@ -38,7 +38,7 @@ def read_terms(path: Path, labels: Collection[str], tally: Tally) -> Iterator[Me
     """
     for number, line in _annotations(path, tally):
         place = f"{path.name}:{number}"
-        match = _TERM.fullmatch(line)
+        match = _TERM.fullmatch(line.rstrip("\r"))
         if match is None:
             raise DataFormatError(
                 f"{path}:{number}: {line[:60]!r}. Expected 'T1<tab>LABEL start end[;start end...]<tab>text', the "
@@ -57,7 +57,7 @@ def read_terms(path: Path, labels: Collection[str], tally: Tally) -> Iterator[Me
 def _annotations(path: Path, tally: Tally) -> Iterator[tuple[int, str]]:
     """Number and text of every text-bound annotation, broken ones put together."""
     open_term: tuple[int, str] | None = None
-    for number, line in enumerate(read_raw(path).replace("\r\n", "\n").split("\n"), 1):
+    for number, line in enumerate(read_raw(path).split("\n"), 1):  # a covered text has line ends of its own
         other = _OTHER.match(line)
         if open_term and not (_TERM_ID.match(line) or other) and _lacks_text(open_term[1]):
             open_term = (open_term[0], f"{open_term[1]}\n{line}")

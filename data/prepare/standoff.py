@@ -96,8 +96,8 @@ def _read_brat(
 ) -> dict[str, list[Example]]:
     if not texts or not annotations:
         raise DataFormatError(
-            f"{request.raw}: {len(texts)} texts, {len(annotations)} of them with annotations. Expected .txt files with "
-            ".ann files of the same names. Set --raw."
+            f"{request.raw}: {len(texts)} texts and {len(annotations)} annotations. Expected .txt files with .ann "
+            "files of the same names. Set --raw."
         )
     lists = read_lists(request.splits) if request.splits else None
     if lists is None and not any(parts.values()):

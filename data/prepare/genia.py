@@ -17,11 +17,12 @@ from xml.etree import ElementTree
 
 from genner.data.loaders import LOADERS, LoaderOptions
 from genner.data.loaders.reading import read_lines
+from genner.data.offsets import Mention
 from genner.data.prepare.request import Request, assign, read_lists
 from genner.data.schema import Entity, Example, Segment, sort_entities
 from genner.data.splits import find_split_files
 from genner.data.tally import Tally
-from genner.data.text import Mention, build_examples, words_in
+from genner.data.text import build_examples, words_in
 from genner.errors import DataFormatError
 
 __all__ = ["genia"]

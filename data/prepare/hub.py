@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from genner.data.loaders.conll import LOOSE_TAG, bio_entities
+from genner.data.offsets import Mention
 from genner.data.prepare.request import SPLITS, Request
 from genner.data.schema import Entity, Example, Segment, sort_entities
 from genner.data.splits import SPLIT_WORDS
 from genner.data.tally import Tally
-from genner.data.text import Mention, build_examples, sentence_words
+from genner.data.text import build_examples, sentence_words
 from genner.errors import ConfigError, DataFormatError, import_extra
 
 __all__ = ["hub"]

@@ -12,10 +12,11 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from genner.data.offsets import Mention, find_reading, to_characters
 from genner.data.prepare.request import Request, assign, plain_name, read_lists
 from genner.data.schema import Example
 from genner.data.tally import Tally
-from genner.data.text import Mention, annotated_text, build_examples, read_terms, sentence_words
+from genner.data.text import build_examples, read_terms, sentence_words
 from genner.data.utf8 import read_raw
 from genner.errors import DataFormatError
 
@@ -73,7 +74,7 @@ def brat(request: Request, tally: Tally) -> dict[str, list[Example]]:
             annotations[name] = beside
         texts[name] = path
         parts[name] = part_of(path.parent, request.raw)
-    return _read_brat(texts, annotations, parts, request.labels or (), request, tally)
+    return _read_brat(texts, annotations, parts, request.labels or (), request, tally, repair=True)
 
 
 def _read_brat(
@@ -83,6 +84,8 @@ def _read_brat(
     labels: Collection[str],
     request: Request,
     tally: Tally,
+    *,
+    repair: bool = False,
 ) -> dict[str, list[Example]]:
     if not texts or not annotations:
         raise DataFormatError(
@@ -103,7 +106,8 @@ def _read_brat(
         tally.add("text without an annotation file, read as having no entities", texts[name].name)
         return []
 
-    return _read_texts(texts, mentions, assign(parts, lists, tally, request.raw), "documents", request, tally)
+    splits = assign(parts, lists, tally, request.raw)
+    return _read_texts(texts, mentions, splits, "documents", request, tally, repair=repair)
 
 
 def share(request: Request, tally: Tally) -> dict[str, list[Example]]:
@@ -142,13 +146,19 @@ def _read_texts(
     what: str,
     request: Request,
     tally: Tally,
+    *,
+    repair: bool = False,
 ) -> dict[str, list[Example]]:
-    """The sentences of every split's documents, given by their names."""
+    """The sentences of every split's documents, given by their names; ``repair`` as in :func:`to_characters`."""
+    chosen = [name for names in splits.values() for name in names]
+    documents = {name: (read_raw(texts[name]), mentions(name)) for name in request.progress(chosen, "documents")}
+    reading = find_reading(documents.values())
     result: dict[str, list[Example]] = {}
     for split, names in splits.items():
         result[split] = []
         for number, name in enumerate(request.progress(names, f"{split} {what}")):
-            text, inside = annotated_text(read_raw(texts[name]), mentions(name), tally)
+            text, inside = documents[name]
+            inside = to_characters(text, inside, tally, reading=reading, repair=repair)
             sentences = sentence_words(text, lines=request.lines is not False)
             result[split] += build_examples(text, sentences, inside, number, tally, across=request.across)
     return result

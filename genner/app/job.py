@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genner.app.corpus import check_corpus, check_text, identity_of, open_corpus
-from genner.app.launch import run_all
+from genner.app.launch import device_arguments, run_all
 from genner.app.prediction_files import JudgedSentence, read_predictions
 from genner.app.run_report import write_run_report
 from genner.app.seed import finished_result, run_seed
@@ -98,7 +98,9 @@ def train_seeds(recipe: Recipe, run: RunFolder, command: Sequence[str], n_parall
             if seed not in waiting:
                 logger.info("seed %d is finished: %s", seed, run.seed(seed) / "result.json")
         if len(recipe.seeds) > 1 and waiting:
-            commands = {seed: [*command, "--only_seed", str(seed)] for seed in waiting}
+            n_parallel = min(n_parallel, len(waiting))
+            device = device_arguments(recipe.training.device, n_parallel)
+            commands = {seed: [*command, *device, "--only_seed", str(seed)] for seed in waiting}
             return _run_processes(recipe, run, commands, n_parallel)
         for seed in waiting:
             run_seed(recipe, run, seed)
@@ -113,7 +115,7 @@ def train_seed(recipe: Recipe, path: Path, seed: int) -> None:
 
 def _run_processes(recipe: Recipe, run: RunFolder, commands: Mapping[int, Sequence[str]], n_parallel: int) -> int:
     n_failed = 0
-    with contextlib.closing(run_all(commands, min(n_parallel, len(commands)))) as ended:
+    with contextlib.closing(run_all(commands, n_parallel, device=recipe.training.device)) as ended:
         for seed, outcome in ended:
             if outcome.code in (_USAGE, _INTERRUPTED):
                 raise SystemExit(outcome.code)  # the process has printed why

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genner.app.launch import Outcome, run_all
+from genner.app.launch import Outcome, device_arguments, run_all
 from genner.app.prediction_files import load_result
 from genner.app.seed import may_restart
 from genner.app.sweep_plan import Experiment, Plan, shown
@@ -59,10 +59,16 @@ def run_sweep(
                 waiting[experiment.run] = experiment
         if not waiting:
             return
-        commands = {run: [*program, *experiment.arguments] for run, experiment in waiting.items()}
+        n_parallel = min(n_parallel, len(waiting))
+        devices = {run: experiment.recipe.training.device for run, experiment in waiting.items()}
+        commands = {
+            run: [*program, *experiment.arguments, *device_arguments(devices[run], n_parallel)]
+            for run, experiment in waiting.items()
+        }
+        device = devices.popitem()[1] if len(set(devices.values())) == 1 else "auto"
         outputs = {run: folder / "output" / f"{run}.txt" for run in waiting}
         with contextlib.closing(
-            run_all(commands, min(n_parallel, len(waiting)), what="experiment", outputs=outputs)
+            run_all(commands, n_parallel, what="experiment", outputs=outputs, device=device)
         ) as ended:
             for run, outcome in ended:
                 if outcome.code:

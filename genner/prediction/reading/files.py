@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from genner.data.offsets import Mention
 from genner.data.schema import Entity, Example, Segment, sort_entities
 from genner.data.tally import Tally
-from genner.data.text import Mention, mention_segments
+from genner.data.text import mention_segments
 from genner.data.utf8 import guess_encoding
 from genner.prediction.results import TextInput, place_entity, words_joined
 from genner.prediction.text import SplitText, TextSplitter

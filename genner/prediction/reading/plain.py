@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from genner.data.loaders.nested_jsonl import check_text, check_words
+from genner.data.offsets import Mention
 from genner.data.schema import Segment
-from genner.data.text import Mention
 from genner.data.utf8 import decode, read_raw
 from genner.errors import DataFormatError
 from genner.prediction.reading.files import LONGEST, InputFile, LineReader, Reading, with_mentions

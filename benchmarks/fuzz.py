@@ -1,4 +1,4 @@
-"""Damaged input of every kind: corpora, texts, originals, recipes, requests, model folders (``python -m benchmarks.fuzz``).
+"""Damaged corpora, texts, originals, recipes, requests and model folders (``python -m benchmarks.fuzz``).
 
 Valid samples of our own are damaged at random, seeded, and read by what reads them in real use. Every outcome must be
 a success or one of our errors in the form "where: what. Expected ... . Do ... ."; within 10 s; and the memory of the
@@ -138,7 +138,17 @@ def replay(folder: Path, targets: dict[str, Target]) -> Finding | None:
 
 def small_run(folder: Path) -> Path:
     """The run folder of a small model, trained in a process of its own."""
-    options = ["--backbone", "scratch:tiny", "--limit", "60", "training.epochs=1", "--runs_dir", "runs", "--run_name", "r"]
+    options = [
+        "--backbone",
+        "scratch:tiny",
+        "--limit",
+        "60",
+        "training.epochs=1",
+        "--runs_dir",
+        "runs",
+        "--run_name",
+        "r",
+    ]
     subprocess.run([sys.executable, _ROOT / "train.py", *options], cwd=folder, check=True, capture_output=True)
     return folder / "runs" / "demo" / "r"
 
@@ -154,7 +164,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--replay", type=Path, nargs="+", help="saved cases, read again")
     parser.add_argument("--output", type=Path, default=_ROOT / "benchmarks" / "fuzz.json")
     options = parser.parse_args(argv)
-    _tell(f"fuzzing {', '.join(options.target)} for {options.minutes:g} minutes, seed {options.seed}; a model first ...")
+    _tell(
+        f"fuzzing {', '.join(options.target)} for {options.minutes:g} minutes, seed {options.seed}; a model first ..."
+    )
     from benchmarks.fuzzing.targets import make_targets  # late: the libraries take seconds, which should be told
 
     with tempfile.TemporaryDirectory() as folder:
@@ -163,14 +175,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         targets = make_targets(names, run.resolve())
         if options.replay:
             found = {path: replay(path, targets) for path in options.replay}
-            print(*(f"{path}: {finding and finding.what}\n{finding.details if finding else ''}" for path, finding in found.items()), sep="\n")
+            print(
+                *(
+                    f"{path}: {finding and finding.what}\n{finding.details if finding else ''}"
+                    for path, finding in found.items()
+                ),
+                sep="\n",
+            )
             return 1 if any(found.values()) else 0
         fuzzing = Fuzzing(targets, options.seed, options.findings)
         fuzzing.run(seconds=60 * options.minutes)
     measures = fuzzing.measures()
     options.output.write_text(json.dumps(measures, indent=1) + "\n", encoding="utf-8")
     for name, one in measures.items():
-        print(f"{name:16}{one['value']:>12} {one['unit']:8} goal {one['goal']}  {'holds' if one['holds'] else 'DOES NOT HOLD'}")
+        verdict = "holds" if one["holds"] else "DOES NOT HOLD"
+        print(f"{name:16}{one['value']:>12} {one['unit']:8} goal {one['goal']}  {verdict}")
     print(f"written: {options.output}; memory over time in MB: {[round(value) for value in fuzzing.memory][::12]}")
     return 1 if fuzzing.findings else 0
 

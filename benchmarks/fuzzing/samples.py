@@ -73,7 +73,10 @@ _ANN = (
     "T1\tPER 0 8\tOrla Vex\nT2\tLOC 12 20\tTellmark\nT3\tADR 27 32;35 39\tstiff neck\n"
     "R1\tlives Arg1:T1 Arg2:T2\n#1\tAnnotatorNotes T1\ta note\n"
 )
-_W2NER = [{"sentence": ["stiff", "left", "knee"], "ner": [{"index": [0, 2], "type": "ADR"}]}, {"sentence": ["a"], "ner": []}]
+_W2NER = [
+    {"sentence": ["stiff", "left", "knee"], "ner": [{"index": [0, 2], "type": "ADR"}]},
+    {"sentence": ["a"], "ner": []},
+]
 _SPANS = [{"start": 0, "end": 8, "label": "PER"}, {"start": 12, "end": 20, "label": "LOC"}]
 _FOREIGN = {
     "w2ner.json": _W2NER,
@@ -101,7 +104,7 @@ _FOREIGN_LINES = {
     "prodigy.jsonl": [
         {
             "text": "Orla slept", "answer": "accept", "spans": [{"start": 0, "end": 4, "label": "PER"}],
-            "tokens": [{"text": "Orla", "start": 0, "end": 4, "id": 0}, {"text": "slept", "start": 5, "end": 10, "id": 1}],
+            "tokens": [{"text": "Orla", "start": 0, "end": 4, "id": 0}, {"text": "slept", "start": 5, "end": 10}],
         },
         {"text": "Rain", "answer": "reject", "spans": []},
     ],
@@ -152,7 +155,9 @@ def sources() -> Iterator[Sample]:
     yield Sample("hf --text text --spans spans", _dataset([row, {"text": "Rain", "spans": []}]))
     tagged = {"tokens": ["Orla", "slept"], "tags": ["B-PER", "O"]}
     yield Sample("hf --words tokens --tags tags", _dataset([tagged]))
-    yield Sample("hf --words tokens --spans spans", _dataset([tagged | {"spans": [{"start": 0, "end": 1, "label": "PER"}]}]))
+    yield Sample(
+        "hf --words tokens --spans spans", _dataset([tagged | {"spans": [{"start": 0, "end": 1, "label": "PER"}]}])
+    )
 
 
 def settings() -> Iterator[Sample]:
@@ -160,7 +165,9 @@ def settings() -> Iterator[Sample]:
     yield Sample("recipe", {"mine.yaml": _RECIPE.encode(), "overrides": b"optim.lr=2e-5\nlabels.PER=person\nseed=3"})
     yield Sample("recipe", {"mine.yaml": _RECIPE.encode(), "overrides": b"pointer.num_beams=4\ntraining.track=[wandb]"})
     yield Sample("sweep", {"sweep.yaml": _SWEEP.encode()})
-    yield Sample("sweep", {"sweep.json": json.dumps({"base": {"dataset_name": "demo"}, "list": [{"optim.lr": 1}]}).encode()})
+    yield Sample(
+        "sweep", {"sweep.json": json.dumps({"base": {"dataset_name": "demo"}, "list": [{"optim.lr": 1}]}).encode()}
+    )
 
 
 def requests() -> Iterator[Sample]:

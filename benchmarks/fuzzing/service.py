@@ -17,7 +17,16 @@ from genner.serving.service import Service
 __all__ = ["FuzzedService"]
 
 _LIMITS = Limits(max_chars=2000, max_texts=8, max_body=100_000, timeout=9)
-_BAD_HEADS = ("get", "FOO", "/predict/", "/../predict", "/%2e%2e", "//predict", "text/plain", "application/json; charset=latin-1")
+_BAD_HEADS = (
+    "get",
+    "FOO",
+    "/predict/",
+    "/../predict",
+    "/%2e%2e",
+    "//predict",
+    "text/plain",
+    "application/json; charset=latin-1",
+)
 
 
 class FuzzedService:

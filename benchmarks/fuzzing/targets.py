@@ -16,18 +16,13 @@ from benchmarks.fuzzing import samples
 from benchmarks.fuzzing.cases import Target
 from benchmarks.fuzzing.samples import Sample
 from benchmarks.fuzzing.service import FuzzedService
-from genner import patches
-
-patches.apply_all()
-
-# isort: split
 from genner.commands import calibrate, predict, prepare, report, share, sweep, train
 from genner.config import load_recipe, recipe_yaml
 from genner.data.bundle import load_bundle
 from genner.data.loaders import LOADERS, LoaderOptions
 from genner.data.splits import SplitRules
 from genner.data.tally import Tally
-from genner.errors import DataFormatError, NerError
+from genner.errors import NerError
 from genner.prediction.reading import FORMATS, read_inputs
 from genner.prediction.recogniser import load
 from genner.prediction.results import TextInput, TextResult

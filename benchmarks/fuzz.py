@@ -24,6 +24,7 @@ from random import Random
 
 from benchmarks.fuzzing.cases import SECONDS, Case, Finding, Target, run_case, shrink
 from benchmarks.fuzzing.mutations import mutate
+from benchmarks.fuzzing.samples import settings, texts
 
 __all__ = ["TARGETS", "Fuzzing", "main"]
 
@@ -57,10 +58,9 @@ class Fuzzing:
     slowest: tuple[float, str] = (0.0, "")
 
     def __post_init__(self) -> None:
-        self._samples = [sample for target in self.targets.values() for sample in target.samples]
         usual = [name for name in self.targets if name not in _SLOW]
         self._turns = usual * 10 + [name for name in self.targets if name in _SLOW]
-        self._others = [sample.files for sample in self._samples if sum(map(len, sample.files.values())) < 100_000]
+        self._others = [sample.files for sample in (*texts(), *settings())]
 
     def one(self, number: int) -> None:
         """Read case ``number``."""

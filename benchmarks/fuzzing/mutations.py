@@ -12,7 +12,7 @@ __all__ = ["Files", "mutate"]
 #: The files of a case: name within its folder -> content.
 Files = dict[str, bytes]
 
-_LARGEST = 1 << 18  # bytes of a file; a case takes milliseconds
+_LARGEST = 1 << 18  # bytes that a file may grow to; a case takes milliseconds
 _DEEP = 20_000
 
 # What files of strangers hold: marks, line ends, half characters, numbers that are none, JSON in the wrong place.
@@ -22,8 +22,8 @@ _PIECES = (
     "頭".encode(), b"\\ud800", b"-1", b"0", b"1e999", b"99999999999999999999", b"NaN", b"null", b"true", b"{}", b"[]",
     b"{", b"]", b'"', b"'", b",", b";", b"|", b"#", b"# a comment\n", b":", b"=", b"O", b"B-", b"I-X", b"B-X|I-Y",
     b"E-X", b"-DOCSTART-", b"#begin document (a); part 000\n", b"#end document\n", b"(", b"*)", b"T1\tX 0 1\ta\n",
-    b"${x}", b"<a>", b"&amp;", b"%s", b"../up", b"a" * 3000, b"(" * 3000, b"word " * 400, b"0,0 X", b"0,1,1 X", b"2,1 X",
-    b"!!python/object:os.system x", b"&a [*a]", b"? ", b"- ", b"1:30", b"no", b"2024-01-01", b"__MACOSX",
+    b"${x}", b"<a>", b"&amp;", b"%s", b"../up", b"a" * 3000, b"(" * 3000, b"word " * 400, b"0,0 X", b"0,1,1 X",
+    b"2,1 X", b"!!python/object:os.system x", b"&a [*a]", b"? ", b"- ", b"1:30", b"no", b"2024-01-01", b"__MACOSX",
 )  # fmt: skip
 
 _VALUES: tuple[Any, ...] = (
@@ -48,7 +48,8 @@ def mutate(files: Files, others: Sequence[Files], choose: Random) -> Files:
             continue
         name = choose.choice(sorted(files))
         ways = _JSON_WAYS if choose.random() < 0.5 and files[name].lstrip()[:1] in (b"{", b"[") else _WAYS
-        files[name] = choose.choice(ways)(files[name], others, choose)[:_LARGEST]
+        size = max(len(files[name]), _LARGEST)
+        files[name] = choose.choice(ways)(files[name], others, choose)[:size]
     return files
 
 

@@ -14,7 +14,7 @@ _DEVICES = {"con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", 
 
 
 def folder_name_problem(name: str, *, n_added: int = 0) -> str:
-    """Why ``name`` cannot name a folder on every system, and what can; empty if it can; ``n_added`` bytes will follow it.
+    """Why ``name`` cannot name a folder on every system, and what can; empty if it can. ``n_added`` bytes will follow.
 
     >>> folder_name_problem("lr_2e-5"), folder_name_problem("a/b")[:24]
     ('', "'a/b' cannot name a fold")
@@ -24,6 +24,7 @@ def folder_name_problem(name: str, *, n_added: int = 0) -> str:
         return ""
     shown = name if len(name) <= _MOST_BYTES else f"{name[:20]}... of {len(name)} characters"
     return (
-        f"{shown!r} cannot name a folder everywhere. Expected at most {_MOST_BYTES - n_added} bytes of letters, digits, '_', '-' "
-        "and '.', the first a letter, digit or '_', the last no '.', and no device of Windows such as CON."
+        f"{shown!r} cannot name a folder everywhere. Expected at most {_MOST_BYTES - n_added} bytes of letters, "
+        "digits, '_', '-' and '.', the first a letter, digit or '_', the last no '.', and no device of Windows such as "
+        "CON."
     )

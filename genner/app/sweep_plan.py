@@ -109,10 +109,9 @@ def read_sweep(path: Path) -> SweepFile:
     reader = _Reader(str(path))
     drafts = list(reader.drafts(content))
     name = content.get("name", path.stem)
-    n_added = 1 + _DIGITS  # to the name of every run
-    if problem := (
-        folder_name_problem(name, n_added=n_added) if isinstance(name, str) else f"{name!r} is no text. Expected a name."
-    ):
+    if not isinstance(name, str):
+        reader.problems.append(f"{path}: name: holds {type(name).__name__}. Expected text. Set name.")
+    elif problem := folder_name_problem(name, n_added=1 + _DIGITS):  # in the name of every run
         reader.problems.append(f"{path}: name: {problem} Set name.")
     if reader.problems:
         raise ConfigError("\n".join(reader.problems))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genner.data.offsets import MISPLACED, Mention
+from genner.data.offsets import BEYOND, EMPTY, MISPLACED
 from genner.data.tally import Tally
 from genner.data.utf8 import read_raw
 from genner.errors import DataFormatError
@@ -168,24 +168,27 @@ def assign(
     return {split: names for split, names in splits.items() if names}
 
 
-def refuse_misplaced(documents: Iterable[tuple[str, Sequence[Mention]]], tally: Tally, where: str) -> None:
-    """Refuse a source in which most covered texts were found nowhere near their offsets.
+def refuse_misplaced(n_mentions: int, tally: Tally, where: str, cure: str = "Check") -> None:
+    """Refuse a source of which most annotations cover nothing at their offsets, or another text than they state.
 
     Args:
-        documents: texts with their annotations as the source has them.
-        tally: of :func:`genner.data.offsets.to_characters`.
+        n_mentions: how many annotations it has.
+        tally: counts those that were dropped.
         where: the source, for the message.
+        cure: begins the last sentence of the message.
 
     Raises:
         DataFormatError: it is one.
     """
-    n_lost = tally.counts[MISPLACED]
-    n_telling = sum(bool(mention.text) for _, mentions in documents for mention in mentions)
-    if n_lost > n_telling / 2:
+    lost = Tally()
+    for reason in (MISPLACED, BEYOND, EMPTY):
+        if count := tally.counts[reason]:
+            lost.add(reason, ", ".join(tally.places[reason]), count)
+    if lost.counts.total() > n_mentions / 2:
         raise DataFormatError(
-            f"{where}: the texts of {n_lost} of {n_telling} annotations are not at their offsets "
-            f"({', '.join(tally.places[MISPLACED])}). Expected offsets in characters, UTF-16 units or UTF-8 bytes of "
-            "the texts. Check that texts and annotations are of the same version."
+            f"{where}: most of the {n_mentions} annotations do not fit their texts: {'; '.join(lost.lines())}. "
+            f"Expected offsets in characters, UTF-16 units or UTF-8 bytes, ends exclusive. {cure} that texts and "
+            "annotations are of the same version."
         )
 
 

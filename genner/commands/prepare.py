@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -54,6 +55,7 @@ class Source:
 
 
 _TEXT = ("splits", "text")
+_SECONDS_BETWEEN_LINES = 10.0
 
 #: Name on the command line -> source; the names of recipes where there is one.
 SOURCES: dict[str, Source] = {
@@ -132,6 +134,7 @@ def run(options: argparse.Namespace) -> int:
     splits = source.read(request, tally)
     splits = {split: splits[split] for split in SPLITS if split in splits}
     loader = source.loader or _loader(request, splits)
+    say(f"writing {sum(map(len, splits.values())):,} sentences and reading them back ...")
     dataset = getattr(options, "dataset", None) or options.name
     print(_description(write_corpus(options.out, dataset, loader, splits, tally, start), tally))
     return 0
@@ -183,8 +186,14 @@ def _request(options: argparse.Namespace) -> Request:
 
 
 def _progress(items: Iterable[Any], unit: str) -> Iterable[Any]:
-    """The items, with a bar on standard error where that is a terminal."""
-    return tqdm(items, unit=f" {unit}", disable=None, leave=False)
+    """The items, with a bar on standard error where that is a terminal, else a line now and then."""
+    bar = tqdm(items, unit=f" {unit}", disable=not sys.stderr.isatty(), leave=False)
+    last = time.monotonic()
+    for number, item in enumerate(bar):
+        if time.monotonic() - last > _SECONDS_BETWEEN_LINES and bar.disable:
+            last = time.monotonic()
+            say(f"{number:,} of {len(items):,} {unit} ..." if isinstance(items, Sized) else f"{number:,} {unit} ...")
+        yield item
 
 
 def _shares(numbers: Sequence[float] | None) -> tuple[float, ...] | None:

@@ -234,7 +234,7 @@ def _train_tokenizer(spec: str, corpus_words: Iterable[Sequence[str]] | None) ->
     if shape is None:
         raise ConfigError(f"backbone: unknown size {spec!r}. Expected one of {', '.join(SCRATCH)}. Change --backbone.")
     if corpus_words is None:
-        raise ConfigError(f"backbone: {spec} without a corpus. Expected sentences to train its tokenizer on.")
+        raise ConfigError(f"backbone: {spec} without a corpus. Expected words for its tokenizer. Give corpus_words.")
     return (train_unigram if _is_t5(spec) else train_byte_bpe)(corpus_words, shape.vocab_size)
 
 

@@ -25,19 +25,21 @@ from typing import NamedTuple
 from genner.data.schema import merge_segments
 from genner.data.tally import Tally
 
-__all__ = ["BEYOND", "EMPTY", "MISPLACED", "Mention", "Reading", "Span", "find_reading", "fit", "to_characters"]
+__all__ = ["DROPPED", "EMPTY", "Mention", "Reading", "find_reading", "fit", "to_characters"]
 
 Span = tuple[int, int]
 
 CHARACTERS, UTF16, UTF8 = "characters", "UTF-16 units", "UTF-8 bytes"
 AS_THEY_ARE, CRLF_ONE, LF_TWO = "", "CRLF counted as one", "LF counted as two"
 
-#: Why an annotation is not used.
 MISPLACED = "annotation whose text is not at its offsets and at no single place near them, dropped"
 
 _TAKEN = "annotation whose text is not that at its offsets, offsets taken"
 BEYOND = "annotation that ends after its text, dropped"
 EMPTY = "annotation with a fragment that ends before it starts, dropped"
+#: The reasons for which annotations are dropped.
+DROPPED = (MISPLACED, BEYOND, EMPTY)
+
 _NEAR = 100  # characters before and after the offsets, in which a covered text is looked for
 _SIMILAR = 0.75
 _EXACT, _BUT_BLANKS, _BUT_FORM = 3, 2, 1  # how well a covered text agrees

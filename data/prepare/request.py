@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genner.data.offsets import BEYOND, EMPTY, MISPLACED
+from genner.data.offsets import DROPPED
 from genner.data.tally import Tally
 from genner.data.utf8 import read_raw
 from genner.errors import DataFormatError
@@ -181,7 +181,7 @@ def refuse_misplaced(n_mentions: int, tally: Tally, where: str, cure: str = "Che
         DataFormatError: it is one.
     """
     lost = Tally()
-    for reason in (MISPLACED, BEYOND, EMPTY):
+    for reason in DROPPED:
         if count := tally.counts[reason]:
             lost.add(reason, ", ".join(tally.places[reason]), count)
     if lost.counts.total() > n_mentions / 2:

@@ -157,8 +157,8 @@ class ColumnReader:
         if self.layout.delimiter is not None:
             return "Put the word in quotes if it contains what parts the columns."
         return self.options.advice(
-            "A word cannot contain a blank, unless tabs alone part the columns and data.delimiter=tab says so.",
-            "A word cannot contain a blank: write _ for it.",
+            "Remove the blank from the word; if tabs alone part the columns, set data.delimiter=tab.",
+            "Remove the blank from the word.",
         )
 
 

@@ -67,8 +67,8 @@ class LabelSet:
         for name in words:
             if name.casefold() not in known:
                 near = difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.4)
-                hint = f" Did you mean {known[near[0]]!r}?" if near else f" There are {', '.join(self.tags)}."
-                notes.append(f"labels.{name}: no entity has this label, so its words are not used.{hint}")
+                hint = f" (did you mean {known[near[0]]!r}?)" if near else f" (there are {', '.join(self.tags)})"
+                notes.append(f"labels: no split has the label {name!r}{hint}; its words {words[name]!r} are not used.")
         return notes
 
     def index(self, tag: str) -> int:

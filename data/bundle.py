@@ -174,9 +174,11 @@ def _without_labels(
         return (), []
     n_entities = sum(len(example.entities) for example in test)
     splits["test"] = [replace(example, entities=()) for example in test]
-    what = f"its {n_entities} entities are not looked at" if n_entities else "no entity in its file"
-    advice = "" if rules.unlabelled_test else " If that is the truth, set data.unlabelled_test=false."
-    return ("test",), [f"test: unlabelled ({what}): predictions are written for it, scores are not.{advice}"]
+    what = f"its {n_entities} entities are not looked at" if n_entities else "it has no entity"
+    advice = "" if rules.unlabelled_test else " If it really has none, set data.unlabelled_test=false."
+    if "test" in reports and not reports["test"].is_labelled:
+        what, advice = "its words have no tags", ""
+    return ("test",), [f"test: not labelled ({what}): predictions are written for it, there are no scores.{advice}"]
 
 
 def _has_entities(examples: Sequence[Example]) -> bool:

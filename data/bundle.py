@@ -161,11 +161,11 @@ def _without_labels(
     for split, report in reports.items():
         if report.is_labelled or (split == "test" and rules.unlabelled_test is not False):
             continue
-        advice = {"dev": "remove the file: a share of train is taken then", "test": "set data.unlabelled_test=true"}
+        others = {"dev": "remove the file: a share of train is taken then", "test": "set data.unlabelled_test=true"}
+        advice = others.get(split, "set data.delimiter to what parts the columns, if that is no blank")
         raise DataFormatError(
             f"{report.path}:1: words without tags. Expected a word and a tag in every line, such as 'Tellmark B-LOC', "
-            f"to {'learn from' if split == 'train' else 'score'}. Add the tags"
-            f"{', or ' + advice[split] if split in advice else ''}."
+            f"to {'learn from' if split == 'train' else 'score'}. Add the tags, or {advice}."
         )
     test = splits.get("test")
     if test is None or rules.unlabelled_test is False or (rules.unlabelled_test is None and _has_entities(test)):

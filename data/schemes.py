@@ -27,7 +27,7 @@ SCHEMES = {
 _ROLES = {"B": "B", "I": "I", "M": "I", "E": "E", "L": "E", "S": "S", "U": "S", "W": "S"}
 _SIGNS = "".join(_ROLES)
 _TAG = re.compile(rf"(?P<sign>[{_SIGNS}{_SIGNS.lower()}])(?P<gap>[-_])(?P<label>\S.*)", re.DOTALL)
-_SEVERAL = re.compile(rf"[,;|/+&][{_SIGNS}]-|[,;|]O$")
+_SEVERAL = re.compile(rf"[,;|][{_SIGNS}]-|[/+&][BI]-|[,;|]O$")
 _SAME = {"iob2": "bio", "iobes": "bioes"}
 
 

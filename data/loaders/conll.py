@@ -104,7 +104,7 @@ class ColumnReader:
             return self.tags.entities(tags, lambda index: f"{self.report.path.name}:{rows[index][0]}")
         except TagError as error:
             number, fields = rows[error.index]
-            hint = self._hint(number) if "is not a BIO tag" in error.problem else ""
+            hint = self._hint(number, fields) if "is not a BIO tag" in error.problem else ""
             raise DataFormatError(
                 f"{self.report.path}:{number}: tag {error.tag!r} of {_shown(fields)} {error.problem}{hint}"
             ) from None
@@ -143,11 +143,13 @@ class ColumnReader:
                 f"{self._remedy(len(fields), expected)}"
             )
 
-    def _hint(self, number: int) -> str:
+    def _hint(self, number: int, fields: Sequence[str]) -> str:
         """What to do about a column that does not seem to be that of the tags."""
+        if fields[0].startswith("#"):
+            return self.options.advice(" If the line is a comment, set data.comments=always.", " Remove comment lines.")
+        where = "to numbers, or to names in this row if it has such" if number == 1 else "to others"
         return self.options.advice(
-            " If another column holds the tags, set data.tag_column and data.word_column; if line "
-            f"{number} is a comment, set data.comments=always.",
+            f" If another column holds the tags, set data.tag_column and data.word_column {where}.",
             " Put the tags into the last column.",
         )
 
@@ -156,6 +158,11 @@ class ColumnReader:
             return "Add what is missing, or write _ for it."
         if self.layout.delimiter is not None:
             return "Put the word in quotes if it contains what parts the columns."
+        if n_expected == 1:
+            return self.options.advice(
+                "If something else than blanks parts the columns, set data.delimiter to it.",
+                "Write a word in every line.",
+            )
         return self.options.advice(
             "Remove the blank from the word; if tabs alone part the columns, set data.delimiter=tab.",
             "Remove the blank from the word.",

@@ -189,7 +189,7 @@ def _columns(where: str, header: tuple[str, ...], options: LoaderOptions) -> tup
     names = [name.strip().lower() for name in header]
     word, tag, sentence = options.word_column, options.tag_column, options.sentence_column
     found = [index for index, name in enumerate(names) if name in _WORD_NAMES]
-    if found and (word, tag) == (LoaderOptions.word_column, LoaderOptions.tag_column):
+    if found and (_number(word), _number(tag)) == (LoaderOptions.word_column, LoaderOptions.tag_column):
         tags = [index for index, name in enumerate(names) if name in _TAG_NAMES]
         word, tag = found[0], (tags or [tag])[-1]
     if sentence is None:

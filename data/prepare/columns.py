@@ -34,7 +34,7 @@ def conll2003(request: Request, tally: Tally) -> dict[str, list[Example]]:
         DataFormatError: a file is missing or has other columns.
     """
     splits = {}
-    for split, path in request.progress(find_split_files(request.raw, "conll").items(), "files"):
+    for split, path in request.progress(find_split_files(request.raw, "conll", option="--raw").items(), "files"):
         _check_columns(path)
         splits[split], report = LOADERS["conll"](path, LoaderOptions())
         tally.merge(report)

@@ -48,7 +48,7 @@ def genia(request: Request, tally: Tally) -> dict[str, list[Example]]:
         paths = [path for path in files_below(request.raw, tally) if path.suffix.lower() == ".xml"]
     if not paths:
         required = ("train", "test")
-        files = find_split_files(request.raw, "nested", required)
+        files = find_split_files(request.raw, "nested", required, option="--raw")
         return {split: _json_lines(path, tally) for split, path in request.progress(files.items(), "files")}
     if len(paths) > 1:
         raise DataFormatError(

@@ -161,7 +161,7 @@ def _json_lines(path: Path, tally: Tally) -> list[Example]:
     """A file of JSON lines: a document each (``sentences``, ``ners``) or a sentence each (``tokens``)."""
     lines = [(number, line) for number, line in enumerate(read_lines(path), 1) if line.strip()]
     if not lines or '"tokens"' not in lines[0][1]:
-        examples, report = LOADERS["nested"](path, LoaderOptions(max_words=None))
+        examples, report = LOADERS["nested"](path, LoaderOptions(max_words=None, is_training=False))
         tally.merge(report)
         return examples
     examples = []

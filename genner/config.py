@@ -303,6 +303,9 @@ def _resolved(recipe: Recipe) -> Recipe:
         optim = replace(optim, lr=5e-4 if recipe.backbone.startswith("scratch") else 2e-5)
     if data.loader is None:
         data = replace(data, loader={"flat": "conll"}.get(recipe.kind.value, recipe.kind.value))
+    backbone = recipe.backbone
+    if not backbone.startswith((".", "~")) and not os.path.isabs(backbone) and os.path.isdir(backbone):
+        backbone = os.path.join(".", backbone)  # a folder here, which nobody takes for a name on the hub
     # A trial with fewer epochs than the recipe's first evaluation is evaluated at its end.
     training = replace(training, evaluate_from=min(training.evaluate_from, training.epochs))
-    return replace(recipe, optim=optim, data=data, training=training)
+    return replace(recipe, backbone=backbone, optim=optim, data=data, training=training)

@@ -46,7 +46,7 @@ def write_run_report(run_folder: Path, result: Mapping[str, Any]) -> dict[str, A
         "reliability.png": reliability_diagram((data["calibration"] or {}).get("bins", {})),
     }
     if drawn["curves.png"] is None:
-        data["notes"].append("No learning curve: no seed has a history of its epochs.")
+        data["notes"].append("No learning curve: no seed completed an epoch.")
     for name, picture in drawn.items():
         _replace_picture(run_folder / name, picture)
     data["pictures"] = [name for name, picture in drawn.items() if picture is not None]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from genner.data.offsets import Mention
+from genner.data.offsets import EMPTY, Mention
 from genner.data.tally import Tally
 from genner.data.utf8 import read_raw
 from genner.errors import DataFormatError
@@ -49,7 +49,7 @@ def read_terms(path: Path, labels: Collection[str], tally: Tally) -> Iterator[Me
             continue
         fragments = _fragments(match["offsets"])
         if any(end <= start for start, end in fragments):
-            tally.add("annotation with a fragment that ends before it starts, dropped", place)
+            tally.add(EMPTY, place)
             continue
         yield Mention(match["label"], fragments, place, match["text"] or "")
 

@@ -146,7 +146,9 @@ def corpus_files(root: Path, loader_name: str, rules: SplitRules) -> dict[str, P
 
 def _loader(name: str) -> Callable[[Path, LoaderOptions], tuple[list[Example], LoadReport]]:
     if name not in LOADERS:
-        raise ConfigError(f"data.loader: unknown loader {name!r}. Expected one of {', '.join(LOADERS)}.")
+        raise ConfigError(
+            f"data.loader: unknown loader {name!r}. Expected one of {', '.join(LOADERS)}. Set data.loader to one."
+        )
     return LOADERS[name]
 
 
@@ -194,7 +196,7 @@ def _code_digest() -> str:
 def _check_filled(splits: Mapping[str, Sequence[Example]]) -> None:
     for name, examples in splits.items():
         if not len(examples):
-            raise DataFormatError(f"{name}: no sentences. Expected at least one.")
+            raise DataFormatError(f"{name}: no sentences. Expected at least one. Leave the split out.")
 
 
 def to_bundle(splits: Mapping[str, Sequence[Example]]) -> DataBundle:
@@ -229,12 +231,12 @@ def examples_of(dataset: DataSet, split: str = "train", *, compat: bool = False)
         DataFormatError: a field is missing or does not hold what the contract says; names split, row and field.
     """
     if not len(dataset):
-        raise DataFormatError(f"{split}: no rows. Expected at least one sentence.")
+        raise DataFormatError(f"{split}: no rows. Expected at least one sentence. Leave the split out.")
     missing = [name for name in FIELDS if not dataset.has_field(name)]
     if missing:
         raise DataFormatError(
             f"{split}: fields {missing} are missing, found {sorted(dataset.get_field_names())}. "
-            f"Expected {', '.join(FIELDS)}."
+            f"Expected {', '.join(FIELDS)}. Add or rename them."
         )
     columns = [dataset.get_field(name).content for name in FIELDS]
     documents: list[int | None] = [None] * len(dataset)
@@ -293,7 +295,7 @@ def _checked_entities(
         if list(surface) != entity.surface(words):
             raise DataFormatError(
                 f"{where}, field entities: {list(surface)!r:.60}, but the words of {entity.flat} are "
-                f"{entity.surface(words)!r:.60}. Expected the same words."
+                f"{entity.surface(words)!r:.60}. Expected the same words. Correct the spans or the words."
             )
     return entities
 
@@ -304,24 +306,27 @@ def _is_list(value: object) -> bool:
 
 def _check_words(words: object, where: str, compat: bool) -> None:
     if not _is_list(words) or not words:
-        raise DataFormatError(f"{where}, field raw_words: {words!r:.60}. Expected a list of at least one word.")
+        raise DataFormatError(
+            f"{where}, field raw_words: {words!r:.60}. Expected a list of at least one word. Leave empty sentences out."
+        )
     for word in words:
         if not isinstance(word, str) or not (word or compat) or not is_writable(word):
             raise DataFormatError(
                 f"{where}, field raw_words: word {word!r:.60}. Expected text that is not empty and can be written as "
-                "UTF-8."
+                "UTF-8. Put a placeholder there."
             )
 
 
 def _check_tags(tags: object, where: str) -> None:
     if not _is_list(tags) or not all(isinstance(tag, str) and tag for tag in tags):
-        raise DataFormatError(f"{where}, field entity_tags: {tags!r:.60}. Expected a list of labels.")
+        raise DataFormatError(f"{where}, field entity_tags: {tags!r:.60}. Expected a list of labels. Correct it.")
 
 
 def _check_length(values: object, tags: Sequence[str], where: str, name: str) -> None:
     if not _is_list(values) or len(values) != len(tags):
         raise DataFormatError(
-            f"{where}, field {name}: {values!r:.60} for the labels {list(tags)!r:.60}. Expected one list per label."
+            f"{where}, field {name}: {values!r:.60} for the labels {list(tags)!r:.60}. Expected one list per label. "
+            "Add what is missing."
         )
 
 
@@ -329,12 +334,15 @@ def _check_span(span: object, n_words: int, where: str, compat: bool) -> list[in
     """The offsets of one entity as integers."""
     where = f"{where}, field entity_spans: {span!r:.60}"
     if not _is_list(span) or not span or len(span) % 2 or not all(_is_offset(offset) for offset in span):
-        raise DataFormatError(f"{where}. Expected offsets [start, end, start, end, ...], ends exclusive.")
+        raise DataFormatError(f"{where}. Expected offsets [start, end, ...], ends exclusive. Correct them.")
     offsets = [int(offset) for offset in span]
     if offsets[0] < 0 or max(offsets) > n_words:
-        raise DataFormatError(f"{where} in a sentence of {n_words} words. Expected offsets from 0 to {n_words}.")
+        raise DataFormatError(
+            f"{where} in a sentence of {n_words} words. Expected offsets from 0 to {n_words}. Count from the start "
+            "of the sentence."
+        )
     if any(end <= start for start, end in zip(offsets[::2], offsets[1::2], strict=True)):
-        raise DataFormatError(f"{where}. Expected ends after their starts: they are exclusive.")
+        raise DataFormatError(f"{where}. Expected ends after their starts: they are exclusive. Add 1 to the ends.")
     gaps = zip(offsets[1::2], offsets[2::2], strict=False)
     if not compat and any(start <= end for end, start in gaps):
         raise DataFormatError(f"{where}. Expected segments in order that do not touch. Sort and merge them.")

@@ -25,7 +25,7 @@ class LabelSet:
 
     def __post_init__(self) -> None:
         if len(set(self.tags)) != len(self.tags):
-            raise ConfigError(f"labels: a tag occurs twice in {list(self.tags)}. Expected every tag once.")
+            raise ConfigError(f"labels: a tag twice in {list(self.tags)}. Expected every tag once. Remove one.")
 
     def __len__(self) -> int:
         return len(self.tags)
@@ -65,7 +65,7 @@ class LabelSet:
             return self.tags.index(tag)
         except ValueError:
             raise DataFormatError(
-                f"label {tag!r} is not in the label set. Expected one of {list(self.tags)}."
+                f"label {tag!r}: not in the label set. Expected one of {list(self.tags)}. Correct the tag."
             ) from None
 
     def to_records(self) -> list[dict[str, str]]:

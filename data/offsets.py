@@ -25,18 +25,21 @@ from typing import NamedTuple
 from genner.data.schema import merge_segments
 from genner.data.tally import Tally
 
-__all__ = ["MISPLACED", "Mention", "Reading", "Span", "find_reading", "fit", "to_characters"]
+__all__ = ["DROPPED", "EMPTY", "Mention", "Reading", "find_reading", "fit", "to_characters"]
 
 Span = tuple[int, int]
 
 CHARACTERS, UTF16, UTF8 = "characters", "UTF-16 units", "UTF-8 bytes"
 AS_THEY_ARE, CRLF_ONE, LF_TWO = "", "CRLF counted as one", "LF counted as two"
 
-#: Why an annotation is not used although it lies in the text.
 MISPLACED = "annotation whose text is not at its offsets and at no single place near them, dropped"
 
 _TAKEN = "annotation whose text is not that at its offsets, offsets taken"
-_BEYOND = "annotation that ends after its text, dropped"
+BEYOND = "annotation that ends after its text, dropped"
+EMPTY = "annotation with a fragment that ends before it starts, dropped"
+#: The reasons for which annotations are dropped.
+DROPPED = (MISPLACED, BEYOND, EMPTY)
+
 _NEAR = 100  # characters before and after the offsets, in which a covered text is looked for
 _SIMILAR = 0.75
 _EXACT, _BUT_BLANKS, _BUT_FORM = 3, 2, 1  # how well a covered text agrees
@@ -160,7 +163,7 @@ class _Document:
             if found:
                 tally.add(_TAKEN, mention.place)
         if found is None:
-            tally.add(_BEYOND, mention.place)
+            tally.add(BEYOND, mention.place)
             return None
         spans, is_whole = found
         if not is_whole:
@@ -180,7 +183,7 @@ class _Document:
             tally.add("annotation whose text is near its offsets, placed there", mention.place)
             return mention._replace(fragments=near)
         if spans[-1][1] > len(self._text):
-            tally.add(_BEYOND, mention.place)
+            tally.add(BEYOND, mention.place)
             return None
         if _is_similar(self._covered(spans), mention.text):
             tally.add(_TAKEN, mention.place)

@@ -74,13 +74,15 @@ class Values:
         hint = get_args(self._hints[name])[1] if is_entry else self._hints[key]
         if "${" in str(value):
             self.problems.append(
-                f"{where}: {key}: {value!r} refers to another value. Expected the value itself. Write it out."
+                f"{where}: {key}: {value!r:.80} refers to another value. Expected the value itself. Write it out."
             )
             return
         try:
             typed = _typed(hint, None if hint is str and value == "null" and not is_entry else value)
         except ValidationError:
-            self.problems.append(f"{where}: {key}: {value!r} cannot be used. Expected {_expected(hint)}.")
+            self.problems.append(
+                f"{where}: {key}: {value!r:.80} cannot be used. Expected {_expected(hint)}. Change the value."
+            )
             return
         if is_entry:
             self.values[name] = {**self.values.get(name, {}), entry: typed}
@@ -96,11 +98,14 @@ class Values:
                 break
         else:  # a group of settings that was given a value of its own
             below = self._children(key)[0]
-            return f"{where}: {key}: {value!r} cannot be used. Expected settings below it, such as {key}.{below}."
+            expected = f"Expected settings below it, such as {key}.{below}. Set those."
+            return f"{where}: {key}: {value!r:.80} cannot be used. {expected}"
         if not siblings:
-            return f"{where}: unknown key {key!r}. Expected {parent} alone, which holds no further keys."
+            return (
+                f"{where}: unknown key {key!r:.80}. Expected {parent} alone, which holds no further keys. Set {parent}."
+            )
         near = _nearest(key, parent, siblings, self._hints)
-        return f"{where}: unknown key {key!r}. Expected one of {', '.join(siblings)}{near}."
+        return f"{where}: unknown key {key!r:.80}. Expected one of {', '.join(siblings)}{near}. Rename or remove it."
 
     def _children(self, parent: str) -> list[str]:
         prefix = f"{parent}." if parent else ""
@@ -145,9 +150,12 @@ def parse_yaml(text: str) -> Any:
     """YAML whose scalars are all text, so that none is taken for another type.
 
     Raises:
-        yaml.YAMLError: no YAML, or a key that stands twice.
+        yaml.YAMLError: no YAML, nested too deeply, or a key that stands twice.
     """
-    return yaml.load(text, Loader=_TextLoader)
+    try:
+        return yaml.load(text, Loader=_TextLoader)
+    except RecursionError:
+        raise yaml.YAMLError("nested too deeply") from None
 
 
 def parse_value(text: str) -> Any:

@@ -71,7 +71,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
             expected = f"one of {', '.join(known)}, or " if known else ""
             raise ConfigError(
                 f"{options.recipe or options.dataset_name}: no such recipe{hint}. Expected {expected}"
-                "--kind flat|nested|discontinuous with --data_root for data of your own."
+                "--kind flat|nested|discontinuous with --data_root for data of your own. Add these, or choose a recipe."
             )
         path = None
     flags: dict[str, Any] = {"kind": options.kind, "backbone": options.backbone, "seeds": options.seeds}

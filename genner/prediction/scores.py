@@ -70,7 +70,7 @@ class FittedMisses:
             ConfigError: alpha is not between 0 and 1, or too small; the message says which is possible.
         """
         if not 0 < alpha < 1:
-            raise ConfigError(f"alpha: {alpha!r}. Expected a share of misses between 0 and 1, such as 0.1.")
+            raise ConfigError(f"alpha: {alpha!r}. Expected a share of misses between 0 and 1. Set it to 0.1 or so.")
         found = self.risk.threshold(alpha)
         if found is None:
             least = -(-self.risk.reachable // 1e-4) * 1e-4  # rounded up
@@ -108,8 +108,8 @@ class ModelCalibration:
             version = content.pop("format")
             if version != FORMAT:
                 raise DataFormatError(
-                    f"{path}: calibration format {version!r}, this version of GenNER reads format {FORMAT}. Remove the "
-                    "file: scores are then those of the model."
+                    f"{path}: calibration format {version!r:.40}. Expected {FORMAT}, which this version of GenNER "
+                    "reads. Remove the file: scores are then those of the model."
                 )
             return _adapter().validate_json(json.dumps(content), strict=True)
         except FileNotFoundError:

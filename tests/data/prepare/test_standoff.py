@@ -144,7 +144,7 @@ def test_hidden_files_and_linked_folders(write, prepare, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train/a.ann": "T1\tX 3 8\tother\nT2\tX 3 8\tmore\n"}, "the texts of 2 of 2 annotations are not at their"),
+        ({"train/a.ann": "T1\tX 3 8\tother\nT2\tX 3 8\tmore\n"}, "most of the 2 annotations do not fit their texts: 2"),
         ({"train/a.ann": "T1 ADR 3 8 knees\n"}, "a.ann:1: 'T1 ADR 3 8 knees'. Expected 'T1<tab>LABEL start end"),
         ({"train/a.txt": b"caf\xe9"}, "a.txt:1: byte 0xe9 at offset 3 is not UTF-8; the file seems to be ISO-8859-1"),
         ({"dev/a.txt": None}, "no document for dev (train 1, dev 0, test 1)"),
@@ -152,7 +152,7 @@ def test_hidden_files_and_linked_folders(write, prepare, tmp_path):
     ],
 )
 def test_broken_brat(changes, message, write, prepare):
-    files = brat("", **changes) if "are not at" in message else brat(**changes)
+    files = brat("", **changes) if "do not fit" in message else brat(**changes)
     made = prepare("brat", write({name: text for name, text in files.items() if text is not None}))
     assert made.code == 2 and message in made.err
 

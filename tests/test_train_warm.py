@@ -64,7 +64,7 @@ def test_the_command_that_trains_a_finished_run_further(workplace: Path, capsys)
     err = capsys.readouterr().err
     assert "runs/mine/first: holds a run of 2 epochs and cannot be extended to 5. Expected" in err
     program, command, *rest = shlex.split(err.strip().rpartition("Start a new run from its model: ")[2])
-    assert (program, command) == ("genner", "train")
+    assert (program, command) == ("genner", "train") and rest[:2] == ["--dataset_name", "mine"]
     assert train.main(rest) == 0
     assert "2 labels taken over by their words, 0 new." in capsys.readouterr().err
     after = result(workplace / "runs" / "mine" / "first-plus-3")

@@ -18,16 +18,10 @@ from typing import Any
 
 from genner.cli import PROGRAM, say, say_loading
 from genner.commands.common import command_main, command_parser, positive
+from genner.commands.further import further_command
 from genner.config import RECIPES, Kind, Recipe, load_recipe, recipe_path, recipe_yaml
 from genner.errors import ConfigError
 from genner.formulations import settings_of
-
-#: Options that a command for another run repeats.
-_RESTATED = (
-    "dataset_name", "formulation", "recipe", "kind", "data_root", "seeds", "parallel", "on_collapse", "track", "limit",
-    "runs_dir", "debug",
-)  # fmt: skip
-_LONGEST_NAME = 80  # of a run, to which something is added
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -96,28 +90,13 @@ def run(options: argparse.Namespace) -> int:
     if options.only_seed is not None:  # the process of one seed; the one that started it holds the run folder
         job.train_seed(recipe, job.run_path(options.runs_dir, options.run_name, recipe), options.only_seed)
         return 0
-    train_on = partial(_command_from, options, recipe, job.run_path(options.runs_dir, options.run_name, recipe))
+    train_on = partial(further_command, options, recipe, job.run_path(options.runs_dir, options.run_name, recipe))
     with job.open_run(options.runs_dir, options.run_name, recipe, train_on) as folder:
         print(recipe_yaml(recipe))
         command = [*PROGRAM, "train", *options.argv]
         n_failed = job.train_seeds(recipe, folder, command, options.parallel)
         print(job.finish(recipe, folder, command=shlex.join(["genner", "train", *options.argv])))
     return 1 if n_failed else 0
-
-
-def _command_from(options: argparse.Namespace, recipe: Recipe, run: Path, n_epochs: int) -> str:
-    """The command line of a new run that trains ``n_epochs`` from the model of ``run``, else with the same settings."""
-    replaced = ("backbone", "training.epochs", "training.evaluate_from", "optim.lr")
-    arguments: list[str] = []
-    for name in _RESTATED:
-        value = getattr(options, name)
-        if value not in (None, False, 1):
-            arguments += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
-    arguments += [text for text in options.overrides if text.partition("=")[0] not in replaced]
-    # The rate is that of the old backbone, which has another default than a folder.
-    arguments += [f"training.epochs={n_epochs}", f"optim.lr={recipe.optim.lr:g}"]
-    name = f"{run.name[:_LONGEST_NAME]}-plus-{n_epochs}"
-    return shlex.join(["genner", "train", *arguments, "--backbone", str(run / "best"), "--run_name", name])
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -32,7 +32,10 @@ from genner.errors import ConfigError, DataFormatError
 __all__ = ["LoadedCorpus", "SplitRules", "examples_of", "load_bundle", "load_cached", "to_bundle", "to_dataset"]
 
 # The contents of the cache also depend on this code; its digest replaces a version number kept by hand.
-_SOURCES = ("loaders/*.py", "schema.py", "splits.py", "statistics.py", "columns.py", "bundle.py")
+_SOURCES = (
+    "loaders/*.py", "schema.py", "schemes.py", "shares.py", "splits.py", "utf8.py", "statistics.py", "columns.py",
+    "bundle.py",
+)  # fmt: skip
 FIELDS = ("raw_words", "entities", "entity_tags", "entity_spans")
 
 
@@ -46,11 +49,13 @@ class LoadedCorpus:
         examples: sentences per split; none is empty.
         reports: what the loader changed, per file (including a dev file that was added to train).
         notes: effects of the split rules and of ``limited``.
+        unlabelled: splits whose entities are not known: they are predicted and not scored.
     """
 
     examples: Mapping[str, Sequence[Example]]
     reports: dict[str, LoadReport]
     notes: list[str] = field(default_factory=list)
+    unlabelled: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_filled(self.examples)
@@ -102,8 +107,9 @@ def load_bundle(
         splits[name], reports[name] = load(Path(path), options)
         if not splits[name]:
             raise DataFormatError(f"{path}: no sentences for {name}. Expected at least one. Check the export.")
+    unlabelled, about = _without_labels(splits, reports, rules)
     splits, notes = apply_rules(splits, rules)
-    return LoadedCorpus(splits, reports, notes)
+    return LoadedCorpus(splits, reports, notes + about, unlabelled)
 
 
 def load_cached(
@@ -141,7 +147,42 @@ def load_cached(
 def corpus_files(root: Path, loader_name: str, rules: SplitRules) -> dict[str, Path]:
     """The files in ``root`` that :func:`load_bundle` reads; raises the same errors for loader and folder."""
     _loader(loader_name)
-    return find_split_files(root, loader_name, ("train", "test") if rules.dev_every else ("train", "dev", "test"))
+    return find_split_files(root, loader_name, rules.required)
+
+
+def _without_labels(
+    splits: dict[str, list[Example]], reports: Mapping[str, LoadReport], rules: SplitRules
+) -> tuple[tuple[str, ...], list[str]]:
+    """The splits whose entities are not known, and notes on them; entities that are not to be looked at are removed.
+
+    Raises:
+        DataFormatError: words without tags in a split that has to have them.
+    """
+    for split, report in reports.items():
+        if report.is_labelled or (split == "test" and rules.unlabelled_test is not False):
+            continue
+        others = {"dev": "remove the file: a share of train is taken then", "test": "set data.unlabelled_test=true"}
+        advice = others.get(split, "set data.delimiter to what parts the columns, if that is no blank")
+        raise DataFormatError(
+            f"{report.path}:1: words without tags. Expected a word and a tag in every line, such as 'Tellmark B-LOC', "
+            f"to {'learn from' if split == 'train' else 'score'}. Add the tags, or {advice}."
+        )
+    test = splits.get("test")
+    if test is None or rules.unlabelled_test is False or (rules.unlabelled_test is None and _has_entities(test)):
+        return (), []
+    if rules.unlabelled_test is None and not _has_entities(splits.get("train", [])):
+        return (), []
+    n_entities = sum(len(example.entities) for example in test)
+    splits["test"] = [replace(example, entities=()) for example in test]
+    what = f"its {n_entities} entities are not looked at" if n_entities else "it has no entity"
+    advice = "" if rules.unlabelled_test else " If it really has none, set data.unlabelled_test=false."
+    if "test" in reports and not reports["test"].is_labelled:
+        what, advice = "its words have no tags", ""
+    return ("test",), [f"test: not labelled ({what}): predictions are written for it, there are no scores.{advice}"]
+
+
+def _has_entities(examples: Sequence[Example]) -> bool:
+    return any(example.entities for example in examples)
 
 
 def _loader(name: str) -> Callable[[Path, LoaderOptions], tuple[list[Example], LoadReport]]:
@@ -163,6 +204,7 @@ def _note(corpus: LoadedCorpus, examples: Mapping[str, Sentences]) -> dict[str, 
         "labels": {split: list(rows.labels) for split, rows in examples.items()},
         "reports": {split: [report.counts, report.places] for split, report in corpus.reports.items()},
         "notes": corpus.notes,
+        "unlabelled": corpus.unlabelled,
         "statistics": {split: asdict(stats) for split, stats in corpus.statistics.items()},
         "fingerprint": corpus.fingerprint,
     }
@@ -176,7 +218,7 @@ def _from_cache(arrays: Mapping[str, np.ndarray], note: Mapping[str, Any], files
         split: LoadReport(files[split], counts=Counter(counts), places=places)
         for split, (counts, places) in note["reports"].items()
     }
-    corpus = LoadedCorpus(examples, reports, note["notes"])
+    corpus = LoadedCorpus(examples, reports, note["notes"], tuple(note["unlabelled"]))
     corpus.statistics = {split: SplitStatistics(**stats) for split, stats in note["statistics"].items()}
     corpus.fingerprint = note["fingerprint"]
     return corpus

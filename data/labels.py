@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -58,6 +59,17 @@ class LabelSet:
             return cls.from_tags(sorted(seen), words)
         given = dict.fromkeys(tag.lower() for tag in words or {})
         return cls.from_tags(given | seen, words)
+
+    def strangers(self, words: Mapping[str, str]) -> list[str]:
+        """Sentences on the keys of ``words`` that are no tags, with the tag that was probably meant."""
+        known = {tag.casefold(): tag for tag in self.tags}
+        notes = []
+        for name in words:
+            if name.casefold() not in known:
+                near = difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.4)
+                hint = f" (did you mean {known[near[0]]!r}?)" if near else f" (there are {', '.join(self.tags)})"
+                notes.append(f"labels: no split has the label {name!r}{hint}; its words {words[name]!r} are not used.")
+        return notes
 
     def index(self, tag: str) -> int:
         """Position of ``tag``; raises :class:`DataFormatError` naming the known tags."""

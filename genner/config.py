@@ -89,18 +89,50 @@ class OnCollapse(Enum):
     restart = "restart"
 
 
+class Scheme(Enum):
+    """The scheme of the tags in column files; ``auto`` recognises all of them."""
+
+    auto = "auto"
+    bio = "bio"
+    iob1 = "iob1"
+    iob2 = "iob2"
+    ioe1 = "ioe1"
+    ioe2 = "ioe2"
+    bioes = "bioes"
+    iobes = "iobes"
+    bmes = "bmes"
+    bmewo = "bmewo"
+    bilou = "bilou"
+
+
+class Comments(Enum):
+    """Which lines of column files that begin with ``#`` are comments; ``auto``: those that can be no row."""
+
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
 @dataclass(frozen=True)
 class DataConfig:
     root: str | None = None  # folder of the corpora; default $NER_DATA_ROOT, else ../data
     loader: str | None = None  # conll | ontonotes | nested | discontinuous; default by kind
-    word_column: int = 0  # of column files, from 0; negative counts from the end
-    tag_column: int = -1
+    word_column: str = "0"  # of column files: from 0, negative counts from the end; or a name in the first row
+    tag_column: str = "-1"
+    sentence_column: str | None = None  # its change starts a sentence; default: empty lines end sentences
+    delimiter: str | None = None  # tab, comma, semicolon, bar or a character; default blanks and tabs, or CSV's
+    scheme: Scheme = Scheme.auto  # of the tags
+    comments: Comments = Comments.auto  # which lines that begin with # are comments
     max_words: int = 150  # longer sentences of nested files are split, as published
     on_too_long: TooLong = TooLong.error
     max_pieces: int | None = None  # lower than what the backbone allows, if set
     train_on_dev: bool = False  # conll2003: train and dev together
     dev_every: int | None = None  # genia: every n-th training sentence goes to dev ...
     dev_size: int | None = None  # ... until dev has this many
+    dev_share: float | None = None  # of train, where there is no dev file; default 0.1, 0 for published settings
+    test_share: float = 0.0  # of train, where there is no test file; 0: no test split
+    share_seed: int = 1  # of what is drawn from train
+    unlabelled_test: bool | None = None  # predicted, not scored; default: if its file has no entity
     limit: int | None = None
     allow_unseen_labels: bool = False  # dev and test may have labels that train lacks
     cache: bool = True
@@ -303,6 +335,10 @@ def _resolved(recipe: Recipe) -> Recipe:
         optim = replace(optim, lr=5e-4 if recipe.backbone.startswith("scratch") else 2e-5)
     if data.loader is None:
         data = replace(data, loader={"flat": "conll"}.get(recipe.kind.value, recipe.kind.value))
+    if data.dev_share is None:
+        # A published setting says itself where its dev comes from.
+        is_published = recipe.reported or recipe.is_reference or data.train_on_dev or data.dev_every
+        data = replace(data, dev_share=0.0 if is_published else 0.1)
     backbone = recipe.backbone
     if not backbone.startswith((".", "~")) and not os.path.isabs(backbone) and os.path.isdir(backbone):
         backbone = os.path.join(".", backbone)  # a folder here, which nobody takes for a name on the hub

@@ -14,6 +14,7 @@ from typing import Any
 from genner.app.corpus import check_corpus, check_text, identity_of, open_corpus
 from genner.app.launch import device_arguments, run_all
 from genner.app.prediction_files import JudgedSentence, read_predictions
+from genner.app.run_data import scored_split
 from genner.app.run_report import write_run_report
 from genner.app.seed import finished_result, run_seed
 from genner.config import Recipe, recipe_yaml, settings_digest
@@ -154,27 +155,28 @@ def finish(recipe: Recipe, run: RunFolder, *, command: str) -> str:
     result = run_result(info, run.results())  # seeds of earlier commands too
     run.finish(result)
     write_run_report(run.path, result)
-    parts = [run_summary(result), *_samples(run.best_seed(result), identity.labels), f"run folder: {run.path}"]
-    return "\n\n".join(parts)
+    samples = _samples(run.best_seed(result), identity.labels, scored_split(result["seeds"]))
+    return "\n\n".join([run_summary(result), *samples, f"run folder: {run.path}"])
 
 
 def run_summary(result: Mapping[str, Any]) -> str:
-    """The test scores of every seed, and their mean and standard deviation."""
+    """The scores of every seed on test, or on dev if there is no test split, and their mean and standard deviation."""
+    split = scored_split(result["seeds"])
     parts = [
-        score_table(seed["test"], f"test, seed {seed['seed']}, best epoch {seed['best_epoch']}")
+        score_table(seed[split], f"{split}, seed {seed['seed']}, best epoch {seed['best_epoch']}")
         for seed in result["seeds"]
-        if seed["test"]
+        if seed[split]
     ]
     return "\n\n".join([*parts, _seeds(result), *_reported(result["reported"])])
 
 
-def _samples(seed: Path | None, labels: Sequence[str]) -> list[str]:
-    predictions = seed and seed / "predictions.test.jsonl"
+def _samples(seed: Path | None, labels: Sequence[str], split: str) -> list[str]:
+    predictions = seed and seed / f"predictions.{split}.jsonl"
     if predictions is None or not predictions.is_file():
         return []
     style = Style.of(sys.stdout, labels)
     drawn = [render_sentence(row.words, row.predicted, style, gold=row.gold) for row in _pick(predictions)]
-    return [f"test sentences ({ERROR_LEGEND}):", *drawn]
+    return [f"{split} sentences ({ERROR_LEGEND}):", *drawn]
 
 
 def _seeds(result: Mapping[str, Any]) -> str:

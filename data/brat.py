@@ -57,7 +57,9 @@ def read_terms(path: Path, labels: Collection[str], tally: Tally) -> Iterator[Me
 def _annotations(path: Path, tally: Tally) -> Iterator[tuple[int, str]]:
     """Number and text of every text-bound annotation, broken ones put together."""
     open_term: tuple[int, str] | None = None
-    for number, line in enumerate(read_raw(path).split("\n"), 1):  # a covered text has line ends of its own
+    raw = read_raw(path)
+    end = "\n" if "\n" in raw else "\r"  # not both: covered texts have line ends of their own
+    for number, line in enumerate(raw.split(end), 1):
         other = _OTHER.match(line)
         if open_term and not (_TERM_ID.match(line) or other) and _lacks_text(open_term[1]):
             open_term = (open_term[0], f"{open_term[1]}\n{line}")

@@ -103,7 +103,7 @@ class Rows:
 
     def _of_text(self, rows: Mapping[str, Sequence[_Row]], request: Request) -> dict[str, list[Example]]:
         documents = [(row.text, self._whole(row)) for some in rows.values() for row in some]
-        reading = find_reading(documents)
+        reading = request.offsets or find_reading(documents)
         result: dict[str, list[Example]] = {split: [] for split in rows}
         placed = iter(documents)
         for split, some in rows.items():

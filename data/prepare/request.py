@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genner.data.offsets import DROPPED
+from genner.data.offsets import DROPPED, Reading
 from genner.data.tally import Tally
 from genner.data.utf8 import read_raw
 from genner.errors import DataFormatError
@@ -62,6 +62,7 @@ class Request:
         across: ``drop`` annotations that cross a sentence boundary, or ``join`` the sentences.
         shares: of train, dev and test, for what the source does not divide; None: the source's default.
         seed: of the division by shares.
+        offsets: what the offsets of annotations on text count; None: what their covered texts show.
         lines: every line end of a raw text ends a sentence; None: the source's default.
         new_testament: OntoNotes: keep the pivot text.
         hub: columns of a Hugging Face dataset.
@@ -74,6 +75,7 @@ class Request:
     across: str = "drop"
     shares: tuple[float, ...] | None = None
     seed: int = 0
+    offsets: Reading | None = None
     lines: bool | None = None
     new_testament: bool = False
     hub: HubColumns = HubColumns()
@@ -103,7 +105,9 @@ def read_lists(path: Path) -> dict[str, str]:
                 )
             pairs.append((split, document.strip(), f"{path}:{number}"))
     if not pairs:
-        raise DataFormatError(f"{path}: names no document. Expected a list of documents for train, dev or test.")
+        raise DataFormatError(
+            f"{path}: names no document. Expected a list of documents for train, dev or test. Write one a line."
+        )
     lists: dict[str, str] = {}
     for split, document, place in pairs:
         if lists.setdefault(plain_name(document), split) != split:
@@ -149,7 +153,7 @@ def assign(
     if missing:
         raise DataFormatError(
             f"{where}: {len(missing)} of {len(lists)} listed documents are not there: {', '.join(missing[:5])}"
-            f"{', ...' if len(missing) > 5 else ''}. Expected a file for each. Check --raw and the lists."
+            f"{', ...' if len(missing) > 5 else ''}. Expected a file for each. Correct --raw or the lists."
         )
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     for name, part in documents.items():

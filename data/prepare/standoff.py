@@ -169,7 +169,7 @@ def _read_texts(
     """The sentences of every split's documents, given by their names; ``repair`` as in :func:`to_characters`."""
     chosen = [name for names in splits.values() for name in names]
     documents = {name: (read_raw(texts[name]), mentions(name)) for name in request.progress(chosen, "documents")}
-    reading = find_reading(documents.values())
+    reading = request.offsets or find_reading(documents.values())
     result: dict[str, list[Example]] = {}
     for split, names in splits.items():
         result[split] = []

@@ -61,7 +61,7 @@ def write_corpus(
         folder: for the files.
         dataset: name of the recipe whose published counts are compared.
         loader: of the format.
-        splits: the examples; where dev is missing, it is taken from train as ``genia``'s recipe does.
+        splits: the examples; if ``genia`` has no dev, it is taken from train as its recipe does.
         tally: the counts so far.
         start: of the preparation (``time.perf_counter``).
 
@@ -80,7 +80,7 @@ def write_corpus(
     with _workshop(folder) as temporary:
         files = {split: write_split(temporary, split, loader, examples, tally) for split, examples in splits.items()}
         seconds = max(time.perf_counter() - start, 1e-9)
-        corpus = _read_back(loader, files, splits)
+        corpus = _read_back(dataset, loader, files, splits)
         statistics = corpus_statistics(corpus.examples)
         verdict = compare(dataset, statistics)
         record = {"dataset": dataset, "loader": loader, "files": names, "counted": dict(tally.counts)}
@@ -125,14 +125,16 @@ def _check_folder(folder: Path, names: Sequence[str]) -> None:
         )
 
 
-def _read_back(loader: str, files: Mapping[str, Path], splits: Mapping[str, Sequence[Example]]) -> LoadedCorpus:
+def _read_back(
+    dataset: str, loader: str, files: Mapping[str, Path], splits: Mapping[str, Sequence[Example]]
+) -> LoadedCorpus:
     """The corpus as training will read it, after a check that nothing was lost."""
     from genner.data.bundle import load_bundle  # late: fastNLP takes seconds, which --help should not cost
 
     whole = load_bundle(None, loader, LoaderOptions(max_words=None), files=files)
     _check_read_back(whole.examples, splits)
     rules = SplitRules()
-    if "dev" not in splits and len(splits["train"]) > 1:
+    if dataset == "genia" and "dev" not in splits:
         rules = SplitRules(dev_every=_DEV_EVERY, dev_size=max(1, len(splits["train"]) // _DEV_SHARE))
     return load_bundle(None, loader, LoaderOptions(), rules, files=files)
 

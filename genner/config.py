@@ -20,7 +20,7 @@ import yaml
 from genner.errors import ConfigError
 from genner.formulations import settings_of
 from genner.names import folder_name_problem
-from genner.settings import FormulationSettings, Values, build, flatten, leaves, parse_value, parse_yaml
+from genner.settings import FormulationSettings, Values, build, flatten, leaves, parse_value, parse_yaml, yaml_problem
 
 __all__ = ["Kind", "Recipe", "flat_settings", "load_recipe", "recipe_path", "recipe_yaml", "scoring_settings"]
 
@@ -202,7 +202,14 @@ class Recipe:
 
 
 def recipe_path(dataset: str, formulation: str = "pointer") -> Path:
-    """Where the recipe of a dataset lies, whether or not it exists."""
+    """Where the recipe of a dataset lies, whether or not it exists.
+
+    Raises:
+        ConfigError: a name that no folder or file can have.
+    """
+    for key, name in (("dataset", dataset), ("formulation", formulation)):
+        if problem := folder_name_problem(name):
+            raise ConfigError(f"{key}: {problem} Choose such a name.")
     return RECIPES / dataset / f"{formulation}.yaml"
 
 
@@ -223,10 +230,14 @@ def load_recipe(path: Path | None, overrides: Sequence[str] = (), flags: Mapping
         try:
             given.append((key, parse_value(text), "command line"))
         except yaml.YAMLError:
-            problems.append(f"command line: {override!r} has unbalanced brackets. Expected a list or mapping in YAML.")
+            problems.append(
+                f"command line: {override!r:.80} has unbalanced brackets. Expected a YAML list or mapping. Close them."
+            )
         if not equals:
             given.pop()
-            problems.append(f"command line: {override!r} is no setting. Expected key=value, such as optim.lr=2e-5.")
+            problems.append(
+                f"command line: {override!r:.80} is no setting. Expected key=value. Write it like optim.lr=2e-5."
+            )
     formulation = next((value for key, value, _ in reversed(given) if key == "formulation"), Recipe.formulation)
     schema: type[FormulationSettings] = settings_of(str(formulation))
     values = Values({"": Recipe, formulation: schema}, problems=problems)
@@ -289,17 +300,25 @@ def corpus_folder(recipe: Recipe) -> Path:
 def _read_yaml(path: Path) -> Mapping[str, Any]:
     try:
         content = parse_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as a recipe: {error}. Expected a YAML file of settings.") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read as a recipe: {error.strerror}. Expected a YAML file of settings. Name another."
+        ) from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"{path}: cannot be read as a recipe: {yaml_problem(error)}. Expected a YAML file of settings. Correct it."
+        ) from None
     if not isinstance(content, Mapping):
-        raise ConfigError(f"{path}: holds {type(content).__name__}. Expected a YAML mapping of settings.")
+        raise ConfigError(
+            f"{path}: holds {type(content).__name__}. Expected a YAML mapping of settings. Write key: value lines."
+        )
     return content
 
 
 def _impossible(recipe: Recipe) -> Iterator[str]:
     """Values that have the right type but cannot work."""
     if problem := folder_name_problem(recipe.dataset):
-        yield f"dataset: {problem}"
+        yield f"dataset: {problem} Choose such a name."
     positive = {
         "optim.lr": recipe.optim.lr,
         "training.epochs": recipe.training.epochs,
@@ -312,7 +331,7 @@ def _impossible(recipe: Recipe) -> Iterator[str]:
     }
     for key, value in positive.items():
         if value is not None and not value > 0:
-            yield f"{key} is {value}. Expected more than 0."
+            yield f"{key} is {value}. Expected more than 0. Raise it."
     not_negative = {
         "optim.warmup_ratio": recipe.optim.warmup_ratio,
         "optim.weight_decay": recipe.optim.weight_decay,
@@ -321,11 +340,11 @@ def _impossible(recipe: Recipe) -> Iterator[str]:
     }
     for key, value in not_negative.items():
         if value < 0:
-            yield f"{key} is {value}. Expected 0 or more."
+            yield f"{key} is {value}. Expected 0 or more. Raise it."
     if not recipe.seeds or len(set(recipe.seeds)) != len(recipe.seeds) or min(recipe.seeds, default=0) < 0:
-        yield f"seeds is {recipe.seeds}. Expected one or more different numbers from 0 on."
+        yield f"seeds is {recipe.seeds}. Expected one or more different numbers from 0 on. Change them."
     if (recipe.data.dev_every is None) != (recipe.data.dev_size is None):
-        yield "data.dev_every and data.dev_size belong together. Expected both or neither."
+        yield "data.dev_every and data.dev_size: only one is set. Expected both or neither. Set the other too."
 
 
 def _resolved(recipe: Recipe) -> Recipe:
@@ -339,6 +358,9 @@ def _resolved(recipe: Recipe) -> Recipe:
         # A published setting says itself where its dev comes from.
         is_published = recipe.reported or recipe.is_reference or data.train_on_dev or data.dev_every
         data = replace(data, dev_share=0.0 if is_published else 0.1)
+    backbone = recipe.backbone
+    if not backbone.startswith((".", "~")) and not os.path.isabs(backbone) and os.path.isdir(backbone):
+        backbone = os.path.join(".", backbone)  # a folder here, which nobody takes for a name on the hub
     # A trial with fewer epochs than the recipe's first evaluation is evaluated at its end.
     training = replace(training, evaluate_from=min(training.evaluate_from, training.epochs))
-    return replace(recipe, optim=optim, data=data, training=training)
+    return replace(recipe, backbone=backbone, optim=optim, data=data, training=training)

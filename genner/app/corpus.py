@@ -18,6 +18,7 @@ from genner.data.statistics import SplitStatistics, corpus_notes
 from genner.errors import DataFormatError
 from genner.evaluation.report import split_table
 from genner.formulations.base import Encoded
+from genner.model.folder import ModelFolder
 from genner.training.identity import RunIdentity
 from genner.training.results import versions
 
@@ -122,8 +123,17 @@ def check_text(
 
 
 def identity_of(recipe: Recipe, corpus: LoadedCorpus, labels: LabelSet) -> RunIdentity:
-    """What another run must share with one of ``recipe`` (resolved) on ``corpus`` (limited) to be the same."""
-    return RunIdentity(scoring_settings(recipe), corpus.fingerprint, labels.tags, versions())
+    """What another run must share with one of ``recipe`` (resolved) on ``corpus`` (limited) to be the same.
+
+    A model that training starts from counts by its content, wherever it lies.
+
+    Raises:
+        DataFormatError: that model cannot be read.
+    """
+    settings = scoring_settings(recipe)
+    if (start := ModelFolder.of_backbone(recipe.backbone)) is not None:
+        settings["backbone"] = f"model {start.digest()}"
+    return RunIdentity(settings, corpus.fingerprint, labels.tags, versions())
 
 
 def _check_labels(recipe: Recipe, statistics: Mapping[str, SplitStatistics]) -> None:

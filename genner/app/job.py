@@ -6,7 +6,7 @@ import contextlib
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,10 @@ def check_data(recipe: Recipe) -> str:
 
 
 @contextlib.contextmanager
-def open_run(runs_dir: Path, name: str | None, recipe: Recipe) -> Iterator[RunFolder]:
-    """The run folder, new or that of the same run, locked while the block runs.
+def open_run(
+    runs_dir: Path, name: str | None, recipe: Recipe, train_on: Callable[[int], str] | None = None
+) -> Iterator[RunFolder]:
+    """The run folder, new or that of the same run, locked while the block runs; ``train_on`` as in `RunFolder.open`.
 
     Raises:
         NerError: the corpus cannot be used, or the folder holds another run.
@@ -64,7 +66,7 @@ def open_run(runs_dir: Path, name: str | None, recipe: Recipe) -> Iterator[RunFo
     with locked(path):
         with console_log():
             corpus, labels, _ = check_corpus(recipe, open_corpus(recipe))
-            run = RunFolder.open(path, identity_of(recipe, corpus, labels), recipe_yaml(recipe))
+            run = RunFolder.open(path, identity_of(recipe, corpus, labels), recipe_yaml(recipe), train_on)
         del corpus  # the processes of the seeds need the memory
         yield run
 
@@ -181,7 +183,8 @@ def _seeds(result: Mapping[str, Any]) -> str:
     spreads, n_ok = _shown(result["seeds"]), result["n_ok"]
     lost = {"collapsed": result["n_collapsed"], "failed": result["n_failed"]}
     left_out = "".join(f"; {count} {what} and left out" for what, count in lost.items() if count)
-    title = "scores" if n_ok == 1 else f"mean ± standard deviation over {n_ok} seeds"
+    several = f"mean ± standard deviation over {n_ok} seeds"
+    title = {0: "no seed is ok", 1: "scores"}.get(n_ok, several)
     lines = [f"{title}{left_out}: {_listed(spreads) or 'no scores'}"]
     lines += [
         f"  {name} {spread['min']:.2f} to {spread['max']:.2f}, 95 % confidence interval of the mean "

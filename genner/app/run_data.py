@@ -91,7 +91,7 @@ def _seed_row(seed: Mapping[str, Any]) -> dict[str, Any]:
 
 def _seed_notes(seeds: Sequence[Mapping], ok: Sequence[Mapping], shown: Sequence[Mapping], split: str) -> Iterable[str]:
     """What the means leave out, and why."""
-    others = [f"seed {seed['seed']} ({seed['status']})" for seed in seeds if seed["status"] != "ok"]
+    others = [f"seed {seed['seed']} ({_state(seed)})" for seed in seeds if seed["status"] != "ok"]
     if others:
         yield f"Not ok, so not in the means: {', '.join(others)}."
     without = [str(seed["seed"]) for seed in seeds if not seed[split]]
@@ -99,6 +99,11 @@ def _seed_notes(seeds: Sequence[Mapping], ok: Sequence[Mapping], shown: Sequence
         yield f"No scores on {split}: seed {', '.join(without)}."
     if shown and not ok:
         yield "No seed is ok: the tables below the scores are based on the other seeds."
+
+
+def _state(seed: Mapping[str, Any]) -> str:
+    """The status of a seed, and the reason if it has one."""
+    return f"{seed['status']}: {seed['reason']}" if seed.get("reason") else seed["status"]
 
 
 def _groups(seeds: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from genner.cli import PROGRAM, say, say_loading
 from genner.commands.common import command_main, command_parser, positive
+from genner.commands.further import further_command
 from genner.config import RECIPES, Kind, Recipe, load_recipe, recipe_path, recipe_yaml
 from genner.errors import ConfigError
 from genner.formulations import settings_of
@@ -32,7 +33,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--recipe", type=Path, help="a recipe file, instead of the dataset's own")
     parser.add_argument("--kind", choices=[kind.value for kind in Kind], help="what entities look like")
     parser.add_argument("--data_root", help="folder of the corpora, or of train/dev/test themselves (default ../data)")
-    parser.add_argument("--backbone", help="hub id, local folder, scratch:tiny|small|base or scratch-t5:tiny|small")
+    parser.add_argument("--backbone", help="hub id, folder, run to start from, or scratch:tiny|small|base")
     parser.add_argument("--seeds", nargs="+", metavar="N", help="seeds to train; scores are averaged")
     parser.add_argument("--parallel", type=positive, default=1, metavar="N", help="number of seeds to train at once")
     parser.add_argument("--on_collapse", choices=["stop", "restart"], help="what to do with a seed that collapses")
@@ -89,7 +90,8 @@ def run(options: argparse.Namespace) -> int:
     if options.only_seed is not None:  # the process of one seed; the one that started it holds the run folder
         job.train_seed(recipe, job.run_path(options.runs_dir, options.run_name, recipe), options.only_seed)
         return 0
-    with job.open_run(options.runs_dir, options.run_name, recipe) as folder:
+    train_on = partial(further_command, options, recipe, job.run_path(options.runs_dir, options.run_name, recipe))
+    with job.open_run(options.runs_dir, options.run_name, recipe, train_on) as folder:
         print(recipe_yaml(recipe))
         command = [*PROGRAM, "train", *options.argv]
         n_failed = job.train_seeds(recipe, folder, command, options.parallel)

@@ -25,6 +25,9 @@ TEXT_ENDINGS = (
 )  # fmt: skip
 
 
+DEV_SHARE = 0.1  # of train, where a user's own data has no dev file
+
+
 @dataclass(frozen=True)
 class SplitRules:
     """How the splits are used: as a published setting does, and without files for all of them.
@@ -118,6 +121,8 @@ def apply_rules(splits: dict[str, list[Example]], rules: SplitRules) -> tuple[di
                 f"(data.{split}_share={share:g} data.share_seed={rules.share_seed}); {len(left)} stay in train."
             )
             splits = {**splits, "train": left, split: drawn}
+        elif share not in (0, DEV_SHARE) and split in splits:
+            notes.append(f"{split}: read from its own file; data.{split}_share applies where there is none.")
     if "test" not in splits:
         notes.append("test: no file, so scores are on dev only, which also chose the epoch.")
     return {split: splits[split] for split in SPLIT_WORDS if split in splits}, notes

@@ -77,23 +77,23 @@ def _read_lists(line: str, where: str) -> Iterator[tuple[tuple[str, ...], list]]
             f"{where}: not JSON ({error}) in {line[:40]!r}. Expected {shape}. Write one object per line."
         ) from None
     if not isinstance(document, dict):
-        raise DataFormatError(f"{where}: JSON, but not an object: {line[:40]!r}. Expected {shape}.")
+        raise DataFormatError(f"{where}: JSON, but not an object: {line[:40]!r}. Expected {shape}. Write it so.")
     for key in ("sentences", "ners"):
         if key not in document:
             raise DataFormatError(
                 f"{where}: the key {key!r} is missing, found {list(document)}. Expected {shape}. Rename or add it."
             )
         if not isinstance(document[key], list):
-            raise DataFormatError(f"{where}: {key!r} is {document[key]!r:.40}, not a list. Expected {shape}.")
+            raise DataFormatError(f"{where}: {key!r} is {document[key]!r:.40}, not a list. Expected {shape}. Fix it.")
     sentences, ners = document["sentences"], document["ners"]
     if len(sentences) != len(ners):
         raise DataFormatError(
-            f"{where}: {len(sentences)} sentences but {len(ners)} lists in 'ners'. Expected one list per sentence, "
-            "empty where a sentence has no mention."
+            f"{where}: {len(sentences)} sentences but {len(ners)} lists in 'ners'. Expected one list per sentence. "
+            "Add an empty one where a sentence has no mention."
         )
     for sentence, mentions in zip(sentences, ners, strict=True):
         if not isinstance(mentions, list):
-            raise DataFormatError(f"{where}: {mentions!r:.40} in 'ners'. Expected a list of mentions per sentence.")
+            raise DataFormatError(f"{where}: {mentions!r:.40} in 'ners'. Expected a list per sentence. Correct it.")
         yield check_words(sentence, where), mentions
 
 
@@ -104,7 +104,7 @@ def check_words(sentence: object, where: str) -> tuple[str, ...]:
         DataFormatError: it is not a list of non-empty strings; names ``where``.
     """
     if not isinstance(sentence, list):
-        raise DataFormatError(f"{where}: sentence {sentence!r:.40}. Expected a list of words.")
+        raise DataFormatError(f"{where}: sentence {sentence!r:.40}. Expected a list of words. Correct it.")
     for index, word in enumerate(sentence):
         if not isinstance(word, str) or not word:
             raise DataFormatError(
@@ -137,7 +137,7 @@ def _check_mention(mention: object, line: int, report: LoadReport) -> tuple[int,
     """Start, inclusive end and label of a raw mention."""
     where = f"{report.path}:{line}"
     if not isinstance(mention, list) or len(mention) < 3:
-        raise DataFormatError(f'{where}: mention {mention!r:.60}. Expected [start, end, "TYPE"].')
+        raise DataFormatError(f'{where}: mention {mention!r:.60}. Expected [start, end, "TYPE"]. Correct it.')
     *offsets, label = mention[:3]
     if len(mention) > 3:
         report.add_line("mention with more than start, end and type, the rest ignored", line)
@@ -148,10 +148,10 @@ def _check_mention(mention: object, line: int, report: LoadReport) -> tuple[int,
         if type(offset) is not int or offset < 0:
             raise DataFormatError(
                 f"{where}: offset {offset!r:.40} in mention {mention!r:.60}. Expected whole numbers from 0, "
-                "the indices of the first and the last word."
+                "the indices of the first and the last word. Correct it."
             )
     if not isinstance(label, str) or not label.strip():
-        raise DataFormatError(f"{where}: type {label!r:.40} in mention {mention!r:.60}. Expected a name.")
+        raise DataFormatError(f"{where}: type {label!r:.40} in mention {mention!r:.60}. Expected a name. Add it.")
     check_text(label, where)
     if label != label.strip():
         report.add_line("blank around a type, ignored", line)

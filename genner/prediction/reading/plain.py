@@ -86,11 +86,11 @@ def _json_input(line: str, number: int, file: InputFile, reading: Reading) -> Te
             f"{where}: not JSON ({error}) in {line[:40]!r}. Expected {_SHAPE}. Write one object per line."
         ) from None
     if not isinstance(record, dict):
-        raise DataFormatError(f"{where}: JSON, but not an object: {line[:40]!r}. Expected {_SHAPE}.")
+        raise DataFormatError(f"{where}: JSON, but not an object: {line[:40]!r}. Expected {_SHAPE}. Write it so.")
     given = replace(_text_of(record, where), id=_id_of(record, where) or file.line_id(number))
     if record.get("entities"):
         if not isinstance(record["entities"], list):
-            raise DataFormatError(f"{where}: 'entities' is {record['entities']!r:.40}. Expected a list.")
+            raise DataFormatError(f"{where}: 'entities' is {record['entities']!r:.40}. Expected a list. Correct it.")
         mentions = [_mention(entity, where) for entity in record["entities"]]
         given = with_mentions(given, mentions, reading)
     return given
@@ -128,7 +128,7 @@ def _id_of(record: Mapping[str, Any], where: str) -> str:
     if name is None:
         return ""
     if isinstance(name, bool) or not isinstance(name, str | int):
-        raise DataFormatError(f"{where}: the id {name!r:.40}. Expected a string or an integer.")
+        raise DataFormatError(f"{where}: the id {name!r:.40}. Expected a string or an integer. Correct it.")
     check_text(str(name), where)
     return str(name)
 

@@ -28,7 +28,10 @@ RULES: dict[str, tuple[set[str], set[str] | None]] = {
     "data.schema": (set(), set()),
     "data.labels": ({"data.schema", "errors"}, set()),
     "data.codecs": ({"data.schema", "data.codecs.*", "errors"}, set()),
-    "data.loaders": ({"data.schema", "data.labels", "data.loaders.*", "data.tally", "data.utf8", "errors"}, set()),
+    "data.loaders": (
+        {"data.schema", "data.schemes", "data.labels", "data.loaders.*", "data.tally", "data.utf8", "errors"},
+        set(),
+    ),
     "data": (DATA | {"errors", "files", "patches"}, None),
     "data.prepare": ({"data.*", "errors", "files", "patches"}, None),
     "model.generation": ({"model.generation.*", "errors"}, {"torch"}),

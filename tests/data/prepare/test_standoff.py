@@ -98,7 +98,7 @@ def test_brat(write, prepare):
     ("changes", "message"),
     [
         ({"train/a.ann": "T1 ADR 3 8 knees\n"}, "a.ann:1: 'T1 ADR 3 8 knees'. Expected 'T1<tab>LABEL start end"),
-        ({"train/a.txt": b"caf\xe9"}, "a.txt:1: byte 0xe9 at offset 3 is not UTF-8. Expected UTF-8"),
+        ({"train/a.txt": b"caf\xe9"}, "a.txt:1: byte 0xe9 at offset 3 is not UTF-8; the file seems to be ISO-8859-1"),
         ({"dev/a.txt": None}, "no document for dev (train 1, dev 0, test 1)"),
         ({f"{split}/a.ann": None for split in ("train", "dev", "test")}, "3 texts and 0 annotations. Expected .txt"),
     ],

@@ -11,6 +11,7 @@ from genner.data.loaders.reading import LoaderOptions, LoadReport, in_order, is_
 from genner.data.offsets import Mention, Span
 from genner.data.records import check_text, check_words, shown
 from genner.data.schema import Entity, Example, merge_segments
+from genner.data.schemes import TagError, TagReader
 from genner.errors import DataFormatError
 
 _LABELS = ("label", "type", "labels", "entity_type", "entity_group", "tag")
@@ -38,7 +39,7 @@ class Source:
     @property
     def where(self) -> str:
         """File and line, for messages."""
-        return f"{self.report.path}:{self.line.partition('.')[0]}"
+        return self.report.where(self.line)
 
     def error(self, found: str, expected: str, remedy: str) -> DataFormatError:
         """An error at the record."""
@@ -142,7 +143,7 @@ def mentions(source: Source, item: object) -> Iterator[Mention]:
         return
     for label in dict.fromkeys(labels):
         check_text(label, source.where)
-        yield Mention(label, tuple(fragments), source.report.place(source.line), text)
+        yield Mention(label, tuple(fragments), f"{source.report.path.name}:{source.line}", text)
 
 
 def regions(source: Source, result: object) -> list[Mention]:
@@ -245,10 +246,23 @@ def indexed(source: Source, item: object) -> WordItem:
 
 
 def tagged(source: Source, words: Sequence[str], tags: Sequence[object]) -> list[WordItem]:
-    """The entities of BIO tags."""
+    """The entities of tags, in any usual scheme."""
     if len(tags) != len(words):
         raise source.error(f"{len(tags)} tags for {len(words)} words", "one tag per word", "Correct the record.")
-    raise NotImplementedError
+    reader = TagReader()
+    numbered = next((tag for tag in tags if not isinstance(tag, str)), None)
+    if numbered is not None:
+        raise source.error(
+            f"the tag {shown(numbered)}",
+            "tags as text, such as B-PER: what numbers mean is not in the file",
+            "Write their names, or use genner prepare hf on the data set.",
+        )
+    try:
+        found = reader.entities(tags, lambda index: f"{source.report.path.name}:{source.line}")
+    except TagError as error:
+        raise source.error(str(error).removesuffix("."), "O, B-type or I-type", "Correct the tag.") from None
+    reader.report(source.report)
+    return [(entity.label, [tuple(part) for part in entity.segments]) for entity in found]
 
 
 def example(source: Source, words: tuple[str, ...], found: Sequence[WordItem]) -> Example:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from genner.data import shape_items as items
 from genner.data.loaders.nested_jsonl import read_document
-from genner.data.loaders.reading import LoaderOptions, LoadReport
+from genner.data.loaders.reading import LoaderOptions, LoadReport, opened
 from genner.data.offsets import Mention, Reading, Span, find_reading, to_characters
 from genner.data.records import JsonRecord, check_text, check_words, read_json, shown
 from genner.data.schema import Example
@@ -120,19 +120,14 @@ def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Exa
     path, report = Path(path), LoadReport(path)
     documents: list[Document] = []
     n_unknown = 0
-    try:
-        with path.open("rb") as stream:
-            for record in read_json(stream, str(path), report):
-                document = read_shape(record, report)
-                if document is not None and document.is_known:
-                    documents.append(document)
-                elif document is not None:
-                    n_unknown += 1
-                    report.add_line("record whose entities are not known, left out", record.place)
-    except OSError as error:
-        raise DataFormatError(
-            f"{path}: cannot be read ({error.strerror}). Expected a JSON file. Check its permissions."
-        ) from None
+    with opened(path) as stream:
+        for record in read_json(stream, str(path), report):
+            document = read_shape(record, report)
+            if document is not None and document.is_known:
+                documents.append(document)
+            elif document is not None:
+                n_unknown += 1
+                report.add_line("record whose entities are not known, left out", record.place)
     if n_unknown and not documents:
         raise DataFormatError(
             f"{path}: none of the {n_unknown} records has known entities. Expected a key such as 'entities' in each, "
@@ -151,7 +146,7 @@ def loader_for(path: Path, usual: str) -> str:
     if usual not in ("conll", "nested", "discontinuous") or not path.is_file():
         return usual
     report = LoadReport(path)
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         record = next(read_json(stream, str(path), report), JsonRecord(1))
     if record.problem is not None or not isinstance(record.value, dict | list):
         return usual  # which says what is wrong

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from genner.data.lines import LONGEST
 from genner.data.offsets import Mention
 from genner.data.schema import Entity, Example, Segment, sort_entities
 from genner.data.tally import Tally
@@ -16,7 +17,7 @@ from genner.data.text import mention_segments
 from genner.prediction.results import TextInput, place_entity, words_joined
 from genner.prediction.text import SplitText, TextSplitter
 
-__all__ = ["InputFile", "Reading", "example_input", "with_mentions"]
+__all__ = ["LONGEST", "InputFile", "Reading", "example_input", "with_mentions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,12 @@ class InputFile:
         """Its bytes; standard input is not closed afterwards."""
         return contextlib.nullcontext(sys.stdin.buffer) if self.path is None else self.path.open("rb")
 
-    def failed(self, error: object, line: int | None = None) -> TextInput:
+    def failed(self, error: object, line: int | str | None = None) -> TextInput:
         """An input that cannot be read, at a line or as a whole."""
         return TextInput("", self.id if line is None else self.line_id(line), error=str(error))
 
-    def line_id(self, line: int) -> str:
-        """The id of the text that begins at a line.
+    def line_id(self, line: int | str) -> str:
+        """The id of the text that begins at a line; of several records in it, ``line.number``.
 
         >>> InputFile(Path("notes.txt"), "notes").line_id(3)
         'notes:3'
@@ -60,10 +61,16 @@ class Reading:
     Attributes:
         split: finds words and sentences; None: spaCy's rules for English.
         tally: what was repaired or left out.
+        max_chars: longer texts will be refused, so that their annotations need no words; None: no limit.
     """
 
     split: Callable[[str], SplitText] | None = None
     tally: Tally = field(default_factory=Tally)
+    max_chars: int | None = None
+
+    def refuses(self, text: str) -> bool:
+        """Whether a text is too long."""
+        return self.max_chars is not None and len(text) > self.max_chars
 
     def words_of(self, text: str) -> SplitText:
         """Words and sentences of a text."""
@@ -92,6 +99,8 @@ def with_mentions(given: TextInput, mentions: Sequence[Mention], reading: Readin
         mentions: the annotations.
         reading: counts what was changed or left out.
     """
+    if reading.refuses(given.text):
+        return given
     if given.words is None:
         words, sentences = reading.words_of(given.text)
         given = replace(given, words=words, sentences=sentences)

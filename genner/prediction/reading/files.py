@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,8 @@ from genner.prediction.results import TextInput, place_entity, words_joined
 from genner.prediction.text import SplitText, TextSplitter
 
 __all__ = ["LONGEST", "InputFile", "Reading", "example_input", "with_mentions"]
+
+_N_FIRST = 1 << 12  # bytes that show what a file is
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,14 @@ class InputFile:
 
     def open(self) -> contextlib.AbstractContextManager[BinaryIO]:
         """Its bytes; standard input is not closed afterwards."""
-        return contextlib.nullcontext(sys.stdin.buffer) if self.path is None else self.path.open("rb")
+        return contextlib.nullcontext(_stdin()) if self.path is None else self.path.open("rb")
+
+    def start(self) -> bytes:
+        """Some of its first bytes, which are still read afterwards."""
+        if self.path is None:
+            return _stdin().peek(_N_FIRST)
+        with self.path.open("rb") as stream:
+            return stream.read(_N_FIRST)
 
     def failed(self, error: object, line: int | str | None = None) -> TextInput:
         """An input that cannot be read, at a line or as a whole."""
@@ -52,6 +62,13 @@ class InputFile:
         'notes:3'
         """
         return f"{self.id}:{line}"
+
+
+def _stdin() -> io.BufferedReader:
+    """Standard input, such that one can look ahead."""
+    if not hasattr(sys.stdin.buffer, "peek"):
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(sys.stdin.buffer), encoding="utf-8")
+    return sys.stdin.buffer
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Texts with known entities in columns, in three lines a sentence, and in brat files. These entities become the gold of the inputs."""
+"""Texts with known entities, which become gold: columns, three lines a sentence, and brat."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+from genner.data.brat import read_terms
 from genner.data.lines import LineReader
 from genner.data.loaders import LoaderOptions, LoadReport
 from genner.data.loaders.conll import Row, column_sentences, is_docstart, read_sentence
@@ -15,7 +16,6 @@ from genner.data.loaders.discontinuous import line_records, read_record
 from genner.data.loaders.reading import check_kind
 from genner.data.offsets import to_characters
 from genner.data.schema import Example
-from genner.data.text import read_terms
 from genner.errors import DataFormatError
 from genner.prediction.reading.files import InputFile, Reading, example_input, with_mentions
 from genner.prediction.reading.plain import raw_text

@@ -1,6 +1,6 @@
 """JSON records out of a stream, in every layout in which tools write them.
 
-One object per line, a list over one line or several, objects over several lines one after another, and mixtures: values
+One object per line, one list over one line or several, objects over several lines one after another, and mixtures: values
 are told apart by their brackets, so that a broken one is one problem and the others are read. JSON texts hold no line
 end, so a text that is not closed ends with its line. Memory holds one record; a list is never built as a whole.
 """
@@ -137,7 +137,7 @@ class _Reader:
                 self._n_lists -= 1
                 return at + 1
             behind = _GAP.match(text, at + 1).end()
-            if char == "[" and (behind == len(text) or text[behind] in "{[]"):
+            if char == "[" and not self._n_lists and (behind == len(text) or text[behind] in "{[]"):
                 self._bracket = self._line
                 return at + 1
             if char != "]":
@@ -216,6 +216,7 @@ class _Reader:
     def _end(self) -> Iterator[JsonRecord]:
         if self._open is not None:
             yield from self._abandoned("it has no end; the file seems to be cut off")
+            return
         yield from self._junk
         begun = self._list_line if self._n_lists else self._bracket
         if begun is not None:

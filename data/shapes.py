@@ -158,9 +158,15 @@ def loader_for(path: Path, usual: str) -> str:
 
 def _unknown(source: Source) -> DataFormatError:
     value = source.value
-    found = f"the keys {shown(list(value))}" if isinstance(value, dict) else f"JSON, but no object: {shown(value)}"
     known = "; ".join(f"{shape.keys} ({shape.name})" for shape in SHAPES)
-    return source.error(f"{found}: no shape that is known", f"one of: {known}", "Rename the keys, or convert the file.")
+    if not isinstance(value, dict):
+        return source.error(f"JSON, but not an object: {shown(value)}", f"one of: {known}", "Convert the file.")
+    for key in ("text", *_WORDS):
+        if key in value:
+            what = "a text" if key == "text" else "a list of words"
+            return source.error(f"{key!r} is {shown(value[key])}", what, "Correct or remove the record.")
+    keys = f"no shape that is known in the keys {shown(list(value))}"
+    return source.error(keys, f"one of: {known}", "Rename the keys, or convert the file.")
 
 
 def _shape_of(value: object) -> Shape | None:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from genner.commands.common import add_reading_options, command_main, command_parser, open_model, text_splitter
 from genner.data.tally import Tally
 from genner.prediction.reading import FORMATS, read_inputs
+from genner.prediction.text import MAX_CHARS
 
 __all__ = ["main", "parse"]
 
@@ -42,7 +43,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> int:
     """Fit scores and print how good they were before and after; returns 1 if some texts failed."""
     options.calibrated, read = False, Tally()
-    inputs = read_inputs(options.input, options.format, split=text_splitter(options), tally=read)
+    max_chars = MAX_CHARS if options.max_chars is None else options.max_chars
+    inputs = read_inputs(options.input, options.format, split=text_splitter(options), tally=read, max_chars=max_chars)
     ner = open_model(options, with_candidates=options.misses)
     from genner.prediction.calibrate import calibrate  # late, as in open_model
     from genner.prediction.scores import CALIBRATION

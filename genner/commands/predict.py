@@ -27,12 +27,13 @@ from genner.commands.common import (
     positive,
     text_splitter,
 )
-from genner.data.loaders.nested_jsonl import check_text
+from genner.data.records import check_text
 from genner.data.tally import Tally
 from genner.errors import ConfigError, DataFormatError
 from genner.prediction.reading import FORMATS as INPUT_FORMATS
 from genner.prediction.reading import read_inputs
 from genner.prediction.results import TextInput
+from genner.prediction.text import MAX_CHARS
 from genner.prediction.summary import Summary
 from genner.prediction.writing import FORMATS, Output, format_of, open_output, writable
 
@@ -103,6 +104,12 @@ def _run(options: argparse.Namespace) -> int:
     with open_output(
         options.output, writer, sys.stdout.buffer, resume=options.resume, overwrite=options.overwrite
     ) as output:
+        if output.is_complete:
+            say(
+                f"{options.output} is there and no run of it was stopped: nothing is left to do. Set --overwrite without "
+                "--resume to write it anew."
+            )
+            return 0
         inputs = _inputs(options, read)
         ner = open_model(options, chunk_words=options.chunk_words * _DENSEST)
         writer.labels = ner.labels
@@ -144,7 +151,8 @@ def _usual_format(options: argparse.Namespace) -> str:
 
 def _inputs(options: argparse.Namespace, read: Tally) -> Iterator[TextInput]:
     if options.text is None:
-        return read_inputs(options.input, options.format, split=text_splitter(options), tally=read)
+        max_chars = MAX_CHARS if options.max_chars is None else options.max_chars
+        return read_inputs(options.input, options.format, split=text_splitter(options), tally=read, max_chars=max_chars)
     for number, text in enumerate(options.text, 1):
         try:
             check_text(text, f"--text {number}")

@@ -19,7 +19,7 @@ from genner.model.folder import ModelFolder
 from genner.prediction.hub import resolve_model
 from genner.prediction.results import TextInput, TextResult, place_entity, words_joined
 from genner.prediction.scores import ModelCalibration, Scoring
-from genner.prediction.text import TextSplitter
+from genner.prediction.text import MAX_CHARS, TextSplitter
 from genner.training.predictions import Prediction
 from genner.training.world import choose_device
 
@@ -61,7 +61,7 @@ class PredictOptions:
     calibrated: bool = True
     min_score: float = 0.0
     alpha: float | None = None
-    max_chars: int = 1_000_000
+    max_chars: int = MAX_CHARS
     chunk_words: int = 20_000
     device: str = "auto"
 

@@ -19,10 +19,13 @@ from genner.errors import ConfigError
 if TYPE_CHECKING:
     from spacy.language import Language
 
-__all__ = ["RULES", "SplitText", "TextSplitter"]
+__all__ = ["MAX_CHARS", "RULES", "SplitText", "TextSplitter"]
 
 #: spaCy's rules for a language; those with which ``data.prepare`` makes corpora; or white space and line ends.
 RULES = ("spacy", "plain", "blanks")
+
+#: Longer texts are refused unless the limit is raised.
+MAX_CHARS = 1_000_000
 
 _STRETCH = 20_000  # characters given to the library at once
 _RUN = 1_000  # of them without white space: affixes are removed one by one, each by a search through the rest

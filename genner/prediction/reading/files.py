@@ -42,12 +42,12 @@ class InputFile:
 
     def open(self) -> contextlib.AbstractContextManager[BinaryIO]:
         """Its bytes; standard input is not closed afterwards."""
-        return contextlib.nullcontext(_stdin()) if self.path is None else self.path.open("rb")
+        return contextlib.nullcontext(sys.stdin.buffer) if self.path is None else self.path.open("rb")
 
     def start(self) -> bytes:
         """Some of its first bytes, which are still read afterwards."""
         if self.path is None:
-            return _stdin().peek(_N_FIRST)
+            return _look_ahead(sys.stdin.buffer)
         with self.path.open("rb") as stream:
             return stream.read(_N_FIRST)
 
@@ -64,11 +64,16 @@ class InputFile:
         return f"{self.id}:{line}"
 
 
-def _stdin() -> io.BufferedReader:
-    """Standard input, such that one can look ahead."""
-    if not hasattr(sys.stdin.buffer, "peek"):
-        sys.stdin = io.TextIOWrapper(io.BufferedReader(sys.stdin.buffer), encoding="utf-8")
-    return sys.stdin.buffer
+def _look_ahead(stream: BinaryIO) -> bytes:
+    """Some of the next bytes of a stream; none of one that cannot look ahead."""
+    if isinstance(stream, io.BufferedReader):
+        return stream.peek(_N_FIRST)
+    if not stream.seekable():
+        return b""
+    place = stream.tell()
+    start = stream.read(_N_FIRST)
+    stream.seek(place)
+    return start
 
 
 @dataclass

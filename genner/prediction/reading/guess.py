@@ -18,7 +18,6 @@ _NO_TEXT = {
     **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".rar"), "an archive"),
     **dict.fromkeys((".parquet", ".arrow", ".feather", ".npz", ".npy", ".pkl", ".pickle", ".db", ".sqlite"), "data"),
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".gif", ".tif", ".tiff", ".bmp", ".webp", ".mp3", ".mp4", ".wav"), "media"),
-    **dict.fromkeys((".yaml", ".yml", ".toml", ".ini", ".py", ".ipynb", ".js", ".css"), "code or settings"),
 }
 _MARKUP = re.compile(rb"\s*<(?:\?xml|!DOCTYPE|html|!--)", re.IGNORECASE)
 _JSON = re.compile(rb"\s*(?:\{\s*(?:\"|$)|\[\s*(?:[\[{]|\"[^\n]*\",\s*[\[{]|$))")

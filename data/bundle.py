@@ -24,6 +24,7 @@ from genner.data.cache import CacheFile, digest_of
 from genner.data.columns import Sentences
 from genner.data.loaders import LOADERS, LoaderOptions, LoadReport
 from genner.data.schema import Entity, Example
+from genner.data.shapes import loader_for
 from genner.data.splits import SplitRules, apply_rules, find_split_files
 from genner.data.statistics import SplitStatistics, corpus_statistics, fingerprint
 from genner.data.utf8 import is_writable
@@ -32,7 +33,10 @@ from genner.errors import ConfigError, DataFormatError
 __all__ = ["LoadedCorpus", "SplitRules", "examples_of", "load_bundle", "load_cached", "to_bundle", "to_dataset"]
 
 # The contents of the cache also depend on this code; its digest replaces a version number kept by hand.
-_SOURCES = ("loaders/*.py", "schema.py", "splits.py", "statistics.py", "columns.py", "bundle.py")
+_SOURCES = (
+    "loaders/*.py", "schema.py", "splits.py", "statistics.py", "columns.py", "bundle.py", "schemes.py",
+    "shapes.py", "shape_items.py", "records.py", "offsets.py", "text.py",
+)  # fmt: skip
 FIELDS = ("raw_words", "entities", "entity_tags", "entity_spans")
 
 
@@ -94,16 +98,19 @@ def load_bundle(
         ConfigError: no such loader.
         DataFormatError: a folder or file is missing, a file cannot be read, or a split is empty.
     """
-    load = _loader(loader_name)
+    _loader(loader_name)
     if files is None:
         files = corpus_files(Path(root or "."), loader_name, rules)
-    splits, reports = {}, {}
+    splits, reports, said = {}, {}, []
     for name, path in files.items():
-        splits[name], reports[name] = load(Path(path), options)
+        found = loader_for(Path(path), loader_name)
+        splits[name], reports[name] = _loader(found)(Path(path), options)
+        if found != loader_name:
+            said.append(f"{name}: {Path(path).name} is JSON of another tool or shape, read by the loader {found!r}.")
         if not splits[name]:
             raise DataFormatError(f"{path}: no sentences for {name}. Expected at least one. Check the export.")
     splits, notes = apply_rules(splits, rules)
-    return LoadedCorpus(splits, reports, notes)
+    return LoadedCorpus(splits, reports, said + notes)
 
 
 def load_cached(

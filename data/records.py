@@ -106,7 +106,7 @@ class _Reader:
         if self._open is not None and self._open.is_left_by(text):
             yield from self._abandoned("a bracket or quotation mark is not closed")
         at = 0
-        if problem is not None and _BAD.search(text) is None:  # nothing of the line can be read
+        if problem is not None and ("\0" in text or not _BAD.search(text)):  # nothing of the line can be read
             if self._open is None:
                 yield from self._begin()
                 yield JsonRecord(self._line, self._next_number(), problem=problem)

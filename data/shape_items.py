@@ -14,7 +14,7 @@ from genner.data.schema import Entity, Example, merge_segments
 from genner.data.schemes import TagError, TagReader
 from genner.errors import DataFormatError
 
-_LABELS = ("label", "type", "labels", "entity_type", "entity_group", "tag")
+_LABELS = ("label", "type", "labels", "entity_type", "entity_group", "entity", "tag")
 _STARTS = ("start", "start_offset", "start_char", "begin")
 _ENDS = ("end", "end_offset", "end_char")
 _REPAIRED = LoaderOptions()
@@ -80,12 +80,13 @@ def joined_places(words: Sequence[str]) -> tuple[Span, ...]:
     return tuple(places)
 
 
-def places_of(source: Source, tokens: object) -> tuple[Span, ...] | None:
+def places_of(source: Source, tokens: list) -> tuple[Span, ...] | None:
     """Places of given words in the text of a record: words in their order, or objects with ``start`` and ``end``."""
-    if tokens is None:
-        return None
-    if isinstance(tokens, list) and tokens and all(isinstance(token, dict) for token in tokens):
+    if tokens and all(isinstance(token, dict) for token in tokens):
         return _stated_places(source, tokens)
+    if not all(isinstance(token, str) for token in tokens):
+        source.report.add_line("tokens that are no words, not used", source.line)
+        return None
     text, at, places = source.value["text"], 0, []
     for word in check_words(tokens, source.where):
         start = text.find(word, at)
@@ -141,7 +142,7 @@ def mentions(source: Source, item: object) -> Iterator[Mention]:
     if any(end <= start for start, end in fragments):
         source.report.add_line("annotation with a fragment that ends before it starts, dropped", source.line)
         return
-    for label in dict.fromkeys(labels):
+    for label in dict.fromkeys(map(str.strip, labels)):
         check_text(label, source.where)
         yield Mention(label, tuple(fragments), f"{source.report.path.name}:{source.line}", text)
 
@@ -255,7 +256,7 @@ def tagged(source: Source, words: Sequence[str], tags: Sequence[object]) -> list
         raise source.error(
             f"the tag {shown(numbered)}",
             "tags as text, such as B-PER: what numbers mean is not in the file",
-            "Write their names, or use genner prepare hf on the data set.",
+            "Write their names, or prepare the data set with genner prepare hf; to predict only, leave them out.",
         )
     try:
         found = reader.entities(tags, lambda index: f"{source.report.path.name}:{source.line}")

@@ -6,9 +6,12 @@ nothing. Offsets become end-exclusive. Records that annotators rejected or cance
 
 from __future__ import annotations
 
+import json
+import shlex
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -166,6 +169,10 @@ def _unknown(source: Source) -> DataFormatError:
             what = "a text" if key == "text" else "a list of words"
             return source.error(f"{key!r} is {shown(value[key])}", what, "Correct or remove the record.")
     keys = f"no shape that is known in the keys {shown(list(value))}"
+    for key, rows in value.items():
+        if isinstance(rows, list) and rows and _shape_of(rows[0]) is not None:
+            command = f"jq {shlex.quote(f'.[{json.dumps(key)}]')} {shlex.quote(str(source.report.path))}"
+            return source.error(keys, "a record", f"The list {key!r} has records: write it to a file, as by {command}")
     return source.error(keys, f"one of: {known}", "Rename the keys, or convert the file.")
 
 
@@ -208,7 +215,7 @@ def _dygie(source: Source) -> Document:
             f"'ner' is {shown(ner)} for {len(words)} sentences", "a list of mentions for each sentence", "Correct it."
         )
     found = [[items.inclusive(source, item) for item in row] for row in ner]
-    starts = [sum(map(len, words[:n])) for n in range(len(words))]
+    starts = list(accumulate(map(len, words), initial=0))[:-1]
     of_document = [
         [(label, [(a - start, b - start) for a, b in spans]) for label, spans in row]
         for row, start in zip(found, starts, strict=True)
@@ -272,8 +279,12 @@ def _text(source: Source) -> Document | None:
     found = _entities_of(source)
     if found is None and "answer" in value:  # Prodigy leaves the key out where nothing was marked
         found = []
+    if not found and isinstance(value.get("error"), str):
+        source.report.add_line("result of a text that failed, its entities not known", source.line)
+        found = None
     mentions = [mention for item in found or () for mention in items.mentions(source, item)]
-    words = items.places_of(source, next((value[key] for key in _WORDS if key in value), None))
+    key = _words_key(value)
+    words = None if key is None else items.places_of(source, value[key])
     return Document("", items.id_of(source, "id"), found is not None, value["text"], words, tuple(mentions))
 
 
@@ -343,9 +354,11 @@ SHAPES: tuple[Shape, ...] = (
         lambda v: isinstance(v, list) and len(v) > 1 and isinstance(v[0], str) and isinstance(v[1], dict | list),
         _pair,
     ),
-    Shape("Label Studio", "data and annotations", lambda v: _has(v, data=dict), _label_studio),
+    Shape(
+        "Label Studio", "data and annotations", lambda v: _has(v, data=dict) and not _has(v, text=str), _label_studio
+    ),
     Shape("DyGIE++", "sentences and ner", lambda v: _has(v, sentences=list) and "ner" in v and "ners" not in v, _dygie),
-    Shape("GenNER, nested", "sentences and ners", lambda v: _has(v, sentences=list), _nested),
+    Shape("GenNER, nested", "sentences and ners", lambda v: _has(v, sentences=list) and not _has(v, text=str), _nested),
     Shape("W2NER", "sentence (words) and ner", lambda v: _has(v, sentence=list, ner=list), _w2ner),
     Shape("GLiNER", "tokenized_text and ner", lambda v: _has(v, tokenized_text=list), _gliner),
     Shape("GenNER, predictions", "raw_words and gold", lambda v: _has(v, raw_words=list, gold=list), _predictions),

@@ -95,12 +95,12 @@ def read_docs(file: InputFile, reading: Reading) -> Iterator[TextInput]:
     Raises:
         DataFormatError: it is no such file.
     """
-    from spacy.vocab import Vocab  # takes a second; other formats do not need it
+    import spacy  # takes a second; other formats do not need it
 
     with file.open() as stream:
         docs = _bin_of(stream.read(LONGEST + 1), file)
     try:
-        for number, doc in enumerate(docs.get_docs(Vocab()), 1):
+        for number, doc in enumerate(docs.get_docs(spacy.blank("xx").vocab), 1):
             yield _doc_input(doc, f"{file.id}:{number}", reading)
     except _BROKEN as error:
         raise _no_docs(file, f"{type(error).__name__}: {error}") from None

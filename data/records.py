@@ -1,8 +1,8 @@
 """JSON records out of a stream, in every layout in which tools write them.
 
-One object per line, one list over one line or several, objects over several lines one after another, and mixtures: values
-are told apart by their brackets, so that a broken one is one problem and the others are read. JSON texts hold no line
-end, so a text that is not closed ends with its line. Memory holds one record; a list is never built as a whole.
+One object per line, one list over one line or several, objects over several lines one after another, and mixtures:
+values are told apart by their brackets, so that a broken one is one problem and the others are read. JSON texts hold no
+line end, so a text that is not closed ends with its line. Memory holds one record; a list is never built as a whole.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class _Reader:
         self._has_begun = False
 
     def records(self) -> Iterator[JsonRecord]:
-        for self._line, text in enumerate(self._lines, 1):
-            self._number = 0
+        for text in self._lines:
+            self._line, self._number = self._line + 1, 0
             yield from self._records_of(text, self._lines.problem(self._line))
             if len(self._junk) > 1:
                 yield self._no_json(self._junk[0])
@@ -180,10 +180,10 @@ class _Reader:
             return None
         try:
             record = JsonRecord(line, number, self._decoder.decode(text))
-        except _Twice as error:
+        except _TwiceError as error:
             problem = (
-                f"{self._name}:{line}: the key {error.key!r:.60} is twice in an object, with different values. Expected "
-                "every key once. Remove one of the two."
+                f"{self._name}:{line}: the key {error.key!r:.60} is twice in an object, with different values. "
+                "Expected every key once. Remove one of the two."
             )
             record = JsonRecord(line, number, problem=problem, id=_find_id(text))
         except (ValueError, RecursionError) as error:
@@ -203,8 +203,8 @@ class _Reader:
         found, self._open = self._open, None
         yield self._broken(found, why)
         line, number = self._line, self._number
-        for self._line, text in enumerate(found.lines[1:], found.line + 1):
-            self._number = 0
+        for before, text in enumerate(found.lines[1:], found.line):
+            self._line, self._number = before + 1, 0
             record = self._decoded(text.rstrip(" \t\r").removesuffix(",")) if text.startswith("{") else None
             if record is not None:
                 yield record
@@ -294,7 +294,7 @@ class _Open:
         return self.is_closed
 
 
-class _Twice(ValueError):
+class _TwiceError(ValueError):
     """A key is twice in an object."""
 
     def __init__(self, key: str) -> None:
@@ -307,7 +307,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) < len(pairs):
         for key, one in pairs:
             if value[key] != one:
-                raise _Twice(key)
+                raise _TwiceError(key)
     return value
 
 

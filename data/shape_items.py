@@ -148,7 +148,7 @@ def mentions(source: Source, item: object) -> Iterator[Mention]:
 
 
 def regions(source: Source, result: object) -> list[Mention]:
-    """The regions of a Label Studio result; parts that we wrote (``e1``, ``e1.2``, ...), if still linked, are joined."""
+    """The regions of a Label Studio result; those that we wrote as linked parts (``e1``, ``e1.2``, ...) are joined."""
     rows = [row for row in as_list(source, "result", [] if result is None else result) if isinstance(row, dict)]
     ties = {row.get("to_id"): row.get("from_id") for row in rows if row.get("type") == "relation"}
     found: dict[tuple[str, str], Mention] = {}
@@ -156,7 +156,7 @@ def regions(source: Source, result: object) -> list[Mention]:
         value = row.get("value")
         if row.get("type") == "relation":
             continue
-        if not isinstance(value, dict) or not value.get("labels") and not value.get("hypertextlabels"):
+        if not isinstance(value, dict) or (not value.get("labels") and not value.get("hypertextlabels")):
             source.report.add_line("region without a label, left out", source.line)
             continue
         place = value.get("globalOffsets") if isinstance(value.get("globalOffsets"), dict) else value

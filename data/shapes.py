@@ -1,4 +1,4 @@
-"""The shapes in which tools write texts and entities as JSON: recognised by their keys, read into one :class:`Document`.
+"""The shapes in which tools write texts and entities as JSON: recognised by their keys, read as :class:`Document`.
 
 Key present is known: ``"entities": []`` says that there are none, a record without such a key or with null in it says
 nothing. Offsets become end-exclusive. Records that annotators rejected or cancelled are left out and counted.
@@ -114,7 +114,7 @@ def examples_of(document: Document, number: int, report: LoadReport, reading: Re
     return build_examples(document.text, sentences, mentions, number, report)
 
 
-def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Example], LoadReport]:  # noqa: ARG001, B008
+def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Example], LoadReport]:  # noqa: B008
     """The loader of JSON files of other tools, and of our own predictions and results; see docs/formats.md.
 
     Raises:
@@ -182,7 +182,7 @@ def _shape_of(value: object) -> Shape | None:
 
 def _is_ours(value: object) -> bool:
     """Whether it is a document of nested training files, or wants to be one."""
-    return isinstance(value, dict) and "ners" in value or (_has(value, sentences=list) and "ner" not in value)
+    return (isinstance(value, dict) and "ners" in value) or (_has(value, sentences=list) and "ner" not in value)
 
 
 def _has(value: object, **kinds: type) -> bool:
@@ -207,7 +207,7 @@ def _nested(source: Source) -> Document:
 
 
 def _dygie(source: Source) -> Document:
-    """``sentences`` with ``ner`` on the words of the document, inclusive; on those of the sentence if only this fits."""
+    """``sentences`` with ``ner`` on the words of the document, inclusive; on those of a sentence if only this fits."""
     words = [check_words(sentence, source.where) for sentence in source.value["sentences"]]
     ner = source.value["ner"]
     if not isinstance(ner, list) or len(ner) != len(words) or not all(isinstance(row, list) for row in ner):
@@ -256,7 +256,7 @@ def _hugging_face(source: Source) -> Document:
 
 
 def _words(source: Source) -> Document:
-    """Words with our own entities, on the characters of the words joined by blanks, with SpERT's on words, or without."""
+    """Words with our own entities, on characters of the words joined by blanks, with SpERT's on words, or without."""
     words = check_words(source.value[_words_key(source.value)], source.where)
     found = source.value.get("entities")
     if found is None:

@@ -19,6 +19,7 @@ SPLIT_WORDS = {
     "test": ("test", "testing", "testb"),
 }
 JSON_ENDINGS = ("jsonlines", "jsonl", "ndjson", "json")
+JSON_LOADERS = ("nested", "json")
 TEXT_ENDINGS = ("txt", "conll", "iob2", "iob", "bio", "tsv", "ner", "gold_conll", "v4_gold_conll")
 
 
@@ -103,7 +104,7 @@ def apply_rules(splits: dict[str, list[Example]], rules: SplitRules) -> tuple[di
 def _judge(name: str, loader_name: str) -> tuple[str | None, int]:
     """The split that a lower-case file name denotes, if there is just one, and a rank: 0 for the plainest name."""
     stem, _, ending = name.rpartition(".")
-    endings = JSON_ENDINGS if loader_name in ("nested", "json") else TEXT_ENDINGS
+    endings = JSON_ENDINGS if loader_name in JSON_LOADERS else TEXT_ENDINGS
     is_data = ending in JSON_ENDINGS + TEXT_ENDINGS
     if not is_data:
         stem, ending = name, ""  # eng.testa, train
@@ -118,7 +119,7 @@ def _missing(root: Path, split: str, loader_name: str) -> str:
     there = sorted(path.name for path in root.iterdir())
     shown = ", ".join(there[:10]) + (", ..." if len(there) > 10 else "")
     words = ", ".join(SPLIT_WORDS[split])
-    endings = ", ".join("." + ending for ending in (JSON_ENDINGS if loader_name in ("nested", "json") else TEXT_ENDINGS))
+    endings = ", ".join("." + ending for ending in (JSON_ENDINGS if loader_name in JSON_LOADERS else TEXT_ENDINGS))
     return (
         f"{root}: no {split} file; there is {shown or 'nothing'}. Expected a name with one of {words} "
         f"and one of {endings}. Rename the file or set --data_root."

@@ -17,5 +17,5 @@ LOADERS: dict[str, Callable[[Path, LoaderOptions], tuple[list[Example], LoadRepo
     "ontonotes": ontonotes.load,
     "nested": nested_jsonl.load,
     "discontinuous": discontinuous.load,
-    "json": lambda path, options=LoaderOptions(): shapes.load(path, options),
+    "json": lambda path, options: shapes.load(path, options),
 }

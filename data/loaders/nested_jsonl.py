@@ -120,7 +120,8 @@ def read_mention(mention: object, place: str, report: LoadReport) -> tuple[int, 
     """
     where = report.where(place)
     if not isinstance(mention, list) or len(mention) < 3:
-        raise DataFormatError(f'{where}: mention {shown(mention)}. Expected [start, end, "TYPE"]. Correct or remove it.')
+        shape = '[start, end, "TYPE"]'
+        raise DataFormatError(f"{where}: mention {shown(mention)}. Expected {shape}. Correct or remove it.")
     *offsets, label = mention[:3]
     if len(mention) > 3:
         report.add_line("mention with more than start, end and type, the rest ignored", place)

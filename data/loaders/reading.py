@@ -136,7 +136,9 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         ) from None
 
 
-def in_order(entities: Iterable[Entity], report: LoadReport, line: int | str, options: LoaderOptions) -> tuple[Entity, ...]:
+def in_order(
+    entities: Iterable[Entity], report: LoadReport, line: int | str, options: LoaderOptions
+) -> tuple[Entity, ...]:
     """Sort the entities of a sentence; exact duplicates are counted once (compat: kept, and the sort is stable)."""
     entities = list(entities)
     if options.compat:

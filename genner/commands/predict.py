@@ -33,8 +33,8 @@ from genner.errors import ConfigError, DataFormatError
 from genner.prediction.reading import FORMATS as INPUT_FORMATS
 from genner.prediction.reading import read_inputs
 from genner.prediction.results import TextInput
-from genner.prediction.text import MAX_CHARS
 from genner.prediction.summary import Summary
+from genner.prediction.text import MAX_CHARS
 from genner.prediction.writing import FORMATS, Output, format_of, open_output, writable
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def _run(options: argparse.Namespace) -> int:
     ) as output:
         if output.is_complete:
             say(
-                f"{options.output} is there and no run of it was stopped: nothing is left to do. Set --overwrite without "
-                "--resume to write it anew."
+                f"{options.output} is there and no run of it was stopped: nothing is left to do. Set --overwrite "
+                "without --resume to write it anew."
             )
             return 0
         inputs = _inputs(options, read)

@@ -114,8 +114,16 @@ def test_a_file_that_is_no_json_is_one_problem() -> None:
 
 
 def test_broken_records_keep_their_ids() -> None:
-    texts = ['{"id": "k7", "text": }', '{"text": "a" "id": 7', '{"meta": {"id": 1}, "id": 12, x}', '{"id": 1.5, x}', '{"x": {"id": 3}',
-             '{"id": "a\\u00e9", }', '{"id": "\\ud83d", }', '{"a": 1, "a": 2, "id": 4}']  # fmt: skip
+    texts = [
+        '{"id": "k7", "text": }',
+        '{"text": "a" "id": 7',
+        '{"meta": {"id": 1}, "id": 12, x}',
+        '{"id": 1.5, x}',
+        '{"x": {"id": 3}',
+        '{"id": "a\\u00e9", }',
+        '{"id": "\\ud83d", }',
+        '{"a": 1, "a": 2, "id": 4}',
+    ]
     assert [records(text)[0].id for text in texts] == ["k7", "7", "12", "", "", "aé", "", "4"]
 
 

@@ -1,4 +1,4 @@
-"""Every shape of JSON gives its words or text and its entities; what is left out is counted, what is unknown is told."""
+"""Every shape of JSON gives its text or words and its entities; what is left out is counted, the unknown is told."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from genner.data.bundle import load_bundle
-from genner.data.loaders import LOADERS, LoadReport
+from genner.data.loaders import LOADERS, LoaderOptions, LoadReport
 from genner.data.records import JsonRecord
 from genner.data.shapes import Document, examples_of, loader_for, read_shape
 from genner.errors import DataFormatError
@@ -43,8 +43,12 @@ SHAPES = {
     "ours, words": ({"words": WORDS, "entities": SEGMENTS}, ALL),
     "ours, nested": ({"sentences": [WORDS], "ners": [[[0, 0, "PER"], [2, 3, "ADR"]]]}, FLAT),
     "predictions": (
-        {"raw_words": WORDS, "gold": [{"type": n, "spans": [f[i : i + 2] for i in range(0, len(f), 2)]} for n, f in ALL],
-         "pred": [{"type": "X", "spans": [[0, 1]]}]}, ALL,
+        {
+            "raw_words": WORDS,
+            "gold": [{"type": n, "spans": [f[i : i + 2] for i in range(0, len(f), 2)]} for n, f in ALL],
+            "pred": [{"type": "X", "spans": [[0, 1]]}],
+        },
+        ALL,
     ),
     "spaCy, pair": ([TEXT, {"entities": TRIPLES}], FLAT),
     "spaCy, short pair": ([TEXT, TRIPLES], FLAT),
@@ -54,27 +58,39 @@ SHAPES = {
     "doccano, label": ({"id": 3, "text": TEXT, "label": TRIPLES}, FLAT),
     "doccano, labels": ({"text": TEXT, "labels": TRIPLES, "meta": {}}, FLAT),
     "doccano, entities": (
-        {"text": TEXT, "entities": [{"id": 1, "label": n, "start_offset": a, "end_offset": b} for a, b, n in TRIPLES],
-         "relations": []}, FLAT,
+        {
+            "text": TEXT,
+            "entities": [{"id": 1, "label": n, "start_offset": a, "end_offset": b} for a, b, n in TRIPLES],
+            "relations": [],
+        },
+        FLAT,
     ),
     "Label Studio": ({"id": 5, "data": {"text": TEXT}, "annotations": [{"result": REGIONS}]}, ALL),
     "Label Studio, old": ({"data": {"body": TEXT}, "completions": [{"result": REGIONS[:2]}]}, FLAT),
     "Label Studio, short": (
-        {"text": TEXT, "label": [{"start": a, "end": b, "labels": [n]} for a, b, n in TRIPLES], "annotator": 1}, FLAT,
+        {"text": TEXT, "label": [{"start": a, "end": b, "labels": [n]} for a, b, n in TRIPLES], "annotator": 1},
+        FLAT,
     ),
     "W2NER": (
-        {"sentence": WORDS, "ner": [{"index": [0], "type": "PER"}, {"index": [3, 2], "type": "ADR"},
-                                    {"index": [2, 5], "type": "ADR"}]}, ALL,
+        {
+            "sentence": WORDS,
+            "ner": [{"index": [0], "type": "PER"}, {"index": [3, 2], "type": "ADR"}, {"index": [2, 5], "type": "ADR"}],
+        },
+        ALL,
     ),
     "GLiNER": ({"tokenized_text": WORDS, "ner": [[0, 0, "PER"], [2, 3, "ADR"]]}, FLAT),
     "DyGIE++": ({"doc_key": "d", "sentences": [WORDS], "ner": [[[0, 0, "PER"], [2, 3, "ADR"]]]}, FLAT),
     "SpERT": (
-        {"tokens": WORDS, "entities": [{"type": "PER", "start": 0, "end": 1}, {"type": "ADR", "start": 2, "end": 4}],
-         "relations": []}, FLAT,
+        {
+            "tokens": WORDS,
+            "entities": [{"type": "PER", "start": 0, "end": 1}, {"type": "ADR", "start": 2, "end": 4}],
+            "relations": [],
+        },
+        FLAT,
     ),
     "Hugging Face": ({"tokens": WORDS, "ner_tags": ["B-PER", "O", "B-ADR", "I-ADR", "O", "O"]}, FLAT),
     "Hugging Face, BIOES": ({"tokens": WORDS, "tags": ["S-PER", "O", "B-ADR", "E-ADR", "O", "O"]}, FLAT),
-}  # fmt: skip
+}
 
 
 def read(value: object, report: LoadReport | None = None) -> Document | None:
@@ -92,28 +108,55 @@ def test_shapes(name: str) -> None:
     value, expected = SHAPES[name]
     document = read(value)
     assert document.is_known and document.shape
-    assert (document.text is None) == (name in ("ours, nested", "predictions", "W2NER", "GLiNER", "DyGIE++", "SpERT")
-                                       or name.startswith("Hugging"))  # fmt: skip
+    assert (document.text is None) == (
+        name in ("ours, nested", "predictions", "W2NER", "GLiNER", "DyGIE++", "SpERT") or name.startswith("Hugging")
+    )
     assert sorted(entities(value)[0]) == sorted(expected)
 
 
 def test_known_is_what_has_a_key() -> None:
-    known = [{"text": "a", "entities": []}, {"text": "a", "label": []}, ["a", {"entities": []}], {"text": "a", "spans": {}},
-             {"words": ["a"], "entities": []}, {"tokenized_text": ["a"], "ner": []}, {"sentence": ["a"], "ner": []},
-             {"tokens": ["a"], "ner_tags": ["O"]}, {"sentences": [["a"]], "ners": [[]]}, {"text": "a", "answer": "accept"},
-             {"data": {"text": "a"}, "annotations": [{"result": []}]}]  # fmt: skip
-    unknown = [{"text": "a"}, {"text": "a", "entities": None}, ["a", {"cats": {}}], {"words": ["a"]}, {"tokens": ["a"]},
-               {"sentences": [["a"]]}, {"tokenized_text": ["a"]}, {"data": {"text": "a"}, "annotations": []},
-               {"text": "a", "label": "positive"}, {"text": "a", "labels": ["sport"]}, {"text": "a", "label": 3},
-               {"text": "", "entities": [], "error": "x.txt: not UTF-8"}]  # fmt: skip
+    known = [
+        {"text": "a", "entities": []},
+        {"text": "a", "label": []},
+        ["a", {"entities": []}],
+        {"text": "a", "spans": {}},
+        {"words": ["a"], "entities": []},
+        {"tokenized_text": ["a"], "ner": []},
+        {"sentence": ["a"], "ner": []},
+        {"tokens": ["a"], "ner_tags": ["O"]},
+        {"sentences": [["a"]], "ners": [[]]},
+        {"text": "a", "answer": "accept"},
+        {"data": {"text": "a"}, "annotations": [{"result": []}]},
+    ]
+    unknown = [
+        {"text": "a"},
+        {"text": "a", "entities": None},
+        ["a", {"cats": {}}],
+        {"words": ["a"]},
+        {"tokens": ["a"]},
+        {"sentences": [["a"]]},
+        {"tokenized_text": ["a"]},
+        {"data": {"text": "a"}, "annotations": []},
+        {"text": "a", "label": "positive"},
+        {"text": "a", "labels": ["sport"]},
+        {"text": "a", "label": 3},
+        {"text": "", "entities": [], "error": "x.txt: not UTF-8"},
+    ]
     assert [read(value).is_known for value in known] == [True] * len(known)
     assert [read(value).is_known for value in unknown] == [False] * len(unknown)
 
 
 def test_ids() -> None:
-    values = [{"text": "a", "id": 7}, {"text": "a", "id": "x"}, {"text": "a", "id": None}, {"text": "a"},
-              {"doc_key": "d", "sentences": [["a"]], "ner": [[]]}, {"id": 1, "data": {"id": "t", "text": "a"}},
-              {"id": 1, "data": {"text": "a"}}, {"words": ["a"], "id": 0}]  # fmt: skip
+    values = [
+        {"text": "a", "id": 7},
+        {"text": "a", "id": "x"},
+        {"text": "a", "id": None},
+        {"text": "a"},
+        {"doc_key": "d", "sentences": [["a"]], "ner": [[]]},
+        {"id": 1, "data": {"id": "t", "text": "a"}},
+        {"id": 1, "data": {"text": "a"}},
+        {"words": ["a"], "id": 0},
+    ]
     assert [read(value).id for value in values] == ["7", "x", "", "", "d", "t", "1", "0"]
 
 
@@ -168,8 +211,10 @@ def test_documents_of_several_sentences() -> None:
     assert entities(value) == [[("PER", [0, 1])], [("ADR", [0, 2])]]
     text = "Orla slept. Stiff neck all day."
     assert entities([text, {"entities": [[0, 4, "PER"], [12, 22, "ADR"]]}]) == [[("PER", [0, 1])], [("ADR", [0, 2])]]
-    tokens = [{"text": word, "start": text.index(word), "end": text.index(word) + len(word)} for word in
-              ("Orla", "slept", ".", "Stiff neck", "all", "day.")]  # fmt: skip
+    tokens = [
+        {"text": word, "start": text.index(word), "end": text.index(word) + len(word)}
+        for word in ("Orla", "slept", ".", "Stiff neck", "all", "day.")
+    ]
     rows = examples_of(read({"text": text, "tokens": tokens, "spans": []}), 0, LoadReport(Path("x")))
     assert [row.words for row in rows] == [("Orla", "slept", "."), ("Stiff neck", "all", "day.")]
 
@@ -177,7 +222,10 @@ def test_documents_of_several_sentences() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ({"txt": "a", "spans": []}, r"in/x.jsonl:7: no shape that is known in the keys \['txt', 'spans'\]. Expected one"),
+        (
+            {"txt": "a", "spans": []},
+            r"in/x.jsonl:7: no shape that is known in the keys \['txt', 'spans'\]. Expected one",
+        ),
         ({"classes": [], "annotations": [["a", {"entities": []}]]}, r"The list 'annotations' has records: .* jq '"),
         (3, r"JSON, but not an object: 3. Expected one of"),
         ({"text": 3}, r"'text' is 3. Expected a text"),
@@ -191,7 +239,15 @@ def test_documents_of_several_sentences() -> None:
         ({"text": TEXT, "spans": {"a": [], "b": []}}, r"'spans' has the groups \['a', 'b'\]. Expected one"),
         ({"text": TEXT, "words": ["neck", "Orla"]}, r"the word 'Orla' is not in 'text' after the words before it"),
         ({"data": {"a": "x", "b": "y"}}, r"'data' has \['a', 'b'\]. Expected the text under the key 'text'"),
-        ({"data": {"text": "x"}, "annotations": [{"result": [{"type": "labels", "value": {"start": "/p[1]", "end": 4, "labels": ["X"]}}]}]}, r"the entity .* Expected"),
+        (
+            {
+                "data": {"text": "x"},
+                "annotations": [
+                    {"result": [{"type": "labels", "value": {"start": "/p[1]", "end": 4, "labels": ["X"]}}]}
+                ],
+            },
+            r"the entity .* Expected",
+        ),
         ({"sentence": WORDS, "ner": [{"index": [], "type": "X"}]}, r"the entity .*Expected \{\"index\""),
         ({"sentence": WORDS, "ner": [{"index": [6], "type": "X"}]}, r"mention 6..6 in a sentence of 6 words"),
         ({"tokenized_text": WORDS, "ner": [[0, 6, "X"]]}, r"mention 0..6 in a sentence of 6 words"),
@@ -210,7 +266,9 @@ def test_wrong_records(value: object, message: str) -> None:
 
 
 def test_training_reads_any_shape_by_what_is_in_the_files(tmp_path: Path) -> None:
-    rows = {name: json.dumps(value) for name, (value, _) in SHAPES.items() if name not in ("ours, nested", "spaCy, ents")}
+    rows = {
+        name: json.dumps(value) for name, (value, _) in SHAPES.items() if name not in ("ours, nested", "spaCy, ents")
+    }
     for split in ("train", "dev", "test"):
         (tmp_path / f"{split}.json").write_text("\n".join(rows.values()))
     for kind in ("conll", "nested", "discontinuous"):
@@ -221,7 +279,11 @@ def test_training_reads_any_shape_by_what_is_in_the_files(tmp_path: Path) -> Non
 
 
 def test_files_of_our_own_keep_their_loaders(tmp_path: Path, fixtures_dir: Path) -> None:
-    for loader, name in {"conll": "conll.txt", "nested": "nested.jsonlines", "discontinuous": "discontinuous.txt"}.items():
+    for loader, name in {
+        "conll": "conll.txt",
+        "nested": "nested.jsonlines",
+        "discontinuous": "discontinuous.txt",
+    }.items():
         assert loader_for(fixtures_dir / "loaders" / name, loader) == loader
     assert loader_for(fixtures_dir / "loaders" / "nested.jsonlines", "conll") == "conll"  # which refuses it
     for text, expected in {"": "conll", "{ O\n} O\n": "conll", "[1] O\n": "conll", '{"text": "a"}': "json"}.items():
@@ -235,12 +297,12 @@ def test_files_of_our_own_keep_their_loaders(tmp_path: Path, fixtures_dir: Path)
 def test_records_without_known_entities_train_nothing(tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     path.write_text('{"text": "a"}\n{"text": "b", "entities": []}\n')
-    examples, report = LOADERS["json"](path)
+    examples, report = LOADERS["json"](path, LoaderOptions())
     assert [row.words for row in examples] == [("b",)]
     assert report.counts == {"record whose entities are not known, left out": 1}
     path.write_text('{"text": "a"}\n' * 2)
     with pytest.raises(DataFormatError, match=r"none of the 2 records has known entities. Expected a key such as"):
-        LOADERS["json"](path)
+        LOADERS["json"](path, LoaderOptions())
     path.write_text('{"text": "a", "entities": []}\n{"text":')
     with pytest.raises(DataFormatError, match=r"train.jsonl:2: not JSON"):
-        LOADERS["json"](path)
+        LOADERS["json"](path, LoaderOptions())

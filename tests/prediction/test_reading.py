@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from genner.data.lines import LONGEST, LineReader
 from genner.data.loaders import LOADERS, LoaderOptions
 from genner.data.tally import Tally
 from genner.errors import ConfigError, DataFormatError
 from genner.prediction.reading import FORMATS, read_inputs
-from genner.data.lines import LONGEST, LineReader
 from genner.prediction.results import TextInput
 from tests.data.test_awkward import COUNTS, KINDS
 
@@ -97,7 +97,7 @@ def test_objects_with_entities_are_gold(write) -> None:
     [
         ("{", r"a.jsonl:2: not JSON \(.*\) in '\{'. Expected JSON objects: one per line, .*Correct it there"),
         ("[1]", r"a.jsonl:2: JSON, but not an object: \[1\]. Expected one of"),
-        ('{"txt": "a"}', r"a.jsonl:2: no shape that is known in the keys \['txt'\]. Expected one of: .*doccano.*Rename"),
+        ('{"txt": "a"}', r"a.jsonl:2: no shape that is known in the keys \['txt'\]. Expected one of: .*Rename"),
         ('{"text": null}', r"a.jsonl:2: 'text' is None. Expected a text"),
         ('{"sentences": ["a b"]}', r"a.jsonl:2: sentence 'a b'. Expected a list of words. Split it"),
         ('{"words": "a b"}', r"a.jsonl:2: 'words' is 'a b'. Expected a list of words"),
@@ -291,7 +291,7 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wrong_sources_are_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(DataFormatError, match=r"nowhere: no such file or folder. Expected one, or - for standard"):
         read_inputs(tmp_path / "nowhere")
-    with pytest.raises(ConfigError, match=r"format: unknown 'xml'. Expected one of auto, lines, text, csv, jsonl, conll"):
+    with pytest.raises(ConfigError, match=r"format: unknown 'xml'. Expected one of auto, lines, text, csv, jsonl"):
         read_inputs(tmp_path, "xml")
 
 

@@ -190,7 +190,8 @@ def test_training_reads_texts_that_are_written(name: str, results: list[TextResu
     """Their words are those of training's rules, so that entities may become longer, but nothing of a text is lost."""
     path = written(name, results, tmp_path_factory.mktemp("training"))
     examples, _ = LOADERS["json"](path, LoaderOptions())
-    assert "".join(word for row in examples for word in row.words) == "".join("".join(one.text.split()) for one in results)
+    words = [word for row in examples for word in row.words]
+    assert "".join(words) == "".join("".join(one.text.split()) for one in results)
     whole = [one for result in results for one in result if name != "doccano" or not one.is_discontinuous]
     labels = Counter(entity.label for row in examples for entity in row.entities)
     assert labels <= Counter(one.type for one in whole)
@@ -198,7 +199,8 @@ def test_training_reads_texts_that_are_written(name: str, results: list[TextResu
 
 def unique_rows(results: list[TextResult]) -> list[tuple[list[str], list]]:
     """Sentences with their entities, each once."""
-    return [(words, [one for n, one in enumerate(found) if one not in found[:n]]) for words, found in sentence_rows(results)]
+    rows = sentence_rows(results)
+    return [(words, [one for n, one in enumerate(found) if one not in found[:n]]) for words, found in rows]
 
 
 @settings(deadline=None, max_examples=40)

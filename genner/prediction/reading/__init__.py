@@ -13,9 +13,9 @@ from pathlib import Path
 from genner.data.folders import walk
 from genner.data.tally import Tally
 from genner.errors import ConfigError, DataFormatError
-from genner.prediction.reading.files import InputFile, Reading
 from genner.prediction.names import BRAT_FILES, read_names
 from genner.prediction.reading.documents import read_docs, read_documents, read_records
+from genner.prediction.reading.files import InputFile, Reading
 from genner.prediction.reading.guess import check_plain, seems_json, unreadable
 from genner.prediction.reading.labelled import read_brat, read_columns, read_triples
 from genner.prediction.reading.plain import read_lines, read_table, read_text
@@ -80,11 +80,11 @@ def read_inputs(
 ) -> Iterator[TextInput]:
     """The texts of a file, of all files below a folder, or of standard input, one by one and in a fixed order.
 
-    A line, record or file that cannot be read becomes an input with an ``error``; the others follow. ``auto`` goes by the
-    file ending: ``.jsonl .ndjson .json`` jsonl; ``.jsonlines`` nested; ``.csv .tsv`` csv; ``.spacy`` docbin; ``.conll
-    .bio .iob .iob2`` conll; ``.txt .text`` brat if an ``.ann`` of the same name lies beside it, else a document per file
-    in a folder and a document per line if it is the source itself. Files of other endings and standard input are read
-    by line, or as jsonl if they begin with JSON; what is clearly no plain text, such as XML or PDF, is refused.
+    A line, record or file that cannot be read becomes an input with an ``error``; the others follow. ``auto`` goes by
+    the file ending: ``.jsonl .ndjson .json`` jsonl; ``.jsonlines`` nested; ``.csv .tsv`` csv; ``.spacy`` docbin;
+    ``.conll .bio .iob .iob2`` conll; ``.txt .text`` brat if an ``.ann`` of the same name lies beside it, else a
+    document per file in a folder and a document per line if it is the source itself. Files of other endings and
+    standard input are read by line, or as jsonl if they begin with JSON; what is clearly no plain text is refused.
 
     Args:
         source: a file or a folder; ``-`` is standard input.

@@ -1,4 +1,4 @@
-"""Records with words or texts, and the entities known of them: JSON of any known shape, nested documents, spaCy files."""
+"""Records with words or texts, and the entities known of them: JSON of any shape, nested documents, spaCy files."""
 
 from __future__ import annotations
 
@@ -133,9 +133,9 @@ def _doc_input(doc: Doc, usual: str, reading: Reading) -> TextInput:
     tokens = [token for token in doc if not token.is_space]
     place = {token.i: number for number, token in enumerate(tokens)}
     words = tuple(Segment(token.idx, token.idx + len(token)) for token in tokens)
-    begins = sorted({place[token.i] for token in tokens if token.is_sent_start} | ({0} if tokens else set()))
     sentences = None
-    if len(begins) > 1 or any(token.is_sent_start for token in doc):
+    if words and doc.has_annotation("SENT_START"):
+        begins = _sentence_starts(doc)
         sentences = tuple(Segment(*pair) for pair in zip(begins, [*begins[1:], len(words)], strict=True))
     entities: dict[Entity, None] = {}
     for label, spans in _groups(doc):
@@ -148,6 +148,17 @@ def _doc_input(doc: Doc, usual: str, reading: Reading) -> TextInput:
         entities[Entity(label, tuple(Segment(covered[a], covered[b - 1] + 1) for a, b in parts))] = None
     gold = tuple(place_entity(entity, doc.text, words) for entity in sort_entities(entities))
     return TextInput(doc.text, known_id(doc.user_data.get("id")) or usual, words, sentences, gold)
+
+
+def _sentence_starts(doc: Doc) -> list[int]:
+    """The first word of every sentence; white space that begins one is no word."""
+    starts, n_words, begins = [], 0, True
+    for token in doc:
+        begins |= bool(token.is_sent_start)
+        if not token.is_space:
+            starts += [n_words] * begins
+            n_words, begins = n_words + 1, False
+    return starts
 
 
 def _groups(doc: Doc) -> list[tuple[str, list]]:

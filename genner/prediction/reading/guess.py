@@ -17,7 +17,8 @@ _NO_TEXT = {
     **dict.fromkeys((".pdf", ".doc", ".docx", ".odt", ".xls", ".xlsx", ".ods", ".ppt", ".pptx", ".epub"), "a document"),
     **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".rar"), "an archive"),
     **dict.fromkeys((".parquet", ".arrow", ".feather", ".npz", ".npy", ".pkl", ".pickle", ".db", ".sqlite"), "data"),
-    **dict.fromkeys((".png", ".jpg", ".jpeg", ".gif", ".tif", ".tiff", ".bmp", ".webp", ".mp3", ".mp4", ".wav"), "media"),
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".gif", ".tif", ".tiff", ".bmp", ".webp"), "an image"),
+    **dict.fromkeys((".mp3", ".mp4", ".wav", ".ogg", ".flac"), "a recording"),
 }
 _MARKUP = re.compile(rb"\s*<(?:\?xml|!DOCTYPE|html|!--)", re.IGNORECASE)
 _JSON = re.compile(rb"\s*(?:\{\s*(?:\"|$)|\[\s*(?:[\[{]|\"[^\n]*\",\s*[\[{]|$))")
@@ -64,9 +65,9 @@ def seems_json(start: bytes) -> bool:
     start = start.removeprefix(b"\xef\xbb\xbf")
     if _JSON.match(start) is None:
         return False
-    line = start.lstrip().split(b"\n", 1)[0].strip()
+    line = start.lstrip().split(b"\n", 1)[0]
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
-        return line in (b"{", b"[", b"[{", b"[[") or len(line) > 1000
+        return line.strip() in (b"{", b"[", b"[{", b"[[") or len(line) > 1000  # such a line is cut off
     return isinstance(value, dict | list)

@@ -82,8 +82,8 @@ class Brat(Writer):
     """``T1<tab>TYPE start end;start end<tab>text``; offsets count characters.
 
     A part of an entity cannot contain a line end: it is split there, as brat itself does, and joined again when it is
-    read. Files are named after the ids, with folders for a ``/``; see :mod:`genner.prediction.names`. ``annotation.conf``
-    has the types, ``ids.conf`` the ids that are no names.
+    read. Files are named after the ids, with folders for a ``/``; see :mod:`genner.prediction.names`. The types are in
+    ``annotation.conf``, the ids that are no names in ``ids.conf``.
     """
 
     holds: ClassVar[frozenset[str]] = frozenset(

@@ -85,7 +85,10 @@ class Records(_WordWriter):
 
 
 class W2ner(Writer):
-    """A list of ``{"sentence": [words], "ner": [{"index": [words], "type"}]}``; which sentences formed a text is lost."""
+    """A list of ``{"sentence": [words], "ner": [{"index": [numbers of words], "type"}]}``.
+
+    Which sentences formed a text is lost.
+    """
 
     holds: ClassVar[frozenset[str]] = frozenset({"overlapping", "discontinuous", "words"})
 

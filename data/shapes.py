@@ -45,6 +45,7 @@ class Document:
         words: places of its words in the text; None if they are to be found there.
         mentions: entities on the text, counted as the tool counts.
         sentences: words and entities on words of a record without a text.
+        place: line of the record in its file.
     """
 
     shape: str
@@ -54,6 +55,7 @@ class Document:
     words: tuple[Span, ...] | None = None
     mentions: tuple[Mention, ...] = ()
     sentences: tuple[Example, ...] = ()
+    place: str = ""
 
 
 class Shape(NamedTuple):
@@ -117,25 +119,24 @@ def examples_of(document: Document, number: int, report: LoadReport, reading: Re
 def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Example], LoadReport]:  # noqa: B008
     """The loader of JSON files of other tools, and of our own predictions and results; see docs/formats.md.
 
+    Records whose entities are not known are left out; if they are known of none, the report is not ``is_labelled``.
+
     Raises:
-        DataFormatError: a record cannot be read, or none has known entities.
+        DataFormatError: a record cannot be read.
     """
     path, report = Path(path), LoadReport(path)
     documents: list[Document] = []
-    n_unknown = 0
     with opened(path) as stream:
         for record in read_json(stream, str(path), report):
             document = read_shape(record, report)
-            if document is not None and document.is_known:
-                documents.append(document)
-            elif document is not None:
-                n_unknown += 1
-                report.add_line("record whose entities are not known, left out", record.place)
-    if n_unknown and not documents:
-        raise DataFormatError(
-            f"{path}: none of the {n_unknown} records has known entities. Expected a key such as 'entities' in each, "
-            "empty where a text has none. Export the annotations as well."
-        )
+            if document is not None:
+                documents.append(replace(document, place=record.place))
+    report.is_labelled = not documents or any(document.is_known for document in documents)
+    if report.is_labelled:
+        for document in documents:
+            if not document.is_known:
+                report.add_line("record whose entities are not known, left out", document.place)
+        documents = [document for document in documents if document.is_known]
     reading = find_reading((one.text, one.mentions) for one in documents if one.text is not None)
     return [row for n, one in enumerate(documents) for row in examples_of(one, n, report, reading)], report
 

@@ -301,8 +301,10 @@ def test_records_without_known_entities_train_nothing(tmp_path: Path) -> None:
     assert [row.words for row in examples] == [("b",)]
     assert report.counts == {"record whose entities are not known, left out": 1}
     path.write_text('{"text": "a"}\n' * 2)
-    with pytest.raises(DataFormatError, match=r"none of the 2 records has known entities. Expected a key such as"):
-        LOADERS["json"](path, LoaderOptions())
+    examples, report = LOADERS["json"](path, LoaderOptions())
+    assert len(examples) == 2 and not report.is_labelled and not report.counts
+    with pytest.raises(DataFormatError, match=r"train.jsonl:1: words without tags. Expected .* or records with their"):
+        load_bundle(None, "json", files={"train": path})
     path.write_text('{"text": "a", "entities": []}\n{"text":')
     with pytest.raises(DataFormatError, match=r"train.jsonl:2: not JSON"):
         LOADERS["json"](path, LoaderOptions())

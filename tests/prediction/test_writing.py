@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from genner.data.loaders import LOADERS, LoaderOptions
 from genner.data.schema import Entity, Segment
 from genner.data.tally import Tally
+from genner.data.utf8 import without_edge_signs
 from genner.data.writing import DOCSTART
 from genner.prediction.reading import FORMATS as INPUT_FORMATS
 from genner.prediction.reading import read_inputs
@@ -137,14 +138,15 @@ def test_formats_of_words_read_back(name: str, results: list[TextResult], tmp_pa
         kept = kept if "overlapping" in holds else disjoint(kept)
         n_lost += len(result) - len(kept)
         expected.append(replace(result, entities=tuple(kept)))
+    clean = without_edge_signs if name != "nested" else str  # as the loaders read words
     found = [TextResult(g.text, g.id, g.words, g.sentences, g.gold) for g in inputs]
     changed = {f"sentence of the word {DOCSTART}, which marks documents, written with '_'"}
     assert not changed & tally.counts.keys()
-    assert sentence_rows(found) == sentence_rows(expected)
+    assert sentence_rows(found) == [([*map(clean, words)], rest) for words, rest in sentence_rows(expected)]
     assert sum(tally.counts[reason] for reason in (PARTS, CROSSING, OVER)) == n_lost
     if "documents" in holds:
         assert [shape(one) for one in found] == [shape(one) for one in expected]
-        assert [one.raw_words for one in found] == [one.raw_words for one in expected]
+        assert [one.raw_words for one in found] == [[*map(clean, one.raw_words)] for one in expected]
         assert [one.sentences for one in found] == [one.sentences for one in expected]
 
 

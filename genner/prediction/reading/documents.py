@@ -27,7 +27,7 @@ __all__ = ["SPANS_KEY", "read_docs", "read_documents", "read_records"]
 #: Where the entities are in ``doc.spans`` of spaCy documents that we wrote.
 SPANS_KEY = "entities"
 
-_WHOLE = LoaderOptions(max_words=None)
+_WHOLE = LoaderOptions(max_words=None, is_training=False)
 
 
 def read_records(file: InputFile, reading: Reading) -> Iterator[TextInput]:
@@ -44,7 +44,7 @@ def read_records(file: InputFile, reading: Reading) -> Iterator[TextInput]:
 def read_documents(file: InputFile, reading: Reading) -> Iterator[TextInput]:
     """JSON documents with ``sentences`` and ``ners``, as training reads them; records of other shapes as well."""
     if file.path is not None:
-        check_start(file.path, "nested")
+        check_start(file.path, "nested", is_training=False)
     report = LoadReport(file.path or Path(file.name))
     try:
         with file.open() as stream:

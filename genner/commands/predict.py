@@ -49,7 +49,7 @@ _STDOUT = "-"
 
 _EPILOG = """\
 exit codes: 0 done; 1 some texts failed, the others are written; 2 usage or data error, nothing more is written;
-130 interrupted (Ctrl-C). docs/prediction.md describes all formats.
+130 interrupted (Ctrl-C). docs/formats.md describes all formats.
 """
 
 

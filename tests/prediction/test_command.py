@@ -101,7 +101,8 @@ def test_a_file_with_lines_that_cannot_be_read(run, tmp_path: Path) -> None:
     assert "notes.txt:3: byte 0xfc at offset 113 is not UTF-8" in records[2]["error"]
     lines = done.err.splitlines()
     assert re.fullmatch(r"texts 7  entities \d+  failed 5", lines[0])
-    assert lines[1] == "failed:" and lines[2].startswith("  notes:3: ") and "Run: iconv -f ISO-8859-1 -t UTF-8 < " in lines[2]
+    assert lines[1] == "failed:" and lines[2].startswith("  notes:3: ")
+    assert "Run: iconv -f ISO-8859-1 -t UTF-8 < " in lines[2]
     assert lines[5:] == ["  ... and 2 more", f"-> {tmp_path}/found/out.jsonl"]
 
 

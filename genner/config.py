@@ -91,9 +91,10 @@ class OnCollapse(Enum):
 
 
 class Scheme(Enum):
-    """The scheme of the tags in column files; ``auto`` recognises all of them."""
+    """The scheme of the tags in column files; ``auto`` recognises all but ``io``, whose tags are labels alone."""
 
     auto = "auto"
+    io = "io"
     bio = "bio"
     iob1 = "iob1"
     iob2 = "iob2"

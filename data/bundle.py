@@ -110,7 +110,8 @@ def load_bundle(
         if found != loader_name:
             said.append(f"{name}: {Path(path).name} is JSON of another tool or shape, read by the loader {found!r}.")
         if not splits[name]:
-            raise DataFormatError(f"{path}: no sentences for {name}. Expected at least one. Check the export.")
+            advice = "Export it again" if name == "train" else "Remove the file, or export it again"
+            raise DataFormatError(f"{path}: no sentences for {name}. Expected at least one. {advice}.")
     unlabelled, about = _without_labels(splits, reports, rules)
     splits, notes = apply_rules(splits, rules)
     return LoadedCorpus(splits, reports, said + notes + about, unlabelled)

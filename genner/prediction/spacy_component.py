@@ -277,6 +277,6 @@ def _component(
         if other_name != name and isinstance(other, GennerComponent) and other.spans_key == made.spans_key:
             raise ConfigError(
                 f"{name}: spans_key {made.spans_key!r} is that of the component {other_name!r}, whose entities it "
-                f"would replace. Expected another. Set config={{'spans_key': ...}}, or leave it out: then it is {name!r}."
+                f"would replace. Expected another. Set config={{'spans_key': ...}}, or leave it out."
             )
     return made

@@ -65,7 +65,7 @@ class Style:
 
 @dataclass(frozen=True)
 class _Mark:
-    """An entity to draw: ``sign`` is ``+`` or ``-`` for an error, empty otherwise; ``score`` is what stands behind it."""
+    """An entity to draw: ``sign`` is ``+`` or ``-`` for an error, empty otherwise; ``score`` follows its label."""
 
     entity: Entity
     sign: str = ""

@@ -27,7 +27,7 @@ SCHEMES = {
 _ROLES = {"B": "B", "I": "I", "M": "I", "E": "E", "L": "E", "S": "S", "U": "S", "W": "S"}
 _SIGNS = "".join(_ROLES)
 _TAG = re.compile(rf"(?P<sign>[{_SIGNS}{_SIGNS.lower()}])(?P<gap>[-_])(?P<label>\S.*)", re.DOTALL)
-_SEVERAL = re.compile(rf"[,;|/+&][{_SIGNS}]-|[,;|]O$")
+_SEVERAL = re.compile(rf"[,;|][{_SIGNS}]-|[/+&][BI]-|[,;|]O$")
 _SAME = {"iob2": "bio", "iobes": "bioes"}
 
 
@@ -36,11 +36,13 @@ class TagError(ValueError):
 
     Attributes:
         index: of its word.
+        tag: as it stands.
+        problem: what is wrong with it and what to do; follows ``tag 'X'`` in a sentence.
     """
 
-    def __init__(self, index: int, problem: str) -> None:
-        super().__init__(problem)
-        self.index = index
+    def __init__(self, index: int, tag: str, problem: str) -> None:
+        super().__init__(f"tag {tag!r} {problem}")
+        self.index, self.tag, self.problem = index, tag, problem
 
 
 class _Chunk(NamedTuple):
@@ -144,20 +146,22 @@ class TagReader:
             return "O", ""
         match = _TAG.fullmatch(tag)
         if match is None or _SEVERAL.search(tag):
-            raise TagError(index, f"tag {tag!r} {_problem(tag)}")
+            raise TagError(index, tag, _problem(tag))
         sign = match["sign"].upper()
         if sign not in self._allowed:
             raise TagError(
                 index,
-                f"tag {tag!r} is not of the scheme {str(self._forced).upper()}, which was asked for. "
-                f"Expected O or a tag that begins with one of {', '.join(self._allowed)}.",
+                tag,
+                f"is not of the scheme {str(self._forced).upper()}, which was asked for. "
+                f"Expected O or a tag that begins with one of {', '.join(self._allowed)}. Ask for another scheme.",
             )
         is_lower = match["sign"].islower()
         if other := self._examples.get(not is_lower):
             raise TagError(
                 index,
-                f"tag {tag!r}, but {other!r} elsewhere. Expected all tags in the same case, since labels in different "
-                "case are different labels. Write them alike.",
+                tag,
+                f"is in another case than {other!r}. Expected the same case everywhere, since labels in different case "
+                "are different labels. Write them alike.",
             )
         self._examples.setdefault(is_lower, tag)
         self._signs.add(sign)

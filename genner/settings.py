@@ -158,6 +158,13 @@ def parse_yaml(text: str) -> Any:
         raise yaml.YAMLError("nested too deeply") from None
 
 
+def yaml_problem(error: Exception) -> str:
+    """What is wrong with a text that is no YAML, and in which line, without line ends."""
+    mark = getattr(error, "problem_mark", None)
+    where = f"line {mark.line + 1}: " if mark is not None else ""
+    return where + " ".join(str(getattr(error, "problem", None) or error).split())[:200]
+
+
 def parse_value(text: str) -> Any:
     """The value of ``key=value``: a list or mapping in brackets, else the text as it stands, without quotes around it.
 

@@ -158,7 +158,7 @@ def test_a_data_set_names_a_folder(name: str) -> None:
 
 
 def test_the_block_of_another_formulation_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"unknown key 'tokens.scheme'. Expected one of dataset, .*, pointer\."):
+    with pytest.raises(ConfigError, match=r"unknown key 'tokens.scheme'. Expected one of dataset, .*, pointer "):
         load_recipe(None, ["tokens.scheme=bio"])
     with pytest.raises(ConfigError, match=r"unknown name 'pointr' \(did you mean 'pointer'\?\)"):
         load_recipe(None, ["formulation=pointr"])

@@ -380,3 +380,19 @@ def test_the_file_of_another_run_is_noted(run: Path) -> None:
     make_seed(run, 1, examples(), quality=0.3)
     data = write_run_report(run, load_result(run))
     assert any(note.startswith("Seed 1: the file of predictions gives F1") for note in data["notes"])
+
+
+def test_the_report_of_an_early_collapse(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Before its first epoch was complete: no scores, no history, no model."""
+    folder = tmp_path / "runs" / "fruit" / "early"
+    reason = "the mean loss is nan in epoch 1"
+    nothing = {"dev": {}, "test": {}, "history": [], "attempts": [], "malformed": {}, "epochs": 0, "best_epoch": 0}
+    seed = {"seed": 1, "status": "collapsed", "reason": reason, "train_seconds": 0.0, "peak_memory_mb": 1.0, **nothing}
+    result = make_run(folder, [seed])
+    assert report.main([str(folder), "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert f"Not ok, so not in the means: seed 1 (collapsed: {reason})." in printed
+    assert "No learning curve: no seed completed an epoch." in printed
+    assert "no seed is ok; 1 collapsed and left out: no scores" in run_summary(
+        result | {"n_ok": 0, "n_collapsed": 1, "n_failed": 0}
+    )

@@ -10,19 +10,22 @@ from pathlib import Path
 
 from genner.data.schema import Entity, sort_entities
 from genner.data.tally import Tally
-from genner.data.utf8 import read_raw
+from genner.data.utf8 import read_raw, without_edge_signs
 from genner.errors import DataFormatError
 
-__all__ = ["LoadReport", "LoaderOptions", "check_kind", "in_order", "is_usable", "open_lines", "read_lines"]
+__all__ = [
+    "LoadReport", "LoaderOptions", "check_kind", "clean_word", "in_order", "is_usable", "open_lines",
+]  # fmt: skip
 
 _FIELD = re.compile(r"[^ \t]+")
-_BIO = re.compile(r"O|[BI]-.+")
+_BIO = re.compile(r"O|[BIESMLUW]-.+")
 _MENTIONS = re.compile(r"[0-9]+,[0-9]+(,[0-9]+,[0-9]+)*[ \t]+[^\s|]")
+# What a format looks like, and how it is chosen in training.
 _KINDS = {
-    "conll": "columns with a BIO tag at the end (loader 'conll', --kind flat)",
-    "ontonotes": "the CoNLL-2012 layout (loader 'ontonotes')",
-    "nested": "one JSON object per line (loader 'nested', --kind nested)",
-    "discontinuous": "three lines per sentence (loader 'discontinuous', --kind discontinuous)",
+    "conll": ("columns with a BIO tag at the end", "--kind flat"),
+    "ontonotes": ("the CoNLL-2012 layout", "data.loader=ontonotes"),
+    "nested": ("one JSON object per line", "--kind nested"),
+    "discontinuous": ("three lines per sentence", "--kind discontinuous"),
 }
 
 
@@ -33,21 +36,40 @@ class LoaderOptions:
     Args:
         compat: read as the reference does: tags in lower case, duplicates kept, sentences cut and skipped likewise.
         max_words: nested: longer sentences are cut; None or 0: never.
-        tag_column: flat: the column of the tag, from 0; negative counts from the end.
+        tag_column: flat: the column of the tag, from 0 (negative counts from the end), or its name in the first row.
         word_column: flat: the column of the word.
+        sentence_column: flat: the column whose change starts a sentence; None: empty lines end sentences.
+        delimiter: flat: what parts the columns, such as ``tab`` or ``,``; None: blanks and tabs, or what CSV has.
+        scheme: flat: of the tags, see :data:`genner.data.schemes.SCHEMES`.
+        comments: flat: ``always``, ``never`` or ``auto``: which lines that begin with ``#`` are comments.
+        is_training: whether a recipe says how to read; messages then name its keys.
     """
 
     compat: bool = False
     max_words: int | None = 150
-    tag_column: int = -1
-    word_column: int = 0
+    tag_column: int | str = -1
+    word_column: int | str = 0
+    sentence_column: int | str | None = None
+    delimiter: str | None = None
+    scheme: str = "auto"
+    comments: str = "auto"
+    is_training: bool = True
+
+    def advice(self, training: str, otherwise: str) -> str:
+        """The last sentence of a message: for who has a recipe, or for who predicts."""
+        return training if self.is_training else otherwise
 
 
 @dataclass
 class LoadReport(Tally):
-    """What a loader changed or left out in the file ``path``."""
+    """What a loader changed or left out in the file ``path``.
+
+    Attributes:
+        is_labelled: whether the file says what the entities are.
+    """
 
     path: Path
+    is_labelled: bool = True
 
     def add_line(self, reason: str, line: int) -> None:
         """Count ``reason`` once, at ``line`` (from 1)."""
@@ -93,13 +115,24 @@ def split_fields(line: str) -> list[str]:
     return _FIELD.findall(line)
 
 
-def check_kind(path: Path, lines: list[str], expected: str) -> None:
+def check_kind(path: Path, lines: list[str], expected: str, *, is_training: bool = True) -> None:
     """Raise :class:`DataFormatError` if the first lines are clearly in another format."""
     found = _guess_kind(lines)
-    if found is not None and found != expected:
-        raise DataFormatError(
-            f"{path}: the file looks like {_KINDS[found]}. Expected {_KINDS[expected]}. Choose the other loader."
-        )
+    if found is None or found == expected:
+        return
+    looks, choice = _KINDS[found]
+    if not is_training:
+        choice = f"--format {found}" if found != "ontonotes" else "a file with a word and a BIO tag per line"
+    raise DataFormatError(f"{path}: the file looks like {looks}. Expected {_KINDS[expected][0]}. Give {choice}.")
+
+
+def clean_word(word: str, report: LoadReport, line: int) -> str:
+    """The word without signs of no width at its edges, which is counted, see :func:`without_edge_signs`."""
+    clean = without_edge_signs(word)
+    if clean != word:
+        alone = "word of signs of no width alone, read as _"
+        report.add_line(alone if clean == "_" else "signs of no width at the edge of a word, removed", line)
+    return clean
 
 
 def in_order(entities: Iterable[Entity], report: LoadReport, line: int, options: LoaderOptions) -> tuple[Entity, ...]:

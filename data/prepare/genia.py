@@ -95,7 +95,7 @@ def _documents(path: Path, tally: Tally) -> Iterator[Document]:
             number += 1
             element.clear()
     except (ElementTree.ParseError, OSError) as error:
-        raise DataFormatError(f"{path}: cannot be read ({error}). Expected the GENIA corpus in XML.") from None
+        raise DataFormatError(f"{path}: cannot be read ({error}). Expected GENIA in XML. Copy it again.") from None
     if not number:
         raise DataFormatError(f"{path}: no <article>. Expected the GENIA corpus 3.02 in XML. Check --raw.")
 
@@ -182,7 +182,7 @@ def _json_row(line: str, place: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise DataFormatError(f"{place}: not JSON ({error}). Expected one object per line.") from None
+        raise DataFormatError(f"{place}: not JSON ({error}). Expected one object per line. Copy it again.") from None
     lists = [row.get(key) for key in ("tokens", "entity_mentions")] if isinstance(row, dict) else [None]
     if not all(isinstance(value, list) for value in lists) or not all(isinstance(word, str) for word in lists[0]):
         raise DataFormatError(

@@ -6,7 +6,10 @@ A folder made by ``save_to_disk``, a folder of data files, a data file and a nam
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +55,8 @@ def hub(request: Request, tally: Tally) -> dict[str, list[Example]]:
         _check_columns(table, [columns.words or columns.text, labels], split)
     rows = Rows(columns, columns.names or _names(tables["train"], labels), tally)
     for split, table in tables.items():
-        for number, row in enumerate(request.progress(table, f"{split} rows"), 1):
+        counted = request.progress(range(1, table.num_rows + 1), f"{split} rows")
+        for number, row in zip(counted, _decoded(table, request.raw), strict=False):
             rows.add(row, split, number)
     for split in [split for split in tables if split != "train" and rows.is_unlabelled(split)]:
         _leave_out(tables, split, f"value in column {labels!r}", tally)
@@ -67,6 +71,9 @@ def hub(request: Request, tally: Tally) -> dict[str, list[Example]]:
 
 def _open(request: Request) -> Any:
     datasets = import_extra("datasets", "datasets>=5,<6", needed_for="hf")
+    datasets.logging.set_verbosity(logging.CRITICAL)  # we say what it would
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
     path = request.raw
     builder = _BUILDERS.get(path.suffix.lower()) if path.is_file() else None
     try:
@@ -90,16 +97,49 @@ def _open(request: Request) -> Any:
 
 
 def _check_files(path: Path) -> None:
-    """Say which file of text is not UTF-8 or empty, which the library does not.
+    """Say which file of text is not UTF-8, empty or not JSON, and where, which the library does not.
 
     Raises:
         DataFormatError: there is one.
     """
     files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
     for file in files:
-        is_text = file.suffix.lower() in _BUILDERS and _BUILDERS[file.suffix.lower()] in ("json", "csv")
-        if is_text and file.is_file() and not is_clutter(file.name) and not read_raw(file).strip():
+        builder = _BUILDERS.get(file.suffix.lower())
+        if builder not in ("json", "csv") or not file.is_file() or is_clutter(file.name):
+            continue
+        text = read_raw(file)
+        if not text.strip():
             raise DataFormatError(f"hf: {file}: empty. Expected rows of a dataset. Fill or remove the file.")
+        if builder == "json" and not _is_json(text):
+            for number, line in enumerate(text.split("\n"), 1):
+                if line.strip() and not _is_json(line):
+                    raise DataFormatError(
+                        f"hf: {file}:{number}: not JSON: {line[:60]!r}. Expected one object per line, or one list of "
+                        "objects. Correct the line."
+                    )
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _decoded(table: Any, path: Path) -> Iterator[Mapping[str, Any]]:
+    """The rows of a table; files that are not UTF-8 show only when their rows are read.
+
+    Raises:
+        DataFormatError: a row is not UTF-8.
+    """
+    try:
+        yield from table
+    except UnicodeDecodeError as error:
+        _check_files(path)
+        raise DataFormatError(
+            f"hf: {path}: {error}. Expected UTF-8. Convert the files of the dataset to UTF-8."
+        ) from None
 
 
 def _tables(dataset: Any, request: Request, tally: Tally) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from genner.data.offsets import Mention, find_reading, to_characters
+from genner.data.loaders.conll import DOCSTART
+from genner.data.offsets import EMPTY, Mention, find_reading, to_characters
 from genner.data.prepare.cells import Cells
 from genner.data.prepare.request import HubColumns, Request, refuse_misplaced
 from genner.data.schema import Entity, Example, merge_segments, sort_entities
@@ -69,6 +70,9 @@ class Rows:
         if not words and not (text and text.strip()):
             self._tally.add("row without words, skipped", place)
             return
+        if words == (DOCSTART,):
+            self._tally.add("row that only marks the start of a document, left out", place)
+            return
         if columns.tags:
             tags = self._cells.tags(labels, len(words), columns.tags, place)
         else:
@@ -99,7 +103,7 @@ class Rows:
 
     def _of_text(self, rows: Mapping[str, Sequence[_Row]], request: Request) -> dict[str, list[Example]]:
         documents = [(row.text, self._whole(row)) for some in rows.values() for row in some]
-        reading = find_reading(documents)
+        reading = request.offsets or find_reading(documents)
         result: dict[str, list[Example]] = {split: [] for split in rows}
         placed = iter(documents)
         for split, some in rows.items():
@@ -108,7 +112,9 @@ class Rows:
                 sentences = sentence_words(text, lines=True if request.lines is None else request.lines)
                 made = build_examples(text, sentences, inside, row.number, self._tally, across=request.across)
                 result[split] += made
-        refuse_misplaced(documents, self._tally, f"hf: {request.raw}")
+        n_mentions = sum(len(row.mentions or ()) for some in rows.values() for row in some)
+        cure = "Set --inclusive if ends are inclusive, and check"
+        refuse_misplaced(n_mentions, self._tally, f"hf: {request.raw}", cure)
         return result
 
     def _whole(self, row: _Row) -> list[Mention]:
@@ -118,7 +124,7 @@ class Rows:
             if all(start < end for start, end in mention.fragments):
                 whole.append(mention)
             else:
-                self._tally.add("annotation with a fragment that ends before it starts, dropped", row.place)
+                self._tally.add(EMPTY, row.place)
         return whole
 
     def _of_tags(self, rows: Mapping[str, Sequence[_Row]], _: Request) -> dict[str, list[Example]]:
@@ -210,7 +216,7 @@ def _is_labelled(row: _Row) -> bool:
 def _is_io(tags: set[str]) -> bool:
     """Whether tags are labels alone, without a sign such as B or I."""
     labels = tags - {"O", "o"}
-    return "O" in tags and bool(labels) and not any(is_tag(tag) or len(tag) < 2 for tag in labels)
+    return "O" in tags and not labels <= set("BIESMLUW") and not any(map(is_tag, labels))
 
 
 def _covered(mention: Mention, row: _Row, more: int) -> str:

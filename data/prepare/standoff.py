@@ -13,7 +13,7 @@ from pathlib import Path
 
 from genner.data.brat import read_terms
 from genner.data.folders import files_below
-from genner.data.offsets import Mention, find_reading, to_characters
+from genner.data.offsets import EMPTY, Mention, find_reading, to_characters
 from genner.data.prepare.request import SPLITS, Request, assign, plain_name, read_lists, refuse_misplaced
 from genner.data.prepare.shares import USUAL, by_shares, check_shares, in_words
 from genner.data.schema import Example
@@ -169,7 +169,7 @@ def _read_texts(
     """The sentences of every split's documents, given by their names; ``repair`` as in :func:`to_characters`."""
     chosen = [name for names in splits.values() for name in names]
     documents = {name: (read_raw(texts[name]), mentions(name)) for name in request.progress(chosen, "documents")}
-    reading = find_reading(documents.values())
+    reading = request.offsets or find_reading(documents.values())
     result: dict[str, list[Example]] = {}
     for split, names in splits.items():
         result[split] = []
@@ -178,7 +178,7 @@ def _read_texts(
             inside = to_characters(text, inside, tally, reading=reading, repair=repair)
             sentences = sentence_words(text, lines=request.lines is not False)
             result[split] += build_examples(text, sentences, inside, number, tally, across=request.across)
-    refuse_misplaced(documents.values(), tally, str(request.raw))
+    refuse_misplaced(sum(len(some) for _, some in documents.values()), tally, str(request.raw))
     return result
 
 
@@ -213,7 +213,7 @@ def _read_pipe(path: Path, tally: Tally) -> Iterator[tuple[Mention, str]]:
         fragments = tuple(sorted(zip(offsets[::2], offsets[1::2], strict=True)))
         place = f"{path.name}:{number}"
         if any(end <= start for start, end in fragments):
-            tally.add("annotation with a fragment that ends before it starts, dropped", place)
+            tally.add(EMPTY, place)
             continue
         yield Mention(_LABEL, fragments, place), plain_name(match["note"].strip())
 

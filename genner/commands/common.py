@@ -133,6 +133,6 @@ def _chosen_options(options: argparse.Namespace) -> dict[str, Any]:
     for text in options.choices:
         key, equals, value = text.partition("=")
         if not equals:
-            raise ConfigError(f"command line: {text!r} is no choice. Expected key=value, such as num_beams=4.")
+            raise ConfigError(f"command line: {text!r} is no choice. Expected key=value. Write it like num_beams=4.")
         chosen[key] = value
     return chosen

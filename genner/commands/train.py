@@ -18,6 +18,7 @@ from typing import Any
 
 from genner.cli import PROGRAM, say, say_loading
 from genner.commands.common import command_main, command_parser, positive
+from genner.commands.further import further_command
 from genner.config import RECIPES, Kind, Recipe, load_recipe, recipe_path, recipe_yaml
 from genner.errors import ConfigError
 from genner.formulations import settings_of
@@ -64,7 +65,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
             expected = f"one of {', '.join(known)}, or " if known else ""
             raise ConfigError(
                 f"{options.recipe or options.dataset_name}: no such recipe{hint}. Expected {expected}"
-                "--kind flat|nested|discontinuous with --data_root for data of your own."
+                "--kind flat|nested|discontinuous with --data_root for data of your own. Add these, or choose a recipe."
             )
         path = None
     flags: dict[str, Any] = {"kind": options.kind, "backbone": options.backbone, "seeds": options.seeds}
@@ -89,7 +90,8 @@ def run(options: argparse.Namespace) -> int:
     if options.only_seed is not None:  # the process of one seed; the one that started it holds the run folder
         job.train_seed(recipe, job.run_path(options.runs_dir, options.run_name, recipe), options.only_seed)
         return 0
-    with job.open_run(options.runs_dir, options.run_name, recipe) as folder:
+    train_on = partial(further_command, options, recipe, job.run_path(options.runs_dir, options.run_name, recipe))
+    with job.open_run(options.runs_dir, options.run_name, recipe, train_on) as folder:
         print(recipe_yaml(recipe))
         command = [*PROGRAM, "train", *options.argv]
         n_failed = job.train_seeds(recipe, folder, command, options.parallel)

@@ -109,7 +109,7 @@ def test_absent_file_and_folder(loader, tmp_path):
 @pytest.mark.parametrize(
     ("loader", "given", "message"),
     [
-        ("conll", "nested", "looks like one JSON object per line .*Expected columns"),
+        ("conll", "nested", "looks like one JSON object per line. Expected columns .* Give --kind nested."),
         ("conll", "discontinuous", "looks like three lines per sentence"),
         ("ontonotes", "nested", "looks like one JSON object per line"),
         ("nested", "conll", "not JSON|looks like columns"),
@@ -132,7 +132,7 @@ def test_columns_without_docstart_are_recognised(load_text):
 
 
 def test_report_names_places_and_stops_at_five(load_text):
-    _, report = load_text("conll", "a O\n" + "b I-X\n\n" * 7)
+    _, report = load_text("conll", "a O\n" + "b I-X\n\n" * 7 + "c B-X\n\n" * 8)
     (line,) = report.lines()
     assert line.startswith("broken: 7 x I-X with neither B-X nor I-X before it")
     assert line.endswith("(broken:2, broken:4, broken:6, broken:8, broken:10, ...)")

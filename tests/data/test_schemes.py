@@ -136,7 +136,7 @@ def test_lower_case_and_underscores():
         ("O B", "auto", "tag 'B' has no type.* Add a type, e.g. B-ENT"),
         ("O s-", "auto", "tag 's-' has no type.* e.g. S-ENT"),
         ("O B-X|I-Y", "auto", "holds several tags"),
-        ("B-PER b-per", "auto", "tag 'b-per', but 'B-PER' elsewhere. Expected all tags in the same case"),
+        ("B-PER b-per", "auto", "tag 'b-per' is in another case than 'B-PER'. Expected the same case"),
         ("O E-X", "bio", "tag 'E-X' is not of the scheme BIO, which was asked for. Expected O or .* one of B, I"),
         ("O S-X", "bilou", "not of the scheme BILOU"),
     ],

@@ -59,6 +59,9 @@ def test_folders(write, prepare, tmp_path):
     raw = write(files())
     assert main(["brat", "--raw", str(raw), "--out", str(raw)]) == 2
     assert "no such folder. Expected any folder of .txt and .ann" in prepare("brat", tmp_path / "nowhere").err
+    inside = ["brat", "--raw", str(raw), "--out", str(raw / "made")]
+    assert main(inside) == 2 and not (raw / "made").exists()
+    assert "0.txt: a file. Expected a folder: any folder of .txt and .ann" in prepare("brat", raw / "train/0.txt").err
     (tmp_path / "out").mkdir()
     (tmp_path / "out/dev.jsonlines").write_text("{}\n")
     made = prepare("brat", raw)

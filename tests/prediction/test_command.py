@@ -99,7 +99,7 @@ def test_a_file_with_lines_that_cannot_be_read(run, tmp_path: Path) -> None:
     assert [record["id"] for record in records] == [f"notes:{number}" for number in range(1, 8)]
     assert records[0]["entities"] and records[1]["entities"] == []
     assert "notes.txt:3: byte 0xfc at offset 113 is not UTF-8" in records[2]["error"]
-    progress, *lines = done.err.splitlines()
+    progress, *lines = done.err.removeprefix(f"{LOADING}\n").splitlines()
     assert re.fullmatch(r"7 of 7 texts, 24 words, [\d,]+ words/s", progress)
     assert re.fullmatch(r"texts 7  entities \d+  failed 5", lines[0])
     assert lines[1] == "failed:" and lines[2].startswith("  notes:3: ") and lines[2].endswith("-f latin1 -t utf-8.")

@@ -170,8 +170,10 @@ name: a b
         "Remove it.",
         f"{path}: base: optim.lr is set twice. Expected one value. Remove 'optim.lr'.",
         f"{path}: base: '-x' is not a key. Expected a dotted key, such as optim.lr. Correct it there.",
-        f"{path}: grid: pointer.unit: 'word' is not a list of values. Expected a list, such as [1, 2]. Correct it there.",
-        f"{path}: grid: pointer.dropout: [] is not a list of values. Expected a list, such as [1, 2]. Correct it there.",
+        f"{path}: grid: pointer.unit: 'word' is not a list of values. Expected a list, such as [1, 2]. "
+        "Correct it there.",
+        f"{path}: grid: pointer.dropout: [] is not a list of values. Expected a list, such as [1, 2]. "
+        "Correct it there.",
         f"{path}: grid: seeds cannot be an axis, because the seeds of an experiment run in one command. "
         "Expected them in 'base'. Correct it there.",
         f"{path}: list entry 1: holds str. Expected a mapping of settings. Correct it there.",

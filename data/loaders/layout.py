@@ -21,6 +21,7 @@ NO_TAG = "_"  # fills the column of the tag where nothing is known
 MARK = "byte order mark inside the file, removed"
 DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
 
+_SAMPLE = 50_000  # lines are enough to see what the columns are
 _COMMENT = re.compile(r"#(?:[ \t]+\S|[\w.-]+[ \t]*=)")
 _WORD_NAMES = {"word", "words", "token", "tokens", "form"}
 _TAG_NAMES = {"tag", "tags", "ner", "ne", "ner_tag", "ner_tags", "ner-tag", "label", "labels", "entity", "bio", "iob"}
@@ -65,7 +66,7 @@ class Layout:
 
     def sentence_of(self, fields: Sequence[str]) -> str:
         """What the column of sentences says; empty if it says nothing."""
-        has_it = self.sentence is not None and -len(fields) <= self.sentence < len(fields)
+        has_it = -len(fields) <= self.sentence < len(fields)
         return fields[self.sentence].strip() if has_it else ""
 
     def is_row(self, fields: Sequence[str]) -> bool:
@@ -77,14 +78,14 @@ class Layout:
         return len(fields) > 1 and -len(fields) <= self.tag < len(fields) and is_tag(fields[self.tag].strip())
 
     def is_comment(self, line: str, fields: Sequence[str], *, starts: bool) -> bool:
-        """Whether a line is a comment; one that could be a row is a row.
+        """Whether a line that begins with ``#`` is a comment; one that could be a row is a row.
 
         Args:
             line: all of it.
             fields: of the line.
             starts: whether a sentence may start here: comments stand before sentences.
         """
-        if not line.startswith("#") or self.comments == "never":
+        if self.comments == "never":
             return False
         return self.comments == "always" or (starts and bool(_COMMENT.match(line)) and not self.is_row(fields))
 
@@ -97,7 +98,7 @@ def find_layout(path: Path, lines: Sequence[str], options: LoaderOptions) -> Lay
     """
     if options.compat:
         return Layout(int(options.word_column), int(options.tag_column), comments="always", is_lax=True)
-    lines = [line.lstrip("\ufeff") for line in lines]
+    lines = [line.lstrip("\ufeff") for line in lines[:_SAMPLE]]
     shown = [line for line in lines if line.strip(" \t") and not _COMMENT.match(line)]
     delimiter = _delimiter(path, shown, options.delimiter)
     is_quoted = delimiter is not None and _is_quoted(shown, delimiter)
@@ -125,21 +126,21 @@ def read_rows(lines: Iterable[str], layout: Layout, report: LoadReport) -> Itera
     header = list(layout.header)
     sentence = ""
     for number, line in enumerate(lines, 1):
-        if line.startswith("\ufeff") and not layout.is_lax:
+        if line[:1] == "\ufeff" and not layout.is_lax:
             line = line.lstrip("\ufeff")
             report.add_line(MARK, number)
         fields = layout.fields(line)
-        if layout.is_comment(line, fields, starts=not rows):
+        if line[:1] == "#" and layout.is_comment(line, fields, starts=not rows):
             report.add_line("line that starts with '#', skipped", number)
         elif not fields:
             if rows:
                 yield rows
                 rows = []
-        elif fields == header:
+        elif header and fields == header:
             report.add_line("row of the columns' names, skipped", number)
             header = []
         else:
-            name = layout.sentence_of(fields)
+            name = layout.sentence_of(fields) if layout.sentence is not None else ""
             if name and name != sentence:
                 sentence = name
                 if rows:

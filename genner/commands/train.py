@@ -33,7 +33,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--recipe", type=Path, help="a recipe file, instead of the dataset's own")
     parser.add_argument("--kind", choices=[kind.value for kind in Kind], help="what entities look like")
     parser.add_argument("--data_root", help="folder of the corpora, or of train/dev/test themselves (default ../data)")
-    parser.add_argument("--backbone", help="hub id, local folder, scratch:tiny|small|base or scratch-t5:tiny|small")
+    parser.add_argument("--backbone", help="hub id, folder, run to start from, or scratch:tiny|small|base")
     parser.add_argument("--seeds", nargs="+", metavar="N", help="seeds to train; scores are averaged")
     parser.add_argument("--parallel", type=positive, default=1, metavar="N", help="number of seeds to train at once")
     parser.add_argument("--on_collapse", choices=["stop", "restart"], help="what to do with a seed that collapses")

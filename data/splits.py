@@ -25,6 +25,10 @@ TEXT_ENDINGS = (
 )  # fmt: skip
 
 
+_PACKED = (".gz", ".bz2", ".xz", ".zip", ".zst")
+DEV_SHARE = 0.1  # of train, where a user's own data has no dev file
+
+
 @dataclass(frozen=True)
 class SplitRules:
     """How the splits are used: as a published setting does, and without files for all of them.
@@ -73,20 +77,23 @@ class SplitRules:
         return tuple(split for split, is_needed in needed.items() if is_needed)
 
 
-def find_split_files(root: Path, loader_name: str, required: Sequence[str] = tuple(SPLIT_WORDS)) -> dict[str, Path]:
+def find_split_files(
+    root: Path, loader_name: str, required: Sequence[str] = tuple(SPLIT_WORDS), *, option: str = "--data_root"
+) -> dict[str, Path]:
     """The files of the splits in a folder: ``train.txt``, ``valid.jsonl``, ``eng.testa``, ``xy-dev.iob2`` ...
 
-    A name of just split and ending wins over longer ones, and an ending of the format over others.
+    A name of just split and ending wins over longer ones, and an ending of the format over others. ``option`` is what
+    names the folder on the command line, for messages.
 
     Raises:
         DataFormatError: no such folder, no file for a required split, or several equally good candidates.
     """
     root = Path(root)
     if not root.is_dir():
-        what = "is a file" if root.exists() else "no such folder"
-        raise DataFormatError(
-            f"{root}: {what}. Expected the folder with the train, dev and test files. Set --data_root."
-        )
+        what, advice = ("is a file", f"Give {option} {root.parent}") if root.exists() else (
+            "no such folder", f"Set {option} to it"
+        )  # fmt: skip
+        raise DataFormatError(f"{root}: {what}. Expected the folder with the train, dev and test files. {advice}.")
     candidates: dict[str, list[tuple[int, Path]]] = {split: [] for split in SPLIT_WORDS}
     for path in sorted(root.iterdir()):
         split, rank = _judge(path.name.lower(), loader_name)
@@ -103,7 +110,7 @@ def find_split_files(root: Path, loader_name: str, required: Sequence[str] = tup
         if best:
             files[split] = best[0]
         elif split in required:
-            raise DataFormatError(_missing(root, split, loader_name))
+            raise DataFormatError(_missing(root, split, loader_name, option))
     return files
 
 
@@ -118,6 +125,8 @@ def apply_rules(splits: dict[str, list[Example]], rules: SplitRules) -> tuple[di
                 f"(data.{split}_share={share:g} data.share_seed={rules.share_seed}); {len(left)} stay in train."
             )
             splits = {**splits, "train": left, split: drawn}
+        elif share not in (0, DEV_SHARE) and split in splits:
+            notes.append(f"{split}: read from its own file; data.{split}_share applies where there is none.")
     if "test" not in splits:
         notes.append("test: no file, so scores are on dev only, which also chose the epoch.")
     return {split: splits[split] for split in SPLIT_WORDS if split in splits}, notes
@@ -158,15 +167,20 @@ def _judge(name: str, loader_name: str) -> tuple[str | None, int]:
     return found[0], 2 * (bool(ending) and ending not in endings) + (len(parts) > 1)
 
 
-def _missing(root: Path, split: str, loader_name: str) -> str:
-    there = sorted(path.name for path in root.iterdir())
+def _missing(root: Path, split: str, loader_name: str, option: str) -> str:
+    there = sorted(path.name for path in root.iterdir() if not is_clutter(path.name))
     shown = ", ".join(there[:10]) + (", ..." if len(there) > 10 else "")
     words = ", ".join(SPLIT_WORDS[split])
     endings = ", ".join("." + ending for ending in (JSON_ENDINGS if loader_name == "nested" else TEXT_ENDINGS))
-    share = " or set data.dev_share=0.1 to draw it from train" if split == "dev" else ""
+    packed = [name for name in there if name.endswith(_PACKED) and set(SPLIT_WORDS[split]) & set(name.split("."))]
+    advice = f"Rename or add the file, or set {option}."
+    if packed:
+        advice = f"Unpack {packed[0]}."
+    elif split == "dev" and option == "--data_root":
+        advice = "Rename or add the file, or set data.dev_share=0.1 to draw it from train."
     return (
         f"{root}: no {split} file; there is {shown or 'nothing'}. Expected a name with one of {words} "
-        f"and one of {endings}. Rename or add the file,{share or ' or set --data_root'}."
+        f"and one of {endings}. {advice}"
     )
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from genner.data.loaders.layout import NO_TAG, Layout, Row, find_layout, read_rows
 from genner.data.loaders.reading import LoaderOptions, LoadReport, clean_word, open_lines
 from genner.data.schema import Entity, Example
-from genner.data.schemes import LOOSE_TAG, TagError, TagReader
+from genner.data.schemes import TagError, TagReader
 from genner.errors import DataFormatError
 
-__all__ = ["DOCSTART", "LOOSE_TAG", "ColumnReader", "bio_entities", "is_docstart", "load"]
+__all__ = ["DOCSTART", "ColumnReader", "is_docstart", "load"]
 
 DOCSTART = "-DOCSTART-"
 
@@ -68,6 +68,10 @@ class ColumnReader:
 
     def __post_init__(self) -> None:
         self.tags = TagReader(self.options.scheme)
+        columns = [column for column in (self.layout.word, self.layout.tag) if column is not None]
+        self._fewest = max(len(columns), *(column + 1 if column >= 0 else -column for column in columns))
+        if self.layout.is_numbered:
+            self.report.add_line("first column counts the words, so the second is taken for the word", 1)
 
     def sentences(self, lines: Iterable[str]) -> Iterator[list[Row]]:
         """The sentences as rows of fields; none is empty."""
@@ -86,8 +90,10 @@ class ColumnReader:
         """
         if rows[0][1][0] == DOCSTART:
             self.report.add_line(f"{DOCSTART} with further words in its sentence, kept as a word", rows[0][0])
-        for row in rows:
-            self._check(*row)
+        expected = self.layout.n_columns
+        for number, fields in rows:
+            if len(fields) < self._fewest or (expected is not None and len(fields) != expected):
+                raise self._refused(number, fields)
         words = tuple(self._word(fields[self.layout.word], number) for number, fields in rows)
         entities = self._entities(rows) if is_labelled else []
         if self.options.compat:
@@ -110,7 +116,7 @@ class ColumnReader:
             ) from None
 
     def _word(self, text: str, number: int) -> str:
-        if self.options.compat:
+        if self.options.compat or (self.layout.delimiter is None and text.isascii()):
             return text
         word = text.strip(" \t")
         if word != text:
@@ -122,26 +128,23 @@ class ColumnReader:
             )
         return clean_word(word, self.report, number)
 
-    def _check(self, number: int, fields: list[str]) -> None:
-        """Raise :class:`DataFormatError` for a row without the columns that are needed, or with another number."""
+    def _refused(self, number: int, fields: list[str]) -> DataFormatError:
+        """The error of a row without the columns that are needed, or with another number than the others."""
         where = f"{self.report.path}:{number}: {len(fields)} column{'s' * (len(fields) > 1)} in {_shown(fields)}"
-        columns = [column for column in (self.layout.word, self.layout.tag) if column is not None]
-        needed = max(column if column >= 0 else -1 - column for column in columns) + 1
-        if len(fields) < max(needed, len(columns)):
+        if len(fields) < self._fewest:
             advice = self.options.advice(
                 "If they are in other columns, set data.word_column and data.tag_column.",
                 "Add what is missing, or leave the tags out everywhere.",
             )
-            raise DataFormatError(
+            return DataFormatError(
                 f"{where}. Expected a word and a tag separated by space or tab; an empty line ends a sentence. {advice}"
             )
         # A blank inside a word would cut it in two, a missing column would shift the others.
         expected = self.layout.n_columns
-        if expected is not None and len(fields) != expected:
-            raise DataFormatError(
-                f"{where}, but {expected} in most lines. Expected the same number in every line. "
-                f"{self._remedy(len(fields), expected)}"
-            )
+        return DataFormatError(
+            f"{where}, but {expected} in most lines. Expected the same number in every line. "
+            f"{self._remedy(len(fields), expected)}"
+        )
 
     def _hint(self, number: int, fields: Sequence[str]) -> str:
         """What to do about a column that does not seem to be that of the tags."""
@@ -149,7 +152,8 @@ class ColumnReader:
             return self.options.advice(" If the line is a comment, set data.comments=always.", " Remove comment lines.")
         where = "to numbers, or to names in this row if it has such" if number == 1 else "to others"
         return self.options.advice(
-            f" If another column holds the tags, set data.tag_column and data.word_column {where}.",
+            f" If another column holds the tags, set data.tag_column and data.word_column {where}; if the tags are "
+            "labels alone, set data.scheme=io.",
             " Put the tags into the last column.",
         )
 
@@ -175,12 +179,6 @@ def is_docstart(rows: Sequence[Row], options: LoaderOptions) -> bool:
     if fields[0] != DOCSTART:
         return False
     return options.compat or (len(rows) == 1 and not fields[-1].startswith(("B-", "I-")))
-
-
-def bio_entities(tags: Sequence[str]) -> tuple[list[Entity], list[int]]:
-    """The entities of the BIO tags of a sentence, and where :data:`LOOSE_TAG` applies."""
-    entities = TagReader().entities(tags, str)
-    return entities, [entity.start for entity in entities if tags[entity.start].startswith("I")]
 
 
 def _shown(fields: Sequence[str]) -> str:

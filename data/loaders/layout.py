@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from genner.data.loaders.reading import LoaderOptions, LoadReport, split_fields
@@ -21,6 +22,8 @@ NO_TAG = "_"  # fills the column of the tag where nothing is known
 MARK = "byte order mark inside the file, removed"
 DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
 
+_PART = re.compile(r"[0-9]+[-.][0-9]+")
+_SAMPLE = 50_000  # lines are enough to see what the columns are
 _COMMENT = re.compile(r"#(?:[ \t]+\S|[\w.-]+[ \t]*=)")
 _WORD_NAMES = {"word", "words", "token", "tokens", "form"}
 _TAG_NAMES = {"tag", "tags", "ner", "ne", "ner_tag", "ner_tags", "ner-tag", "label", "labels", "entity", "bio", "iob"}
@@ -41,6 +44,8 @@ class Layout:
         header: the names in the first row, which is skipped.
         comments: ``always``, ``never`` or ``auto``: which lines that begin with ``#`` are no rows.
         is_lax: any white space parts the columns, as in the reference.
+        is_numbered: the first column counts the words of a sentence, so the word is in the second.
+        has_labels: the tags are labels alone.
     """
 
     word: int = 0
@@ -52,6 +57,8 @@ class Layout:
     header: tuple[str, ...] = ()
     comments: str = "auto"
     is_lax: bool = False
+    is_numbered: bool = False
+    has_labels: bool = False
 
     def fields(self, line: str) -> list[str]:
         """The fields of a line; none if it is blank."""
@@ -65,26 +72,26 @@ class Layout:
 
     def sentence_of(self, fields: Sequence[str]) -> str:
         """What the column of sentences says; empty if it says nothing."""
-        has_it = self.sentence is not None and -len(fields) <= self.sentence < len(fields)
+        has_it = -len(fields) <= self.sentence < len(fields)
         return fields[self.sentence].strip() if has_it else ""
 
     def is_row(self, fields: Sequence[str]) -> bool:
         """Whether a line has the right number of columns, and a tag in that of the tags."""
         if self.n_columns is not None and len(fields) != self.n_columns:
             return False
-        if self.tag is None:
+        if self.tag is None or self.has_labels:
             return True
         return len(fields) > 1 and -len(fields) <= self.tag < len(fields) and is_tag(fields[self.tag].strip())
 
     def is_comment(self, line: str, fields: Sequence[str], *, starts: bool) -> bool:
-        """Whether a line is a comment; one that could be a row is a row.
+        """Whether a line that begins with ``#`` is a comment; one that could be a row is a row.
 
         Args:
             line: all of it.
             fields: of the line.
             starts: whether a sentence may start here: comments stand before sentences.
         """
-        if not line.startswith("#") or self.comments == "never":
+        if self.comments == "never":
             return False
         return self.comments == "always" or (starts and bool(_COMMENT.match(line)) and not self.is_row(fields))
 
@@ -97,7 +104,7 @@ def find_layout(path: Path, lines: Sequence[str], options: LoaderOptions) -> Lay
     """
     if options.compat:
         return Layout(int(options.word_column), int(options.tag_column), comments="always", is_lax=True)
-    lines = [line.lstrip("\ufeff") for line in lines]
+    lines = [line.lstrip("\ufeff") for line in lines[:_SAMPLE]]
     shown = [line for line in lines if line.strip(" \t") and not _COMMENT.match(line)]
     delimiter = _delimiter(path, shown, options.delimiter)
     is_quoted = delimiter is not None and _is_quoted(shown, delimiter)
@@ -110,7 +117,24 @@ def find_layout(path: Path, lines: Sequence[str], options: LoaderOptions) -> Lay
     word, tag, sentence = _columns(f"{path}:1", header, options)
     if n_columns == 1:
         tag = None
-    return Layout(word, tag, sentence, n_columns, delimiter, is_quoted, header, options.comments)
+    if sentence is not None and n_columns is not None and not -n_columns <= sentence < n_columns:
+        raise DataFormatError(
+            f"{path}:1: data.sentence_column: {sentence} of {n_columns} columns. Expected a number from 0 to "
+            f"{n_columns - 1}. Set data.sentence_column to it, or leave it out."
+        )
+    is_numbered = word == 0 and not header and (n_columns or 0) > 2 and _counts([row[0] for row in rows])
+    return Layout(
+        1 if is_numbered else word,
+        tag,
+        sentence,
+        n_columns,
+        delimiter,
+        is_quoted,
+        header,
+        options.comments,
+        is_numbered=is_numbered,
+        has_labels=options.scheme == "io",
+    )
 
 
 def read_rows(lines: Iterable[str], layout: Layout, report: LoadReport) -> Iterator[list[Row]]:
@@ -125,21 +149,21 @@ def read_rows(lines: Iterable[str], layout: Layout, report: LoadReport) -> Itera
     header = list(layout.header)
     sentence = ""
     for number, line in enumerate(lines, 1):
-        if line.startswith("\ufeff") and not layout.is_lax:
+        if line[:1] == "\ufeff" and not layout.is_lax:
             line = line.lstrip("\ufeff")
             report.add_line(MARK, number)
         fields = layout.fields(line)
-        if layout.is_comment(line, fields, starts=not rows):
+        if line[:1] == "#" and layout.is_comment(line, fields, starts=not rows):
             report.add_line("line that starts with '#', skipped", number)
         elif not fields:
             if rows:
                 yield rows
                 rows = []
-        elif fields == header:
+        elif header and fields == header:
             report.add_line("row of the columns' names, skipped", number)
             header = []
         else:
-            name = layout.sentence_of(fields)
+            name = layout.sentence_of(fields) if layout.sentence is not None else ""
             if name and name != sentence:
                 sentence = name
                 if rows:
@@ -148,6 +172,15 @@ def read_rows(lines: Iterable[str], layout: Layout, report: LoadReport) -> Itera
             rows.append((number, fields))
     if rows:
         yield rows
+
+
+def _counts(column: Sequence[str]) -> bool:
+    """Whether a column numbers the words of every sentence, from 0 or 1; ``3-4`` and ``3.1`` are CoNLL-U's."""
+    numbers = [int(text) if text.isascii() and text.isdigit() else None for text in column if not _PART.fullmatch(text)]
+    if len(numbers) < 2 or None in numbers or numbers[0] not in (0, 1):
+        return False
+    steps = list(pairwise(numbers))
+    return all(right in (left + 1, numbers[0]) for left, right in steps) and any(right > left for left, right in steps)
 
 
 def _delimiter(path: Path, lines: Sequence[str], wanted: str | None) -> str | None:
@@ -178,7 +211,8 @@ def _unquoted(line: str, delimiter: str) -> list[str] | None:
 
 def _is_header(row: Sequence[str], options: LoaderOptions) -> bool:
     """Whether the first row names the columns."""
-    if any(_number(column) is None for column in (options.word_column, options.tag_column)):
+    wanted = (options.word_column, options.tag_column, options.sentence_column)
+    if any(column is not None and _number(column) is None for column in wanted):
         return True
     names = {name.strip().lower() for name in row}
     return bool(names & _WORD_NAMES) and bool(names & _TAG_NAMES) and not any(is_tag(field) for field in row)

@@ -48,7 +48,7 @@ def genia(request: Request, tally: Tally) -> dict[str, list[Example]]:
         paths = [path for path in files_below(request.raw, tally) if path.suffix.lower() == ".xml"]
     if not paths:
         required = ("train", "test")
-        files = find_split_files(request.raw, "nested", required)
+        files = find_split_files(request.raw, "nested", required, option="--raw")
         return {split: _json_lines(path, tally) for split, path in request.progress(files.items(), "files")}
     if len(paths) > 1:
         raise DataFormatError(
@@ -161,7 +161,7 @@ def _json_lines(path: Path, tally: Tally) -> list[Example]:
     """A file of JSON lines: a document each (``sentences``, ``ners``) or a sentence each (``tokens``)."""
     lines = [(number, line) for number, line in enumerate(read_lines(path), 1) if line.strip()]
     if not lines or '"tokens"' not in lines[0][1]:
-        examples, report = LOADERS["nested"](path, LoaderOptions(max_words=None))
+        examples, report = LOADERS["nested"](path, LoaderOptions(max_words=None, is_training=False))
         tally.merge(report)
         return examples
     examples = []

@@ -16,7 +16,7 @@ from typing import Any
 from genner.data.folders import is_clutter
 from genner.data.prepare.hub_rows import Rows
 from genner.data.prepare.request import SPLITS, Request
-from genner.data.prepare.shares import by_shares, check_shares, in_words
+from genner.data.prepare.shares import advice, by_shares, check_shares, in_words
 from genner.data.schema import Example
 from genner.data.splits import SPLIT_WORDS
 from genner.data.tally import Tally
@@ -160,11 +160,10 @@ def _tables(dataset: Any, request: Request, tally: Tally) -> dict[str, Any]:
         own["train"] = next(iter(tables))
     missing = [split for split in SPLITS if split not in own]
     if "train" in missing or (missing and request.shares is None):
-        shares = " ".join(["80", *("10" if split in missing else "0" for split in SPLITS[1:])])
-        cure = f", or take it from train with --shares {shares} (0 for a split that you do not want)"
+        cure = "" if "train" in missing else f", or write {advice(missing, tables[own['train']].num_rows)}"
         raise DataFormatError(
             f"hf: {request.raw}: no split for {' and '.join(missing)}, found {', '.join(tables)}. Expected train, dev "
-            f"and test. Name it with --split {missing[0]}=NAME{'' if 'train' in missing else cure}."
+            f"and test. Name it with --split {missing[0]}=NAME{cure}."
         )
     if request.shares is None:
         return {split: tables[own[split]] for split in SPLITS}
@@ -185,10 +184,11 @@ def _divided(table: Any, request: Request, tally: Tally) -> dict[str, Any]:
         indices.setdefault(chosen[key], []).append(index)
     for split, share in zip(SPLITS, request.shares, strict=True):
         if share and split not in indices:
+            wanted = [split for split, share in zip(SPLITS[1:], request.shares[1:], strict=True) if share]
             what = "rows" if column is None else f"documents (column {column!r})"
             raise DataFormatError(
                 f"hf: {request.raw}: {len(set(keys))} {what} for {sum(map(bool, request.shares))} shares. Expected at "
-                "least one for each. Give 0 for the splits that you do not want."
+                f"least one for each. Write {advice(wanted, len(set(keys)))}."
             )
         if split in indices:
             reason = f"row assigned to a split by {in_words(request.shares)}: not a published split"

@@ -148,9 +148,11 @@ def check(job: FitJob, config: FitConfig) -> None:
             f"training.select_on: cannot select on {config.select_on!r}. Expected dev or test. Set it to one of them."
         )
     if config.select_on not in job.loaders:
+        others = [split for split in job.loaders if split != "train"]
+        advice = f"Set training.select_on={others[0]}" if others else "Add a dev split"
         raise ConfigError(
-            f"training.select_on: the data has no {config.select_on} split to select the best epoch on. "
-            f"Expected one of {', '.join(split for split in job.loaders if split != 'train')}. Set training.select_on."
+            f"training.select_on: the data has no {config.select_on} split, or it is not labelled, so the best epoch "
+            f"cannot be selected on it. Expected {' or '.join(others) or 'a dev split'}. {advice}."
         )
     unknown = [split for split in ("dev", "test") if split in job.loaders and split not in job.examples]
     if unknown:

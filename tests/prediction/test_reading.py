@@ -159,6 +159,27 @@ def test_columns(write) -> None:
     assert (two.id, two.text, gold(two)) == ("a:4", "Sore knees", [("PAIN", "Sore knees")])
 
 
+def test_words_without_tags_have_no_known_entities(write) -> None:
+    path = write("a.conll", "Ann\nran\n\n# id 4\nSore\nknees\n")
+    tally = Tally()
+    assert [(given.text, given.gold) for given in read_inputs(path, tally=tally)] == [
+        ("Ann ran", None),
+        ("Sore knees", None),
+    ]
+    assert tally.counts == {"line that starts with '#', skipped": 1}
+    path = write("b.conll", "-DOCSTART-\n\nAnn\n\nran\n\n-DOCSTART-\n\nSore\nknees\n")
+    assert [(given.text, given.gold) for given in read_inputs(path)] == [("Ann ran", None), ("Sore knees", None)]
+
+
+def test_columns_of_other_schemes_and_of_csv(write) -> None:
+    path = write("a.conll", "Ann B-PER\nPoe E-PER\nran O\n\nOslo S-LOC\n")
+    tally = Tally()
+    assert [gold(given) for given in read_inputs(path, tally=tally)] == [[("PER", "Ann Poe")], [("LOC", "Oslo")]]
+    assert tally.counts == {"entity tagged in the scheme BIOES": 2}
+    path = write("a.csv", "Sentence #,Word,Tag\n1,Ann,B-PER\n,ran,O\n2,Oslo,B-LOC\n")
+    assert [gold(given) for given in read_inputs(path, "conll")] == [[("PER", "Ann")], [("LOC", "Oslo")]]
+
+
 def test_documents_of_columns(write) -> None:
     first = "before O\n\n"
     path = write("a.conll", first + "-DOCSTART- O\n\nAnn B-PER\n\nran O\n\n-DOCSTART- O\n\n-DOCSTART- O\n\nSore B-X\n")

@@ -233,7 +233,7 @@ def test_the_best_epoch_may_be_chosen_on_test():
 def test_a_missing_split_or_device_is_named():
     job = toy_job(ToyTask())
     job.loaders = {"train": job.loaders["train"], "test": job.loaders["test"]}
-    with pytest.raises(ConfigError, match=r"training.select_on: the data has no dev split .* Expected one of test"):
+    with pytest.raises(ConfigError, match=r"the data has no dev split.* Set training.select_on=test"):
         fit(job, FitConfig(epochs=1))
     with pytest.raises(ConfigError, match=r"training.select_on: cannot select on 'train'"):
         fit(job, FitConfig(epochs=1, select_on="train"))

@@ -217,7 +217,8 @@ def test_dev_out_of_train_beside_a_test_of_its_own(write, prepare):
     ("files", "options", "message"),
     [
         ({"c.jsonl": lines(TAGGED)}, [], "no split for dev and test, found train. Expected train, dev and test. Nam"),
-        ({"c.jsonl": lines(TAGGED)}, [], "take it from train with --shares 80 10 10 (0 for a split that you do not"),
+        ({"c.jsonl": lines(TAGGED)}, [], "Name it with --split dev=NAME, or write --shares 100 0 0, which leaves"),
+        ({"c.jsonl": lines(*[TAGGED] * 9)}, [], "or write --shares 80 10 10 (0 for a split that you do not"),
         ({"c.jsonl": lines(TAGGED)}, ["--shares", "8", "1", "1"], "1 rows for 3 shares. Expected at least one for e"),
         (splits(TAGGED), ["--shares", "8", "1", "1"], "dev is there ('validation' of the dataset) and test is there"),
         (splits(TAGGED), ["--shares", "8", "1", "1"], "Give --shares 8 0 0."),

@@ -140,7 +140,15 @@ def test_shares_of_documents(write, prepare):
     assert "20 x document assigned to a split by --shares 90 10 0: not a published split (raw)" in made.out
     wrong = prepare("brat", raw, "--shares", 80, 10, 10)
     assert "test is there (folder test). Expected 0 for it" in wrong.err and "Give --shares 80 10 0." in wrong.err
+    few = prepare("brat", write({f"few/{name}": text for name, text in texts.items() if name[0] in "23"}) / "few")
+    assert few.err.endswith("with --splits, or write --shares 100 0 0, which leaves them out.\n")
     assert "--shares: given with --splits" in prepare("brat", raw, "--shares", 8, 1, 1, "--splits", raw).err
+
+
+def test_labels_that_no_annotation_has(write, prepare):
+    made = prepare("brat", write(brat()), "--labels", "ADR", "drug")
+    assert made.code == 2
+    assert "--labels: no annotation of type drug. Expected types of the source: ADR (12), Drug (3)." in made.err
 
 
 def test_hidden_files_and_linked_folders(write, prepare, tmp_path):

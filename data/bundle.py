@@ -106,7 +106,8 @@ def load_bundle(
     for name, path in files.items():
         splits[name], reports[name] = load(Path(path), options)
         if not splits[name]:
-            raise DataFormatError(f"{path}: no sentences for {name}. Expected at least one. Check the export.")
+            advice = "Export it again" if name == "train" else "Remove the file, or export it again"
+            raise DataFormatError(f"{path}: no sentences for {name}. Expected at least one. {advice}.")
     unlabelled, about = _without_labels(splits, reports, rules)
     splits, notes = apply_rules(splits, rules)
     return LoadedCorpus(splits, reports, notes + about, unlabelled)

@@ -25,6 +25,7 @@ TEXT_ENDINGS = (
 )  # fmt: skip
 
 
+_PACKED = (".gz", ".bz2", ".xz", ".zip", ".zst")
 DEV_SHARE = 0.1  # of train, where a user's own data has no dev file
 
 
@@ -89,10 +90,10 @@ def find_split_files(
     """
     root = Path(root)
     if not root.is_dir():
-        what = "is a file" if root.exists() else "no such folder"
-        raise DataFormatError(
-            f"{root}: {what}. Expected the folder with the train, dev and test files. Set {option}."
-        )
+        what, advice = ("is a file", f"Give {option} {root.parent}") if root.exists() else (
+            "no such folder", f"Set {option} to it"
+        )  # fmt: skip
+        raise DataFormatError(f"{root}: {what}. Expected the folder with the train, dev and test files. {advice}.")
     candidates: dict[str, list[tuple[int, Path]]] = {split: [] for split in SPLIT_WORDS}
     for path in sorted(root.iterdir()):
         split, rank = _judge(path.name.lower(), loader_name)
@@ -167,14 +168,19 @@ def _judge(name: str, loader_name: str) -> tuple[str | None, int]:
 
 
 def _missing(root: Path, split: str, loader_name: str, option: str) -> str:
-    there = sorted(path.name for path in root.iterdir())
+    there = sorted(path.name for path in root.iterdir() if not is_clutter(path.name))
     shown = ", ".join(there[:10]) + (", ..." if len(there) > 10 else "")
     words = ", ".join(SPLIT_WORDS[split])
     endings = ", ".join("." + ending for ending in (JSON_ENDINGS if loader_name == "nested" else TEXT_ENDINGS))
-    share = " or set data.dev_share=0.1 to draw it from train" if split == "dev" and option == "--data_root" else ""
+    packed = [name for name in there if name.endswith(_PACKED) and set(SPLIT_WORDS[split]) & set(name.split("."))]
+    advice = f"Rename or add the file, or set {option}."
+    if packed:
+        advice = f"Unpack {packed[0]}."
+    elif split == "dev" and option == "--data_root":
+        advice = "Rename or add the file, or set data.dev_share=0.1 to draw it from train."
     return (
         f"{root}: no {split} file; there is {shown or 'nothing'}. Expected a name with one of {words} "
-        f"and one of {endings}. Rename or add the file,{share or ' or set ' + option}."
+        f"and one of {endings}. {advice}"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,7 @@ def read_lines(path: Path) -> list[str]:
     if lines[-1] == "":
         lines.pop()
     if "\r" in text:
-        _reject_lone_cr(path, lines)
+        _reject_lone_cr(path, lines, has_ends="\n" in text)
     return lines
 
 
@@ -177,12 +178,15 @@ def is_usable(pairs: Sequence[tuple[int, int]], n_words: int, report: LoadReport
     return True
 
 
-def _reject_lone_cr(path: Path, lines: list[str]) -> None:
+def _reject_lone_cr(path: Path, lines: list[str], *, has_ends: bool) -> None:
+    name, new = shlex.quote(str(path)), shlex.quote(f"{path}.new")
+    command = f"Run: tr '\\r' '\\n' < {name} > {new} && mv {new} {name}"
+    advice = "Remove it, or replace it by a blank." if has_ends else command
     for number, line in enumerate(lines, 1):
         if "\r" in line:
             raise DataFormatError(
                 f"{path}:{number}: a carriage return inside a line: {line[:40]!r}. "
-                "Expected lines that end in LF or CRLF. Convert the file, e.g. with mac2unix."
+                f"Expected lines that end in LF or CRLF. {advice}"
             )
 
 

@@ -7,7 +7,6 @@ genner predict runs/demo/model/best --input letters --output found.jsonl
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -15,8 +14,6 @@ from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from tqdm import tqdm
 
 from genner.cli import say
 from genner.commands.common import (
@@ -27,6 +24,7 @@ from genner.commands.common import (
     positive,
     text_splitter,
 )
+from genner.commands.progress import Progress, count_texts
 from genner.data.loaders.nested_jsonl import check_text
 from genner.data.tally import Tally
 from genner.errors import ConfigError, DataFormatError
@@ -54,7 +52,7 @@ exit codes: 0 done; 1 some texts failed, the others are written; 2 usage or data
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; what is left out of how texts are read is None."""
-    parser = command_parser("predict", __doc__, _unless_closed)
+    parser = command_parser("predict", __doc__, _run)
     parser.epilog = _EPILOG
     parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a name on the hub")
     where = parser.add_argument_group("texts and results")
@@ -84,15 +82,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _unless_closed(options: argparse.Namespace) -> int:
-    try:
-        return _run(options)
-    except BrokenPipeError:  # ``genner predict ... | head`` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        say("standard output was closed; the rest is not written")
-        return 1
-
-
 def _run(options: argparse.Namespace) -> int:
     format_name = options.to or _usual_format(options)
     writer = FORMATS[format_name](Tally())
@@ -104,6 +93,7 @@ def _run(options: argparse.Namespace) -> int:
         options.output, writer, sys.stdout.buffer, resume=options.resume, overwrite=options.overwrite
     ) as output:
         inputs = _inputs(options, read)
+        n_texts = len(options.text) if options.text is not None else count_texts(options.input, options.format)
         ner = open_model(options, chunk_words=options.chunk_words * _DENSEST)
         writer.labels = ner.labels
         with writable(options.output):
@@ -113,7 +103,7 @@ def _run(options: argparse.Namespace) -> int:
         if not output.is_complete:
             run = _Run(options, ner, output, summary)
             run.skip(inputs, done)
-            run.read(inputs)
+            run.read(inputs, n_texts)
     lines = summary.lines(read, format_name)
     if options.text is not None:
         lines = lines[1:]  # the user sees how many there are
@@ -189,24 +179,23 @@ class _Run:
                 "that has not changed. Set --overwrite without --resume to start again."
             )
 
-    def read(self, inputs: Iterable[TextInput]) -> None:
-        """Read all that is left, and complete the output."""
+    def read(self, inputs: Iterable[TextInput], n_texts: int | None) -> None:
+        """Read all that is left, and complete the output; ``n_texts`` is how many there are, if that is known."""
         target = self._options.output
-        is_hidden = target == _STDOUT and sys.stdout.isatty()
-        with tqdm(
-            unit=" texts", initial=self._n_inputs, disable=True if is_hidden else None, leave=False
-        ) as bar:  # fmt: skip
+        with Progress(n_texts, self._n_inputs, is_silent=self._options.text is not None) as progress:
             for chunk in _chunks(inputs, self._options.chunk_words):
                 for given in chunk:
                     self._take(given)
-                results = list(self._ner.stream(chunk))
+                progress.begin()
+                results = list(self._ner.stream(chunk, progress=progress.at))
+                if target == _STDOUT:
+                    progress.hide()
                 with writable(target):
                     for result in results:
                         self._output.write(result)
                         self._summary.add(result)
                     done = {"n_inputs": self._n_inputs, "digest": self._digest, "summary": self._summary.state()}
                     self._output.commit(done)
-                bar.update(len(chunk))
         with writable(target):
             self._output.finish()
 

@@ -99,7 +99,8 @@ def test_a_file_with_lines_that_cannot_be_read(run, tmp_path: Path) -> None:
     assert [record["id"] for record in records] == [f"notes:{number}" for number in range(1, 8)]
     assert records[0]["entities"] and records[1]["entities"] == []
     assert "notes.txt:3: byte 0xfc at offset 113 is not UTF-8" in records[2]["error"]
-    lines = done.err.splitlines()
+    progress, *lines = done.err.removeprefix(f"{LOADING}\n").splitlines()
+    assert re.fullmatch(r"7 of 7 texts, 24 words, [\d,]+ words/s", progress)
     assert re.fullmatch(r"texts 7  entities \d+  failed 5", lines[0])
     assert lines[1] == "failed:" and lines[2].startswith("  notes:3: ") and lines[2].endswith("-f latin1 -t utf-8.")
     assert lines[5:] == ["  ... and 2 more", f"-> {tmp_path}/found/out.jsonl"]
@@ -110,7 +111,9 @@ def test_standard_input(trained_model: Path) -> None:
     assert done.returncode == 0
     one, two = map(json.loads, done.stdout.decode().splitlines())
     assert (one["id"], two["id"]) == ("stdin:1", "stdin:2") and one["entities"] == two["entities"]
-    assert done.stderr.decode().splitlines() == [LOADING, f"texts 2  entities {2 * len(one['entities'])}  failed 0"]
+    loading, progress, summary = done.stderr.decode().splitlines()
+    assert (loading, summary) == (LOADING, f"texts 2  entities {2 * len(one['entities'])}  failed 0")
+    assert re.fullmatch(r"2 texts, 48 words, [\d,]+ words/s", progress), "how many will come is not known"
 
 
 def test_known_entities_are_compared(run, trained_run: Path, tmp_path: Path) -> None:

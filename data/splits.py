@@ -20,11 +20,13 @@ SPLIT_WORDS = {
     "test": ("test", "testing", "testb"),
 }
 JSON_ENDINGS = ("jsonlines", "jsonl", "ndjson", "json")
+JSON_LOADERS = ("nested", "json")
 TEXT_ENDINGS = (
     "txt", "conll", "iob2", "iob", "bio", "bioes", "bmes", "tsv", "csv", "conllu", "ner", "gold_conll", "v4_gold_conll",
 )  # fmt: skip
 
 
+_PACKED = (".gz", ".bz2", ".xz", ".zip", ".zst")
 DEV_SHARE = 0.1  # of train, where a user's own data has no dev file
 
 
@@ -91,10 +93,10 @@ def find_split_files(
     """
     root = Path(root)
     if not root.is_dir():
-        what = "is a file" if root.exists() else "no such folder"
-        raise DataFormatError(
-            f"{root}: {what}. Expected the folder with the train, dev and test files. Set {option}."
-        )
+        what, advice = ("is a file", f"Give {option} {root.parent}") if root.exists() else (
+            "no such folder", f"Set {option} to it"
+        )  # fmt: skip
+        raise DataFormatError(f"{root}: {what}. Expected the folder with the train, dev and test files. {advice}.")
     candidates: dict[str, list[tuple[int, Path]]] = {split: [] for split in SPLIT_WORDS}
     for path in sorted(root.iterdir()):
         split, rank = _judge(path.name.lower(), loader_name)
@@ -159,7 +161,7 @@ def _as_published(splits: dict[str, list[Example]], rules: SplitRules) -> tuple[
 def _judge(name: str, loader_name: str) -> tuple[str | None, int]:
     """The split that a lower-case file name denotes, if there is just one, and a rank: 0 for the plainest name."""
     stem, _, ending = name.rpartition(".")
-    endings = JSON_ENDINGS if loader_name == "nested" else TEXT_ENDINGS
+    endings = JSON_ENDINGS if loader_name in JSON_LOADERS else TEXT_ENDINGS
     is_data = ending in JSON_ENDINGS + TEXT_ENDINGS
     if not is_data:
         stem, ending = name, ""  # eng.testa, train
@@ -171,14 +173,19 @@ def _judge(name: str, loader_name: str) -> tuple[str | None, int]:
 
 
 def _missing(root: Path, split: str, loader_name: str, option: str) -> str:
-    there = sorted(path.name for path in root.iterdir())
+    there = sorted(path.name for path in root.iterdir() if not is_clutter(path.name))
     shown = ", ".join(there[:10]) + (", ..." if len(there) > 10 else "")
     words = ", ".join(SPLIT_WORDS[split])
-    endings = ", ".join("." + ending for ending in (JSON_ENDINGS if loader_name == "nested" else TEXT_ENDINGS))
-    share = " or set data.dev_share=0.1 to draw it from train" if split == "dev" and option == "--data_root" else ""
+    endings = ", ".join("." + ending for ending in (JSON_ENDINGS if loader_name in JSON_LOADERS else TEXT_ENDINGS))
+    packed = [name for name in there if name.endswith(_PACKED) and set(SPLIT_WORDS[split]) & set(name.split("."))]
+    advice = f"Rename or add the file, or set {option}."
+    if packed:
+        advice = f"Unpack {packed[0]}."
+    elif split == "dev" and option == "--data_root":
+        advice = "Rename or add the file, or set data.dev_share=0.1 to draw it from train."
     return (
         f"{root}: no {split} file; there is {shown or 'nothing'}. Expected a name with one of {words} "
-        f"and one of {endings}. Rename or add the file,{share or ' or set ' + option}."
+        f"and one of {endings}. {advice}"
     )
 
 

@@ -26,6 +26,7 @@ __all__ = ["Kind", "Recipe", "flat_settings", "load_recipe", "recipe_path", "rec
 
 RECIPES = max((folder / "recipes" for folder in Path(__file__).resolve().parents[:2]), key=Path.is_dir)
 
+_DATA_ENDINGS = (".txt", ".conll", ".bio", ".iob", ".iob2", ".tsv", ".csv", ".json", ".jsonl", ".jsonlines")
 _WHOLE = ("labels", "reported")  # mappings that are values, not groups of keys
 
 #: Settings that do not shape the scores of a seed: two commands with the same run name may differ in them.
@@ -90,9 +91,10 @@ class OnCollapse(Enum):
 
 
 class Scheme(Enum):
-    """The scheme of the tags in column files; ``auto`` recognises all of them."""
+    """The scheme of the tags in column files; ``auto`` recognises all but ``io``, whose tags are labels alone."""
 
     auto = "auto"
+    io = "io"
     bio = "bio"
     iob1 = "iob1"
     iob2 = "iob2"
@@ -116,7 +118,7 @@ class Comments(Enum):
 @dataclass(frozen=True)
 class DataConfig:
     root: str | None = None  # folder of the corpora; default $NER_DATA_ROOT, else ../data
-    loader: str | None = None  # conll | ontonotes | nested | discontinuous; default by kind
+    loader: str | None = None  # conll | ontonotes | nested | discontinuous | json; default by kind and content
     word_column: str = "0"  # of column files: from 0, negative counts from the end; or a name in the first row
     tag_column: str = "-1"
     sentence_column: str | None = None  # its change starts a sentence; default: empty lines end sentences
@@ -288,13 +290,16 @@ def recipe_yaml(recipe: Recipe) -> str:
 
 
 def corpus_folder(recipe: Recipe) -> Path:
-    """``<root>/<dataset>``, or the root itself where that folder does not exist and the root has split files."""
+    """``<root>/<dataset>``, or the root itself where that folder does not exist and the root has files of data."""
     root = Path(recipe.data.root or os.environ.get("NER_DATA_ROOT") or "../data")
     inside = root / recipe.dataset
-    is_corpus = (
-        not inside.is_dir() and root.is_dir() and any("train" in path.name for path in root.iterdir() if path.is_file())
-    )
-    return root if is_corpus else inside
+    if inside.is_dir() or not root.is_dir():
+        return root if root.is_file() else inside
+    names = [path.name for path in root.iterdir() if path.is_file() and not path.name.startswith(".")]
+    has_data = any("train" in name for name in names)
+    if recipe.data.root and not has_data:  # whoever named the folder wants to know what is wrong with these files
+        has_data = any(name.endswith(_DATA_ENDINGS) for name in names)
+    return root if has_data else inside
 
 
 def _read_yaml(path: Path) -> Mapping[str, Any]:

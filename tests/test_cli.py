@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from genner import cli
+from genner.commands import train
 from genner.names import folder_name_problem
 
 ROOT = Path(__file__).parents[1]
@@ -107,3 +108,12 @@ def test_names_that_are_no_folders_everywhere(name: str) -> None:
 @pytest.mark.parametrize("name", ["a", "lr_2e-5", "run.2", "Zoë", "console", "x" * 100, "2", "_x"])
 def test_names_that_are(name: str) -> None:
     assert folder_name_problem(name) == ""
+
+
+@pytest.mark.parametrize("arguments", [["--run_name", "a/b"], ["--run_name", "../up", "--check_data"]])
+def test_a_run_is_not_begun_under_such_a_name(arguments: list[str], tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert train.main(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: --run_name: ") and err.endswith("Choose such a --run_name.\n")
+    assert not list(tmp_path.iterdir())

@@ -70,6 +70,8 @@ class ColumnReader:
         self.tags = TagReader(self.options.scheme)
         columns = [column for column in (self.layout.word, self.layout.tag) if column is not None]
         self._fewest = max(len(columns), *(column + 1 if column >= 0 else -column for column in columns))
+        if self.layout.is_numbered:
+            self.report.add_line("first column counts the words, so the second is taken for the word", 1)
 
     def sentences(self, lines: Iterable[str]) -> Iterator[list[Row]]:
         """The sentences as rows of fields; none is empty."""
@@ -150,7 +152,8 @@ class ColumnReader:
             return self.options.advice(" If the line is a comment, set data.comments=always.", " Remove comment lines.")
         where = "to numbers, or to names in this row if it has such" if number == 1 else "to others"
         return self.options.advice(
-            f" If another column holds the tags, set data.tag_column and data.word_column {where}.",
+            f" If another column holds the tags, set data.tag_column and data.word_column {where}; if the tags are "
+            "labels alone, set data.scheme=io.",
             " Put the tags into the last column.",
         )
 

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from genner.data.loaders.reading import LoaderOptions, LoadReport, split_fields
@@ -21,6 +22,7 @@ NO_TAG = "_"  # fills the column of the tag where nothing is known
 MARK = "byte order mark inside the file, removed"
 DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
 
+_PART = re.compile(r"[0-9]+[-.][0-9]+")
 _SAMPLE = 50_000  # lines are enough to see what the columns are
 _COMMENT = re.compile(r"#(?:[ \t]+\S|[\w.-]+[ \t]*=)")
 _WORD_NAMES = {"word", "words", "token", "tokens", "form"}
@@ -42,6 +44,8 @@ class Layout:
         header: the names in the first row, which is skipped.
         comments: ``always``, ``never`` or ``auto``: which lines that begin with ``#`` are no rows.
         is_lax: any white space parts the columns, as in the reference.
+        is_numbered: the first column counts the words of a sentence, so the word is in the second.
+        has_labels: the tags are labels alone.
     """
 
     word: int = 0
@@ -53,6 +57,8 @@ class Layout:
     header: tuple[str, ...] = ()
     comments: str = "auto"
     is_lax: bool = False
+    is_numbered: bool = False
+    has_labels: bool = False
 
     def fields(self, line: str) -> list[str]:
         """The fields of a line; none if it is blank."""
@@ -73,7 +79,7 @@ class Layout:
         """Whether a line has the right number of columns, and a tag in that of the tags."""
         if self.n_columns is not None and len(fields) != self.n_columns:
             return False
-        if self.tag is None:
+        if self.tag is None or self.has_labels:
             return True
         return len(fields) > 1 and -len(fields) <= self.tag < len(fields) and is_tag(fields[self.tag].strip())
 
@@ -111,7 +117,24 @@ def find_layout(path: Path, lines: Sequence[str], options: LoaderOptions) -> Lay
     word, tag, sentence = _columns(f"{path}:1", header, options)
     if n_columns == 1:
         tag = None
-    return Layout(word, tag, sentence, n_columns, delimiter, is_quoted, header, options.comments)
+    if sentence is not None and n_columns is not None and not -n_columns <= sentence < n_columns:
+        raise DataFormatError(
+            f"{path}:1: data.sentence_column: {sentence} of {n_columns} columns. Expected a number from 0 to "
+            f"{n_columns - 1}. Set data.sentence_column to it, or leave it out."
+        )
+    is_numbered = word == 0 and not header and (n_columns or 0) > 2 and _counts([row[0] for row in rows])
+    return Layout(
+        1 if is_numbered else word,
+        tag,
+        sentence,
+        n_columns,
+        delimiter,
+        is_quoted,
+        header,
+        options.comments,
+        is_numbered=is_numbered,
+        has_labels=options.scheme == "io",
+    )
 
 
 def read_rows(lines: Iterable[str], layout: Layout, report: LoadReport) -> Iterator[list[Row]]:
@@ -151,6 +174,15 @@ def read_rows(lines: Iterable[str], layout: Layout, report: LoadReport) -> Itera
         yield rows
 
 
+def _counts(column: Sequence[str]) -> bool:
+    """Whether a column numbers the words of every sentence, from 0 or 1; ``3-4`` and ``3.1`` are CoNLL-U's."""
+    numbers = [int(text) if text.isascii() and text.isdigit() else None for text in column if not _PART.fullmatch(text)]
+    if len(numbers) < 2 or None in numbers or numbers[0] not in (0, 1):
+        return False
+    steps = list(pairwise(numbers))
+    return all(right in (left + 1, numbers[0]) for left, right in steps) and any(right > left for left, right in steps)
+
+
 def _delimiter(path: Path, lines: Sequence[str], wanted: str | None) -> str | None:
     """The character between columns; None: blanks and tabs."""
     if wanted is not None:
@@ -179,7 +211,8 @@ def _unquoted(line: str, delimiter: str) -> list[str] | None:
 
 def _is_header(row: Sequence[str], options: LoaderOptions) -> bool:
     """Whether the first row names the columns."""
-    if any(_number(column) is None for column in (options.word_column, options.tag_column)):
+    wanted = (options.word_column, options.tag_column, options.sentence_column)
+    if any(column is not None and _number(column) is None for column in wanted):
         return True
     names = {name.strip().lower() for name in row}
     return bool(names & _WORD_NAMES) and bool(names & _TAG_NAMES) and not any(is_tag(field) for field in row)

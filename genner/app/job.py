@@ -19,12 +19,10 @@ from genner.app.run_report import write_run_report
 from genner.app.seed import finished_result, run_seed
 from genner.config import Recipe, recipe_yaml, settings_digest
 from genner.data.schema import Entity
-from genner.errors import ConfigError
 from genner.evaluation.report import score_table
 from genner.evaluation.spread import Spread, mean_text, spread_over_seeds
 from genner.evaluation.terminal import ERROR_LEGEND, Style, render_sentence
 from genner.formulations import formulation_class
-from genner.names import folder_name_problem
 from genner.training.logs import console_log
 from genner.training.results import RunInfo, failed_result, run_result
 from genner.training.runs import RunFolder, locked
@@ -72,13 +70,7 @@ def open_run(
 
 
 def run_path(runs_dir: Path, name: str | None, recipe: Recipe) -> Path:
-    """The path of the run folder; the default name is derived from the recipe.
-
-    Raises:
-        ConfigError: the name cannot be that of a folder.
-    """
-    if name is not None and (problem := folder_name_problem(name)):
-        raise ConfigError(f"--run_name: {problem} Choose such a --run_name.")
+    """The path of the run folder; the default name is derived from the recipe."""
     return runs_dir / recipe.dataset / (name or default_name(recipe))
 
 

@@ -22,6 +22,7 @@ from genner.commands.further import further_command
 from genner.config import RECIPES, Kind, Recipe, load_recipe, recipe_path, recipe_yaml
 from genner.errors import ConfigError
 from genner.formulations import settings_of
+from genner.names import folder_name_problem
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -80,6 +81,8 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
 def run(options: argparse.Namespace) -> int:
     """Check the data, or train every seed and report; returns the exit code."""
     recipe = recipe_of(options)
+    if options.run_name is not None and (problem := folder_name_problem(options.run_name)):
+        raise ConfigError(f"--run_name: {problem} Choose such a --run_name.")
     if options.only_seed is None:  # otherwise, the parent process has said it
         say_loading("torch, transformers and fastNLP")
     from genner.app import job  # late: the libraries take seconds, which --help and a misspelt key should not cost
@@ -95,7 +98,8 @@ def run(options: argparse.Namespace) -> int:
         print(recipe_yaml(recipe))
         command = [*PROGRAM, "train", *options.argv]
         n_failed = job.train_seeds(recipe, folder, command, options.parallel)
-        print(job.finish(recipe, folder, command=shlex.join(["genner", "train", *options.argv])))
+        shown = shlex.join(["genner", "train", *options.argv]).encode("utf-8", "backslashreplace").decode()
+        print(job.finish(recipe, folder, command=shown))
     return 1 if n_failed else 0
 
 

@@ -125,6 +125,8 @@ def test_semicolons_and_blanks_at_the_edges(read):
     [
         ("tok,lab\na,O\n", {}, r"a.csv:1: tag 'lab' .* set data.tag_column and data.word_column to numbers, or"),
         ("tok,lab\na,O\n", {"word_column": "word"}, r"a.csv:1: data.word_column: no column 'word' .*, tok, lab"),
+        ("a,O\n", {"sentence_column": 2}, r"data.sentence_column: 2 of 2 columns.* from 0 to 1"),
+        ("a,O\n", {"sentence_column": "doc"}, r"data.sentence_column: no column 'doc' in the first row, a, O"),
         ("a,O\n,O\nb,O\n", {}, r"a.csv:2: no word before the tag.* Write _"),
         ("a,O\nb,c,O\nd,O\n", {}, r"a.csv:2: 3 columns in 'b c O', but 2 .* Put the word in quotes"),
         ("a,x,O\nb,O\nd,x,O\n", {}, r"a.csv:2: 2 columns in 'b O', but 3 .* Add what is missing"),
@@ -139,6 +141,25 @@ def test_remedies_for_csv_work(read):
     assert content(read("tok,lab\na,O\n", "a.csv", word_column="tok", tag_column="lab")[0]) == [(["a"], [])]
     assert content(read('a,O\n"b,c",O\nd,O\n', "a.csv")[0]) == [(["a", "b,c", "d"], [])]
     assert content(read("a,O\n_,O\nb,O\n", "a.csv")[0]) == [(["a", "_", "b"], [])]
+
+
+def test_a_first_column_that_counts_the_words(read):
+    text = "# sent_id = 1\n1\tMira\tB-PER\n2-3\tran\tO\n2\t#\tO\n\n1\train\tO\n"
+    examples, report = read(text)
+    assert content(examples) == [(["Mira", "ran", "#"], [("PER", 0, 1)]), (["rain"], [])]
+    assert report.counts == {COMMENT: 1, "first column counts the words, so the second is taken for the word": 1}
+    assert read("1 B-X\n2 O\n")[0][0].words == ("1", "2")
+    assert read("1 x B-X\n7 x O\n")[0][0].words == ("1", "7")
+    assert read(text, word_column=-2)[0][0].words == ("Mira", "ran", "#")
+
+
+def test_labels_alone(read):
+    text = "# 5 person-actor\nMira person-actor\nVarga person-actor\nran O\n# person-actor\n"
+    with pytest.raises(DataFormatError, match=r"if the tags are labels alone, set data.scheme=io"):
+        read(text)
+    examples, report = read(text, scheme="io")
+    assert content(examples) == [(["Mira", "Varga", "ran", "#"], [("person-actor", 0, 2), ("person-actor", 3, 4)])]
+    assert report.counts == {COMMENT: 1, "entity tagged in the scheme IO": 2}
 
 
 @pytest.mark.parametrize("text", ["Mira\nran\n\nrain\n", "Mira _ _ _\nran _ _ _\n\n# id 5\nrain _ _ _\n"])

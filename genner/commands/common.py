@@ -6,16 +6,20 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genner.cli import say, say_loading
 from genner.errors import ConfigError, NerError
+from genner.prediction.hub import resolve_model
 from genner.prediction.text import RULES, SplitText, TextSplitter
 
 if TYPE_CHECKING:
     from genner.prediction.recogniser import Recogniser
 
-__all__ = ["add_reading_options", "command_main", "command_parser", "open_model", "positive", "text_splitter"]
+__all__ = [
+    "add_reading_options", "command_main", "command_parser", "open_model", "positive", "resolve_named", "text_splitter",
+]  # fmt: skip
 
 
 _LONGEST_NAME = 120  # of a file, in a message
@@ -77,6 +81,18 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def resolve_named(model: str) -> Path:
+    """The folder of the model that a command line names; says so where that is a run's best model.
+
+    Raises:
+        NerError: see :func:`genner.prediction.hub.resolve_model`.
+    """
+    folder = resolve_model(model)
+    if folder.parent == Path(model).expanduser():
+        say(f"{model}: its best model, {folder}")
+    return folder
+
+
 def open_model(options: argparse.Namespace, *, with_candidates: bool = False, **fixed: Any) -> Recogniser:
     """Load the model that a command line names, with its reading options.
 
@@ -88,10 +104,8 @@ def open_model(options: argparse.Namespace, *, with_candidates: bool = False, **
     Raises:
         NerError: the model or an option cannot be used.
     """
-    from genner.prediction.hub import resolve_model
-
     # Nobody should wait for libraries to hear of a misspelling.
-    folder, chosen = resolve_model(options.model), _chosen_options(options)
+    folder, chosen = resolve_named(options.model), _chosen_options(options)
     say_loading("torch and transformers")
     from genner.formulations.opening import candidate_choices  # late: torch takes seconds, which --help should not cost
     from genner.model.folder import ModelFolder

@@ -28,7 +28,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-__all__ = ["Trial", "main"]
+__all__ = ["PRELOADED", "Trial", "kill_runs", "main"]
 
 _ROOT = Path(__file__).resolve().parents[1]
 _SETTINGS = (
@@ -38,9 +38,11 @@ _SETTINGS = (
 _KILLS_A_RUN = 8  # at most; then it may finish
 _SECONDS_TO_END = 300
 
-# A process forked from this one has torch and fastNLP in memory already: those take longer to load than a run takes.
+#: Modules of a training run.
+PRELOADED = ["genner.commands.train", "genner.app.job", "genner.app.seed"]
+# A process forked from one that has them needs no time to load torch and fastNLP: that takes longer than a run.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["genner.commands.train", "genner.app.job", "genner.app.seed"])
+_CONTEXT.set_forkserver_preload(PRELOADED)
 
 
 @dataclass(frozen=True)

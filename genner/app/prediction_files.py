@@ -85,6 +85,10 @@ def load_result(run_folder: Path) -> dict[str, Any]:
         result, problem = None, f"not JSON ({error})"
     else:
         problem = "has no list of seeds"
+        texts = ("dataset", "formulation", "backbone", "target", "command")
+        wrong = [name for name in texts if isinstance(result, dict) and not isinstance(result.get(name, ""), str)]
+        if wrong:
+            result, problem = None, f"{wrong[0]} is no text"
     if not isinstance(result, dict) or not isinstance(result.get("seeds"), list):
         raise DataFormatError(f"{path}: {problem}. Expected the result of a run. Repeat its command.")
     return result

@@ -207,7 +207,8 @@ def test_nested_documents(write) -> None:
     one, broken, two = read_inputs(path)
     assert one.text == two.text == "Ann ran Sore" and one.sentences == ((0, 2), (2, 3))
     assert gold(one) == [("PER", "Ann"), ("X", "Ann ran")]
-    assert "a.jsonlines:3: no shape that is known in the keys []. Expected one of" in broken.error and broken.id == "a:3"
+    assert "a.jsonlines:3: no shape that is known in the keys []. Expected one of" in broken.error
+    assert broken.id == "a:3"
     only_words = write("b.jsonlines", '{"sentences": [["Ann", "ran"]]}\n{"id": "x", "ners": [[]]}\n')
     words, broken = read_inputs(only_words)
     assert (words.text, words.gold) == ("Ann ran", None)

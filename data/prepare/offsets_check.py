@@ -40,7 +40,7 @@ def reading_of(documents: Sequence[tuple[str, Sequence[Mention]]], request: Requ
                 f"special signs begin or end inside words if they count characters, {n_other or 'none'} otherwise. "
                 f"Expected to know, as no covered text shows it. Set --offsets {option}, or --offsets characters."
             )
-        if n_moved and n_other >= _MOST * n_moved and n_plain <= _FEW * n_moved:
+        if option == "utf-16" and n_moved and n_other >= _MOST * n_moved and n_plain <= _FEW * n_moved:
             return OFFSETS["characters"]
     return None
 

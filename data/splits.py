@@ -20,6 +20,7 @@ SPLIT_WORDS = {
     "test": ("test", "testing", "testb"),
 }
 JSON_ENDINGS = ("jsonlines", "jsonl", "ndjson", "json")
+JSON_LOADERS = ("nested", "json")
 TEXT_ENDINGS = (
     "txt", "conll", "iob2", "iob", "bio", "bioes", "bmes", "tsv", "csv", "conllu", "ner", "gold_conll", "v4_gold_conll",
 )  # fmt: skip
@@ -60,9 +61,11 @@ class SplitRules:
                 "Leave the others out."
             )
         if self.dev_every is not None and self.dev_every < 2:
-            raise ConfigError(f"data.dev_every: {self.dev_every}. Expected 2 or more, so that train keeps sentences.")
+            raise ConfigError(
+                f"data.dev_every: {self.dev_every}. Expected 2 or more, so that train keeps sentences. Raise it."
+            )
         if self.dev_size is not None and self.dev_size < 1:
-            raise ConfigError(f"data.dev_size: {self.dev_size}. Expected 1 or more.")
+            raise ConfigError(f"data.dev_size: {self.dev_size}. Expected 1 or more. Raise it.")
         if not (0 <= self.dev_share < 1 and 0 <= self.test_share < 1 and self.dev_share + self.test_share < 1):
             raise ConfigError(
                 f"data: dev_share {self.dev_share:g} and test_share {self.test_share:g}. Expected shares from 0 to "
@@ -135,7 +138,9 @@ def apply_rules(splits: dict[str, list[Example]], rules: SplitRules) -> tuple[di
 def _as_published(splits: dict[str, list[Example]], rules: SplitRules) -> tuple[dict[str, list[Example]], list[str]]:
     """The splits of a published setting, and notes on the changes."""
     if rules.train_on_dev and not {"train", "dev", "test"} <= splits.keys():
-        raise ConfigError(f"data.train_on_dev: there is only {', '.join(splits)}. Expected train, dev and test files.")
+        raise ConfigError(
+            f"data.train_on_dev: there is only {', '.join(splits)}. Expected train, dev and test files. Add them."
+        )
     if rules.train_on_dev:
         train, dev = splits["train"], splits["dev"]
         both = train + _renumbered(dev, train)
@@ -156,7 +161,7 @@ def _as_published(splits: dict[str, list[Example]], rules: SplitRules) -> tuple[
 def _judge(name: str, loader_name: str) -> tuple[str | None, int]:
     """The split that a lower-case file name denotes, if there is just one, and a rank: 0 for the plainest name."""
     stem, _, ending = name.rpartition(".")
-    endings = JSON_ENDINGS if loader_name == "nested" else TEXT_ENDINGS
+    endings = JSON_ENDINGS if loader_name in JSON_LOADERS else TEXT_ENDINGS
     is_data = ending in JSON_ENDINGS + TEXT_ENDINGS
     if not is_data:
         stem, ending = name, ""  # eng.testa, train
@@ -171,7 +176,7 @@ def _missing(root: Path, split: str, loader_name: str, option: str) -> str:
     there = sorted(path.name for path in root.iterdir() if not is_clutter(path.name))
     shown = ", ".join(there[:10]) + (", ..." if len(there) > 10 else "")
     words = ", ".join(SPLIT_WORDS[split])
-    endings = ", ".join("." + ending for ending in (JSON_ENDINGS if loader_name == "nested" else TEXT_ENDINGS))
+    endings = ", ".join("." + ending for ending in (JSON_ENDINGS if loader_name in JSON_LOADERS else TEXT_ENDINGS))
     packed = [name for name in there if name.endswith(_PACKED) and set(SPLIT_WORDS[split]) & set(name.split("."))]
     advice = f"Rename or add the file, or set {option}."
     if packed:

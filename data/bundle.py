@@ -24,6 +24,7 @@ from genner.data.cache import CacheFile, digest_of
 from genner.data.columns import Sentences
 from genner.data.loaders import LOADERS, LoaderOptions, LoadReport
 from genner.data.schema import Entity, Example
+from genner.data.shapes import loader_for
 from genner.data.splits import SplitRules, apply_rules, find_split_files
 from genner.data.statistics import SplitStatistics, corpus_statistics, fingerprint
 from genner.data.utf8 import is_writable
@@ -34,7 +35,7 @@ __all__ = ["LoadedCorpus", "SplitRules", "examples_of", "load_bundle", "load_cac
 # The contents of the cache also depend on this code; its digest replaces a version number kept by hand.
 _SOURCES = (
     "loaders/*.py", "schema.py", "schemes.py", "shares.py", "splits.py", "utf8.py", "statistics.py", "columns.py",
-    "bundle.py",
+    "bundle.py", "shapes.py", "shape_items.py", "records.py", "offsets.py", "text.py",
 )  # fmt: skip
 FIELDS = ("raw_words", "entities", "entity_tags", "entity_spans")
 
@@ -99,18 +100,21 @@ def load_bundle(
         ConfigError: no such loader.
         DataFormatError: a folder or file is missing, a file cannot be read, or a split is empty.
     """
-    load = _loader(loader_name)
+    _loader(loader_name)
     if files is None:
         files = corpus_files(Path(root or "."), loader_name, rules)
-    splits, reports = {}, {}
+    splits, reports, said = {}, {}, []
     for name, path in files.items():
-        splits[name], reports[name] = load(Path(path), options)
+        found = loader_for(Path(path), loader_name)
+        splits[name], reports[name] = _loader(found)(Path(path), options)
+        if found != loader_name:
+            said.append(f"{name}: {Path(path).name} is JSON of another tool or shape, read by the loader {found!r}.")
         if not splits[name]:
             advice = "Export it again" if name == "train" else "Remove the file, or export it again"
             raise DataFormatError(f"{path}: no sentences for {name}. Expected at least one. {advice}.")
     unlabelled, about = _without_labels(splits, reports, rules)
     splits, notes = apply_rules(splits, rules)
-    return LoadedCorpus(splits, reports, notes + about, unlabelled)
+    return LoadedCorpus(splits, reports, said + notes + about, unlabelled)
 
 
 def load_cached(
@@ -166,7 +170,8 @@ def _without_labels(
         advice = others.get(split, "set data.delimiter to what parts the columns, if that is no blank")
         raise DataFormatError(
             f"{report.path}:1: words without tags. Expected a word and a tag in every line, such as 'Tellmark B-LOC', "
-            f"to {'learn from' if split == 'train' else 'score'}. Add the tags, or {advice}."
+            f"or records with their entities, to {'learn from' if split == 'train' else 'score'}. Add the tags, or "
+            f"{advice}."
         )
     test = splits.get("test")
     if test is None or rules.unlabelled_test is False or (rules.unlabelled_test is None and _has_entities(test)):

@@ -43,6 +43,7 @@ DROPPED = (MISPLACED, BEYOND, EMPTY)
 
 _NEAR = 100  # characters before and after the offsets, in which a covered text is looked for
 _SIMILAR = 0.75
+_FIRST_UNPARTED = "\u2e80"
 _EXACT, _BUT_BLANKS, _BUT_FORM = 3, 2, 1  # how well a covered text agrees
 _CRLF, _LF = re.compile(r"\r\n"), re.compile(r"(?<!\r)\n")
 _WIDE = {UTF16: re.compile(r"[\U00010000-\U0010ffff]"), UTF8: re.compile(r"[^\0-\x7f]")}
@@ -142,6 +143,25 @@ def to_characters(
 def fit(text: str, mentions: Sequence[Mention]) -> int:
     """How well annotations fit a text in the best reading: to choose between several forms of a document."""
     return max(_Document(text, mentions).scores().values())
+
+
+def count_cuts(text: str, mentions: Iterable[Mention], reading: Reading) -> tuple[int, int, int]:
+    """How often annotations without a covered text begin or end inside words: a hint at how offsets count.
+
+    Returns:
+        the number of annotations that the reading places elsewhere than characters do; of these, those that cut words
+        as characters, and those that cut words in the reading.
+    """
+    ruler = _Ruler(text, reading)
+    n_moved = n_plain = n_other = 0
+    for mention in mentions:
+        found = ruler.spans(mention.fragments)
+        if mention.text or found == (mention.fragments, True):
+            continue
+        n_moved += 1
+        n_plain += _cuts_words(text, mention.fragments)
+        n_other += found is None or not found[1] or _cuts_words(text, found[0])
+    return n_moved, n_plain, n_other
 
 
 class _Document:
@@ -276,6 +296,17 @@ def _folded(text: str) -> str:
     """Without case, width, blanks and invisible signs."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     return "".join(char for char in plain if not char.isspace() and unicodedata.category(char) != "Cf")
+
+
+def _cuts_words(text: str, spans: Iterable[Span]) -> bool:
+    """Whether a part begins or ends inside a word, at a blank, or beyond the text; CJK scripts do not part words."""
+    for start, end in spans:
+        if end > len(text) or text[start:end] != text[start:end].strip():
+            return True
+        for around in (text[edge - 1 : edge + 1] for edge in (start, end) if 0 < edge < len(text)):
+            if around.isalnum() and max(around) < _FIRST_UNPARTED:
+                return True
+    return False
 
 
 def _is_similar(found: str, stated: str) -> bool:

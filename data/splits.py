@@ -20,6 +20,7 @@ SPLIT_WORDS = {
     "test": ("test", "testing", "testb"),
 }
 JSON_ENDINGS = ("jsonlines", "jsonl", "ndjson", "json")
+JSON_LOADERS = ("nested", "json")
 TEXT_ENDINGS = (
     "txt", "conll", "iob2", "iob", "bio", "bioes", "bmes", "tsv", "csv", "conllu", "ner", "gold_conll", "v4_gold_conll",
 )  # fmt: skip
@@ -156,7 +157,7 @@ def _as_published(splits: dict[str, list[Example]], rules: SplitRules) -> tuple[
 def _judge(name: str, loader_name: str) -> tuple[str | None, int]:
     """The split that a lower-case file name denotes, if there is just one, and a rank: 0 for the plainest name."""
     stem, _, ending = name.rpartition(".")
-    endings = JSON_ENDINGS if loader_name == "nested" else TEXT_ENDINGS
+    endings = JSON_ENDINGS if loader_name in JSON_LOADERS else TEXT_ENDINGS
     is_data = ending in JSON_ENDINGS + TEXT_ENDINGS
     if not is_data:
         stem, ending = name, ""  # eng.testa, train
@@ -171,7 +172,7 @@ def _missing(root: Path, split: str, loader_name: str, option: str) -> str:
     there = sorted(path.name for path in root.iterdir() if not is_clutter(path.name))
     shown = ", ".join(there[:10]) + (", ..." if len(there) > 10 else "")
     words = ", ".join(SPLIT_WORDS[split])
-    endings = ", ".join("." + ending for ending in (JSON_ENDINGS if loader_name == "nested" else TEXT_ENDINGS))
+    endings = ", ".join("." + ending for ending in (JSON_ENDINGS if loader_name in JSON_LOADERS else TEXT_ENDINGS))
     packed = [name for name in there if name.endswith(_PACKED) and set(SPLIT_WORDS[split]) & set(name.split("."))]
     advice = f"Rename or add the file, or set {option}."
     if packed:

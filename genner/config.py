@@ -118,7 +118,7 @@ class Comments(Enum):
 @dataclass(frozen=True)
 class DataConfig:
     root: str | None = None  # folder of the corpora; default $NER_DATA_ROOT, else ../data
-    loader: str | None = None  # conll | ontonotes | nested | discontinuous; default by kind
+    loader: str | None = None  # conll | ontonotes | nested | discontinuous | json; default by kind and content
     word_column: str = "0"  # of column files: from 0, negative counts from the end; or a name in the first row
     tag_column: str = "-1"
     sentence_column: str | None = None  # its change starts a sentence; default: empty lines end sentences

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
+from genner.data.lines import LineReader
 from genner.data.schema import Entity, sort_entities
 from genner.data.tally import Tally
 from genner.data.utf8 import read_raw, without_edge_signs
 from genner.errors import DataFormatError
 
 __all__ = [
-    "LoadReport", "LoaderOptions", "check_kind", "clean_word", "in_order", "is_usable", "open_lines",
+    "LoadReport", "LoaderOptions", "check_kind", "clean_word", "in_order", "is_usable", "opened",
 ]  # fmt: skip
 
 _FIELD = re.compile(r"[^ \t]+")
@@ -72,9 +76,13 @@ class LoadReport(Tally):
     path: Path
     is_labelled: bool = True
 
-    def add_line(self, reason: str, line: int) -> None:
-        """Count ``reason`` once, at ``line`` (from 1)."""
+    def add_line(self, reason: str, line: int | str) -> None:
+        """Count ``reason`` once, at ``line`` (from 1; of several records in it, ``line.number``)."""
         self.add(reason, f"{self.path.name}:{line}")
+
+    def where(self, line: int | str) -> str:
+        """A line in an error message."""
+        return f"{self.path}:{line}"
 
     def lines(self) -> list[str]:
         """One line of text per reason, the most frequent first."""
@@ -136,7 +144,33 @@ def clean_word(word: str, report: LoadReport, line: int) -> str:
     return clean
 
 
-def in_order(entities: Iterable[Entity], report: LoadReport, line: int, options: LoaderOptions) -> tuple[Entity, ...]:
+def check_start(path: Path, expected: str, *, is_training: bool = True) -> None:
+    """:func:`check_kind` of the first lines of a file."""
+    with opened(path) as stream:
+        lines = LineReader(stream, str(path))
+        first = [line for line in islice(lines, 100) if line.strip(" \t")][:2]
+    check_kind(path, first, expected, is_training=is_training)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file to read, as bytes.
+
+    Raises:
+        DataFormatError: it cannot be opened or read.
+    """
+    try:
+        with path.open("rb") as stream:
+            yield stream
+    except OSError as error:
+        raise DataFormatError(
+            f"{path}: cannot be read ({error.strerror}). Expected a text file. Check its name and its permissions."
+        ) from None
+
+
+def in_order(
+    entities: Iterable[Entity], report: LoadReport, line: int | str, options: LoaderOptions
+) -> tuple[Entity, ...]:
     """Sort the entities of a sentence; exact duplicates are counted once (compat: kept, and the sort is stable)."""
     entities = list(entities)
     if options.compat:
@@ -147,7 +181,7 @@ def in_order(entities: Iterable[Entity], report: LoadReport, line: int, options:
     return sort_entities(unique)
 
 
-def is_usable(pairs: Sequence[tuple[int, int]], n_words: int, report: LoadReport, line: int) -> bool:
+def is_usable(pairs: Sequence[tuple[int, int]], n_words: int, report: LoadReport, line: int | str) -> bool:
     """Whether the parts ``(start, inclusive end)`` of a mention lie in the sentence; if not, it is dropped and counted.
 
     Offsets that indicate a wrong reading of the whole file are errors: an end of exactly ``n_words`` (exclusive ends)

@@ -18,7 +18,7 @@ from genner.data.prepare.hub_rows import Rows
 from genner.data.prepare.request import SPLITS, Request
 from genner.data.prepare.shares import advice, by_shares, check_shares, in_words
 from genner.data.schema import Example
-from genner.data.splits import SPLIT_WORDS
+from genner.data.splits import SPLIT_WORDS, find_split_files
 from genner.data.tally import Tally
 from genner.data.utf8 import read_raw
 from genner.errors import ConfigError, DataFormatError, import_extra
@@ -82,6 +82,8 @@ def _open(request: Request) -> Any:
         if builder:
             extra = {"sep": "\t"} if path.suffix.lower() == ".tsv" else {}
             return datasets.load_dataset(builder, data_files=str(path), **extra)
+        if path.is_dir() and (files := _unusual_files(path)):
+            return datasets.load_dataset("json", data_files=files)
         return datasets.load_dataset(str(path), request.hub.config)
     except (
         OSError, ValueError, RuntimeError, LookupError, EOFError, StopIteration, datasets.exceptions.DatasetsError
@@ -94,6 +96,16 @@ def _open(request: Request) -> Any:
             "JSON, CSV or Parquet, or a dataset's name (datasets that need their own script are not supported). "
             "Check --raw and --config."
         ) from None
+
+
+def _unusual_files(folder: Path) -> dict[str, list[str]]:
+    """Split -> JSON files whose endings the library does not know, if there are no others."""
+    found = [path for path in sorted(folder.iterdir()) if path.is_file() and not is_clutter(path.name)]
+    unusual = [path for path in found if path.suffix.lower() in (".jsonlines", ".ndjson")]
+    if not unusual or any(path.suffix.lower() in _BUILDERS for path in found if path not in unusual):
+        return {}
+    splits = find_split_files(folder, "nested", (), option="--raw")
+    return {split: [str(path)] for split, path in splits.items()} or {"train": list(map(str, unusual))}
 
 
 def _check_files(path: Path) -> None:
@@ -111,6 +123,12 @@ def _check_files(path: Path) -> None:
         if not text.strip():
             raise DataFormatError(f"hf: {file}: empty. Expected rows of a dataset. Fill or remove the file.")
         if builder == "json" and not _is_json(text):
+            first = json.loads(text.strip().split("\n")[0]) if _is_json(text.strip().split("\n")[0]) else {}
+            if not isinstance(first, dict):
+                raise DataFormatError(
+                    f"hf: {file}:1: JSON, but no object: {str(first)[:60]!r}. Expected objects, whose keys are the "
+                    "columns. Give every value a key."
+                )
             for number, line in enumerate(text.split("\n"), 1):
                 if line.strip() and not _is_json(line):
                     raise DataFormatError(

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genner.data.offsets import DROPPED, Reading
+from genner.data.offsets import Reading
 from genner.data.tally import Tally
 from genner.data.utf8 import read_raw
 from genner.errors import DataFormatError
 
-__all__ = ["SPLITS", "HubColumns", "Request", "assign", "plain_name", "read_lists", "refuse_misplaced"]
+__all__ = ["SPLITS", "HubColumns", "Request", "assign", "plain_name", "read_lists"]
 
 SPLITS = ("train", "dev", "test")
 _LIST = re.compile(r"(?:train|dev|test)(?:\.(?:txt|list|lst|ids?))?")
@@ -170,30 +170,6 @@ def assign(
             f"{cure}"
         )
     return {split: names for split, names in splits.items() if names}
-
-
-def refuse_misplaced(n_mentions: int, tally: Tally, where: str, cure: str = "Check") -> None:
-    """Refuse a source of which most annotations cover nothing at their offsets, or another text than they state.
-
-    Args:
-        n_mentions: how many annotations it has.
-        tally: counts those that were dropped.
-        where: the source, for the message.
-        cure: begins the last sentence of the message.
-
-    Raises:
-        DataFormatError: it is one.
-    """
-    lost = Tally()
-    for reason in DROPPED:
-        if count := tally.counts[reason]:
-            lost.add(reason, ", ".join(tally.places[reason]), count)
-    if lost.counts.total() > n_mentions / 2:
-        raise DataFormatError(
-            f"{where}: most of the {n_mentions} annotations do not fit their texts: {'; '.join(lost.lines())}. "
-            f"Expected offsets in characters, UTF-16 units or UTF-8 bytes, ends exclusive. {cure} that texts and "
-            "annotations are of the same version."
-        )
 
 
 def _entries(path: Path) -> list[tuple[int, str]]:

@@ -15,7 +15,8 @@ from pathlib import Path
 from genner.data.brat import read_terms
 from genner.data.folders import files_below
 from genner.data.offsets import EMPTY, Mention, find_reading, to_characters
-from genner.data.prepare.request import SPLITS, Request, assign, plain_name, read_lists, refuse_misplaced
+from genner.data.prepare.offsets_check import reading_of, refuse_misplaced
+from genner.data.prepare.request import SPLITS, Request, assign, plain_name, read_lists
 from genner.data.prepare.shares import USUAL, advice, by_shares, check_shares, in_words
 from genner.data.schema import Example
 from genner.data.tally import Tally
@@ -193,7 +194,8 @@ def _read_texts(
     chosen = [name for names in splits.values() for name in names]
     documents = {name: (read_raw(texts[name]), mentions(name)) for name in request.progress(chosen, "documents")}
     _check_labels(request.labels or (), [one.label for _, some in documents.values() for one in some], tally)
-    reading = request.offsets or find_reading(documents.values())
+    pairs = list(documents.values())
+    reading = reading_of(pairs, request, str(request.raw)) if repair else find_reading(pairs)
     result: dict[str, list[Example]] = {}
     for split, names in splits.items():
         result[split] = []

@@ -14,6 +14,7 @@ from pathlib import Path
 from genner.commands.common import add_reading_options, command_main, command_parser, open_model, text_splitter
 from genner.commands.progress import Progress, count_texts
 from genner.data.tally import Tally
+from genner.prediction.options import PredictOptions
 from genner.prediction.reading import FORMATS, read_inputs
 
 __all__ = ["main", "parse"]
@@ -41,7 +42,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> int:
     """Fit scores and print how good they were before and after; returns 1 if some texts failed."""
     options.calibrated, read = False, Tally()
-    inputs = read_inputs(options.input, options.format, split=text_splitter(options), tally=read)
+    max_chars = PredictOptions.max_chars if options.max_chars is None else options.max_chars
+    inputs = read_inputs(options.input, options.format, split=text_splitter(options), tally=read, max_chars=max_chars)
     n_texts = count_texts(options.input, options.format)
     ner = open_model(options, with_candidates=options.misses)
     from genner.prediction.calibrate import calibrate  # late, as in open_model

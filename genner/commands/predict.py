@@ -25,9 +25,10 @@ from genner.commands.common import (
     text_splitter,
 )
 from genner.commands.progress import Progress, count_texts
-from genner.data.loaders.nested_jsonl import check_text
+from genner.data.records import check_text
 from genner.data.tally import Tally
 from genner.errors import ConfigError, DataFormatError
+from genner.prediction.options import PredictOptions
 from genner.prediction.reading import FORMATS as INPUT_FORMATS
 from genner.prediction.reading import read_inputs
 from genner.prediction.results import TextInput
@@ -46,7 +47,7 @@ _STDOUT = "-"
 
 _EPILOG = """\
 exit codes: 0 done; 1 some texts failed, the others are written; 2 usage or data error, nothing more is written;
-130 interrupted (Ctrl-C). docs/prediction.md describes all formats.
+130 interrupted (Ctrl-C). docs/formats.md describes all formats.
 """
 
 
@@ -92,6 +93,12 @@ def _run(options: argparse.Namespace) -> int:
     with open_output(
         options.output, writer, sys.stdout.buffer, resume=options.resume, overwrite=options.overwrite
     ) as output:
+        if output.is_complete:
+            say(
+                f"{options.output} is there and no run of it was stopped: nothing is left to do. Set --overwrite "
+                "without --resume to write it anew."
+            )
+            return 0
         inputs = _inputs(options, read)
         n_texts = len(options.text) if options.text is not None else count_texts(options.input, options.format)
         ner = open_model(options, chunk_words=options.chunk_words * _DENSEST)
@@ -134,7 +141,8 @@ def _usual_format(options: argparse.Namespace) -> str:
 
 def _inputs(options: argparse.Namespace, read: Tally) -> Iterator[TextInput]:
     if options.text is None:
-        return read_inputs(options.input, options.format, split=text_splitter(options), tally=read)
+        max_chars = PredictOptions.max_chars if options.max_chars is None else options.max_chars
+        return read_inputs(options.input, options.format, split=text_splitter(options), tally=read, max_chars=max_chars)
     for number, text in enumerate(options.text, 1):
         try:
             check_text(text, f"--text {number}")

@@ -22,11 +22,11 @@ from tqdm import tqdm
 
 from genner.cli import say
 from genner.commands.common import command_main, command_parser
-from genner.data.offsets import Reading
 from genner.data.prepare.ace import ace
 from genner.data.prepare.columns import conll2003, ontonotes
 from genner.data.prepare.genia import genia
 from genner.data.prepare.hub import hub
+from genner.data.prepare.offsets_check import OFFSETS
 from genner.data.prepare.request import SPLITS, HubColumns, Request
 from genner.data.prepare.standoff import brat, cadec, share
 from genner.data.prepare.summary import Prepared, write_corpus
@@ -56,7 +56,6 @@ class Source:
 
 
 _TEXT = ("splits", "text")
-_UNITS = {"characters": Reading(), "utf-16": Reading("UTF-16 units"), "utf-8": Reading("UTF-8 bytes")}
 _SECONDS_BETWEEN_LINES = 10.0
 
 #: Name on the command line -> source; the names of recipes where there is one.
@@ -93,7 +92,7 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "labels": {"--labels": {"nargs": "+", "metavar": "LABEL", "help": "keep only these; 'all' keeps every label"}},
     "offsets": {
         "--offsets": {
-            "choices": tuple(_UNITS), "help": "what offsets count, if the covered texts in the source do not show it"
+            "choices": tuple(OFFSETS), "help": "what offsets count, if the covered texts in the source do not show it"
         },
     },
     "testament": {"--keep_new_testament": {"action": "store_true", "help": "the published setting leaves it out"}},
@@ -194,7 +193,7 @@ def _request(options: argparse.Namespace) -> Request:
         labels=None if labels is None else tuple(label for label in labels if label != "all"),
         across=given.get("across", "drop"),
         lines=None if given.get("newline") is None else given["newline"] == "ends",
-        offsets=_UNITS.get(given.get("offsets")),
+        offsets=OFFSETS.get(given.get("offsets")),
         shares=_shares(given.get("shares")),
         seed=given.get("seed", 0),
         new_testament=given.get("keep_new_testament", False),

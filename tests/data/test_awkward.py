@@ -19,7 +19,9 @@ FOR_OTHERS = {
 }
 
 # Refused by the table, which allows to read them: sentences and mentions that are read and counted.
-READ_ALL_THE_SAME = {"flat_bioes.txt": (1, 2), "flat_lower_case_tags.txt": (1, 1)}
+READ_ALL_THE_SAME = {
+    "flat_bioes.txt": (1, 2), "flat_lower_case_tags.txt": (1, 1), "nested_json_array.jsonlines": (3, 4),
+}  # fmt: skip
 # Read as they are by the table; signs of no width at the edges of words are taken off and counted.
 CLEANED = {
     "flat_bom_inside_token.txt",
@@ -59,6 +61,7 @@ def problem_of(path: Path, row: re.Match[str]) -> str | None:
     if any(entity.end > len(example.words) for example in examples for entity in example.entities):
         return "an index past the sentence"
     should_warn = (row["verdict"] != "READ" and row["file"] not in FOR_OTHERS) or row["file"] in CLEANED
+    should_warn &= row["file"] != "nested_json_array.jsonlines"  # a list is as good as lines
     if bool(report.counts) != should_warn:
         return f"report: {report.lines()}"
     return None

@@ -41,7 +41,7 @@ def words_of(loaded: LoadedCorpus, split: str) -> list[str]:
 
 @pytest.mark.parametrize("loader", LOADERS)
 def test_examples_survive_the_bundle(loader, fixtures_dir):
-    names = {"nested": "nested.jsonlines"}
+    names = {"nested": "nested.jsonlines", "json": "json.jsonl"}
     path = fixtures_dir / "loaders" / names.get(loader, f"{loader}.txt")
     examples, _ = LOADERS[loader](path, LoaderOptions())
     dataset = to_bundle({"train": examples}).get_dataset("train")

@@ -1,4 +1,4 @@
-"""Texts with known entities: our three corpus formats, and brat. These entities become the gold of the inputs."""
+"""Texts with known entities, which become gold: columns, three lines a sentence, and brat."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from itertools import chain
 from pathlib import Path
 
 from genner.data.brat import read_terms
+from genner.data.lines import LineReader
 from genner.data.loaders import LoaderOptions, LoadReport
 from genner.data.loaders.conll import ColumnReader, is_docstart
 from genner.data.loaders.discontinuous import line_records, read_record
 from genner.data.loaders.layout import Row, find_layout
-from genner.data.loaders.nested_jsonl import read_document
 from genner.data.loaders.reading import check_kind
 from genner.data.offsets import to_characters
 from genner.data.schema import Example
 from genner.errors import DataFormatError
-from genner.prediction.reading.files import InputFile, LineReader, Reading, example_input, with_mentions
+from genner.prediction.reading.files import InputFile, Reading, example_input, with_mentions
 from genner.prediction.reading.plain import raw_text
 from genner.prediction.results import TextInput
 
-__all__ = ["read_brat", "read_columns", "read_documents", "read_records"]
+__all__ = ["read_brat", "read_columns", "read_triples"]
 
 _OPTIONS = LoaderOptions(max_words=None, is_training=False)
 _SAMPLE = 1000  # lines that tell what the columns of a file are
@@ -49,22 +49,7 @@ def read_columns(file: InputFile, reading: Reading) -> Iterator[TextInput]:
         reader.finish()
 
 
-def read_documents(file: InputFile, reading: Reading) -> Iterator[TextInput]:
-    """One JSON document per line, with its sentences."""
-    with _opened(file, reading, "nested") as source:
-        for number, line in enumerate(source.text, 1):
-            problem = source.lines.problem(number)
-            if problem is None and not line.strip(" \t"):
-                continue
-            try:
-                if problem is not None:
-                    raise DataFormatError(problem)
-                yield example_input(read_document(line, number, source.report, _OPTIONS), file.line_id(number))
-            except DataFormatError as error:
-                yield file.failed(error, number)
-
-
-def read_records(file: InputFile, reading: Reading) -> Iterator[TextInput]:
+def read_triples(file: InputFile, reading: Reading) -> Iterator[TextInput]:
     """Three lines per sentence, which is an input. From a sentence with other lines on, the file cannot be read."""
     with _opened(file, reading, "discontinuous") as source:
         for number, words, mentions in line_records(source.text, source.report):

@@ -84,6 +84,10 @@ class Writer:
         """What comes after the last record."""
         return b""
 
+    def closing(self) -> dict[str, bytes]:
+        """Further files of a folder, by name, once all records are written."""
+        return {}
+
     def assembled(self, records: BinaryIO) -> Iterable[bytes]:
         """The final file, made from its records; only if ``is_assembled``."""
         raise NotImplementedError

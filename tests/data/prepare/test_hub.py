@@ -116,13 +116,13 @@ def test_offsets_of_spans_are_counted_as_their_texts_show(write, prepare):
 
 
 def test_rows_that_are_refused_or_empty_are_left_out(write, prepare):
-    refused = [TEXT | {"answer": answer} for answer in ("reject", "ignore")]
+    refused = [TEXT | {"answer": answer} for answer in ("REJECT", "ignore")]
     unlabelled, empty = {"text": "Rain.", "spans": None}, {"text": None, "spans": []}
     kept = TEXT | {"answer": "accept"}
     made = prepare("hf", write(splits(kept, *refused, unlabelled, empty)), *SPANS, loader="nested")
     assert made.code == 0, made.err
     assert [len(made.examples(split)) for split in ("train", "dev", "test")] == [1, 1, 1]
-    for reason in ("row with the answer 'reject', left out", "row with the answer 'ignore', left out"):
+    for reason in ("row with the answer 'REJECT', left out", "row with the answer 'ignore', left out"):
         assert f"3 x {reason} (train, row" in made.out
     assert "3 x row without labels, left out (train, row 4" in made.out
     assert "3 x row without words, skipped (train, row 5" in made.out
@@ -138,7 +138,7 @@ def test_words_that_only_mark_a_document_are_left_out(write, prepare):
     ("tags", "entities", "counted"),
     [
         (["S-PER", "O", "B-ORG", "E-ORG"], [("PER", "Ida"), ("ORG", "Reed Labs")], "entity tagged in the scheme BIO"),
-        (["PER", "O", "ORG", "ORG"], [("PER", "Ida"), ("ORG", "Reed Labs")], "entity of tags without B and I, read"),
+        (["PER", "O", "ORG", "ORG"], [("PER", "Ida"), ("ORG", "Reed Labs")], "entity tagged in the scheme IO"),
     ],
 )
 def test_other_schemes(tags, entities, counted, write, prepare):
@@ -192,6 +192,15 @@ def test_files_of_other_kinds(ending, tmp_path, prepare):
             assert done.entities("test") == [[("PER", "Ida"), ("ORG", "Reed Labs")]]
 
 
+@pytest.mark.parametrize("names", [("train", "dev", "test"), ("corpus",)])
+def test_endings_that_the_library_does_not_know(names, write, prepare):
+    pytest.importorskip("datasets")
+    raw = write({f"{name}.jsonlines": lines(*[TAGGED] * 9) for name in names})
+    made = prepare("hf", raw, *TAGS, *(["--shares", 7, 1, 1] if len(names) == 1 else []), loader="conll")
+    assert made.code == 0, made.err
+    assert made.entities("test")[0] == [("PER", "Ida"), ("ORG", "Reed Labs")]
+
+
 def test_shares_of_one_table(write, prepare):
     rows = [TAGGED | {"doc": f"d{number // 4}"} for number in range(80)]
     raw = write({"corpus.jsonl": lines(*rows)})
@@ -227,6 +236,8 @@ def test_dev_out_of_train_beside_a_test_of_its_own(write, prepare):
         (splits(TAGGED | {"answer": "reject"}), [], "no sentences left (3 x row with the answer 'reject', left out"),
         ({"train.jsonl": ""}, [], "train.jsonl: empty. Expected rows of a dataset. Fill or remove the file."),
         ({"train.jsonl": lines(TAGGED) + "{"}, [], "train.jsonl:2: not JSON: '{'. Expected one object per line, or"),
+        ({"train.jsonl": lines(*[["Ida", {"entities": []}]] * 2)}, [], "train.jsonl:1: JSON, but no object: \"['Ida'"),
+        ({"train.csv": "tokens,tags\nIda,B-PER\nran,O\n"}, ["--shares", "1", "0", "0"], "holds one word per row"),
         ({"train.jsonl": lines(TAGGED).encode("utf-16")}, [], "not UTF-8; the file seems to be UTF-16. Expected UTF"),
         (splits({"tokens": ["caf\u00e9"], "tags": ["O"]}), [], "not UTF-8; the file seems to be ISO-8859-1. Expecte"),
     ],

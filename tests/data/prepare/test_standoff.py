@@ -122,13 +122,22 @@ def test_offsets_in_utf16_units(write, prepare):
     assert "6 x annotation with offsets counted in UTF-16 units, converted (a.ann:1, a.ann:2)" in made.out
 
 
-@pytest.mark.parametrize(("options", "entity"), [([], "Labs 👋🏽 hired"), (["--offsets", "utf-16"], "Reed Labs")])
-def test_offsets_that_nothing_proves(options, entity, write, prepare):
-    text = "🙂 Reed Labs 👋🏽 hired Ida.\n".replace("🙂", "🙂" * 6)
-    ann = "T1\tORG 13 22\t\n"
-    made = prepare("brat", write(brat(ann, **{f"{split}/a.txt": text for split in SPLITS})), *options)
+@pytest.mark.parametrize(("choice", "entity"), [("characters", "Labs 👋🏽 hired"), ("utf-16", "Reed Labs")])
+def test_offsets_that_no_covered_text_shows(choice, entity, write, prepare):
+    text = "🙂🙂🙂🙂🙂🙂 Reed Labs 👋🏽 hired Ida.\n"
+    raw = write(brat("T1\tORG 13 22\t\n", **{f"{split}/a.txt": text for split in SPLITS}))
+    refused = prepare("brat", raw)
+    assert "offsets seem to count UTF-16 units: 3 of 3 annotations behind special signs begin or end in" in refused.err
+    assert refused.err.endswith("Set --offsets utf-16, or --offsets characters.\n")
+    made = prepare("brat", raw, "--offsets", choice)
     assert made.entities("train")[0][0][1].replace("👋 🏽", "👋🏽") == entity
-    assert ("without its text: offsets taken as characters" in made.out) == (not options)
+
+
+def test_offsets_that_nothing_shows(write, prepare):
+    texts = {f"{split}/a.txt": "🙂 Reed, Labs.\n" for split in SPLITS}
+    made = prepare("brat", write(brat("T1\tORG 0 1\t\nT2\tORG 6 7\t\n", **texts)))
+    assert made.code == 0, made.err
+    assert "3 x annotation behind emoji or the like, without its text: offsets taken as characters" in made.out
 
 
 def test_shares_of_documents(write, prepare):

@@ -117,3 +117,27 @@ def test_a_run_is_not_begun_under_such_a_name(arguments: list[str], tmp_path: Pa
     err = capsys.readouterr().err
     assert err.startswith("error: --run_name: ") and err.endswith("Choose such a --run_name.\n")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["report", "x" * 300],
+        ["report", "--compare", "x" * 300, "y"],
+        ["sweep", "x" * 300 + ".yaml"],
+        ["train", "--recipe", "x" * 300],
+        ["train", "--backbone", "x" * 300, "--check_data"],
+        ["train", "--runs_dir", "file/runs", "--limit", "20"],
+        ["prepare", "brat", "--raw", "x" * 300, "--out", "out"],
+        ["predict", "x" * 300, "--text", "pain"],
+        ["calibrate", "x" * 300, "--input", "texts.txt"],
+        ["share", "x" * 300, "--to", "y"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_file_that_the_system_refuses_is_one_error(arguments: list[str], tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert cli.main(arguments) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if not line.endswith("...")]
+    assert len(errors) == 1 and errors[0].startswith("error: ") and ". Expected " in errors[0]

@@ -20,6 +20,7 @@ from genner.data.schema import Entity, Example
 from genner.errors import DataFormatError
 from genner.evaluation.calibration import fit
 from genner.evaluation.span_f1 import SpanF1, entity_surfaces
+from genner.evaluation.spread import mean_text, spread_over_seeds
 from genner.training.predictions import Prediction, write_predictions
 from genner.training.results import RunInfo, failed_result, run_result
 
@@ -297,6 +298,9 @@ def test_comparison(run: Path, capsys: pytest.CaptureFixture) -> None:
     pairs = [load_result(better)["seeds"][n]["test"]["f"] - load_result(run)["seeds"][n]["test"]["f"] for n in (0, 1)]
     found = re.fullmatch(r"60 sentences, 2 seed pairs: seed 1 (\S+), seed 2 (\S+)", lines[2])
     assert list(map(float, found.groups())) == pytest.approx(pairs, abs=0.021)  # result.json is rounded, this is not
+    (mean,) = [line for line in lines if "with its collapsed seeds" in line]
+    every = load_result(run)["seeds"]
+    assert mean.endswith(mean_text(spread_over_seeds(every, ("ok", "collapsed"))["test"]["f"]))
     assert float(lines[4].removeprefix("delta F1 (B - A)")) == pytest.approx(sum(pairs) / 2, abs=0.021)
     assert any(line.startswith("p, randomisation        0.00") or "< 0.002" in line for line in lines)
     assert f"{run}: left out: seed 3 collapsed" in lines

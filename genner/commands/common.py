@@ -22,6 +22,9 @@ __all__ = [
 ]  # fmt: skip
 
 
+_LONGEST_NAME = 120  # of a file, in a message
+
+
 def command_parser(
     name: str, about: str | None, run: Callable[[argparse.Namespace], int], *, interrupted: str = "interrupted"
 ) -> argparse.ArgumentParser:
@@ -43,6 +46,8 @@ def command_parser(
 def command_main(parse: Callable[[Sequence[str]], argparse.Namespace], argv: Sequence[str] | None = None) -> int:
     """Run a command line. Errors that users can fix are one line on standard error; with ``--debug``, a traceback.
 
+    So is a file that the system refuses.
+
     Returns:
         the exit code: that of the command, 2 for a usage or data error, 130 for Ctrl-C.
     """
@@ -53,6 +58,16 @@ def command_main(parse: Callable[[Sequence[str]], argparse.Namespace], argv: Seq
         if options.debug:
             raise
         say(f"error: {error}")
+        return 2
+    except OSError as error:
+        if options.debug or error.filename is None:
+            raise
+        name = str(error.filename)
+        shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
+        say(
+            f"error: {shown}: {error.strerror}. Expected a file or folder that can be read, or written to, here. Name "
+            "another one, or correct its rights."
+        )
         return 2
     except KeyboardInterrupt:
         say(options.interrupted)

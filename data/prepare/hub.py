@@ -44,8 +44,8 @@ def hub(request: Request, tally: Tally) -> dict[str, list[Example]]:
     clash = (columns.words and columns.text) or (columns.tags and columns.spans) or (columns.text and columns.tags)
     if not (columns.words or columns.text) or not (columns.tags or columns.spans) or clash:
         raise ConfigError(
-            "hf: expected --words and --tags, --words and --spans, or --text and --spans, each with a column's name. "
-            "Give one of these pairs."
+            "hf: no pair of columns. Expected --words and --tags, --words and --spans, or --text and --spans, each "
+            "with a column's name. Give one of these pairs."
         )
     tables = _tables(_open(request), request, tally)
     labels = columns.tags or columns.spans

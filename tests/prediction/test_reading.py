@@ -305,7 +305,7 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [given.error[:44] for given in read_inputs("-", "text")] == ["standard input:2: byte 0xff at offset 6 is n"]
     stdin(b"Ann B-PER\n")
     assert [gold(given) for given in read_inputs("-", "conll")] == [[("PER", "Ann")]]
-    with pytest.raises(ConfigError, match=r"format: brat consists of several files. Expected a folder or a .txt file"):
+    with pytest.raises(ConfigError, match=r"format: brat is several files. Expected a folder or a .txt file"):
         read_inputs("-", "brat")
 
 

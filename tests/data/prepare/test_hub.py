@@ -78,7 +78,7 @@ def test_a_folder_of_data_files(write, prepare):
         ({"w": WORDS, "t": [["O"], ["O", "O"]]}, ["--words", "w", "--tags", "t"], "train, row 1: 1 tags for 4 words"),
         ({"w": WORDS, "t": [[1] * 4, [1] * 2]}, ["--words", "w", "--tags", "t"], "train, row 1: tag 1. Expected O"),
         ({"w": WORDS}, ["--words", "w", "--tags", "ner"], "hf: train has no column ner. Expected one of w"),
-        ({"w": WORDS}, ["--words", "w"], "hf: expected --words and --tags, --words and --spans, or --text and --spa"),
+        ({"w": WORDS}, ["--words", "w"], "hf: no pair of columns. Expected --words and --tags, --words and --spans"),
         (
             {"w": WORDS, "s": [[{"start": 0, "end": 9, "label": "X"}], []]},
             ["--words", "w", "--spans", "s"],

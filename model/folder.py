@@ -69,11 +69,18 @@ class ModelFolder:
         return None if found is None else cls.read(found)
 
     def digest(self) -> str:
-        """Of description and weights: what a training that starts from this model depends on."""
+        """Of description and weights: what a training that starts from this model depends on.
+
+        Raises:
+            DataFormatError: a file is missing.
+        """
         digest = blake2b(digest_size=16)
-        for name in (ABOUT, WEIGHTS):
-            with (self.path / name).open("rb") as file:
-                digest.update(file_digest(file, "blake2b").digest())
+        try:
+            for name in (ABOUT, WEIGHTS):
+                with (self.path / name).open("rb") as file:
+                    digest.update(file_digest(file, "blake2b").digest())
+        except OSError as error:
+            damaged(self.path, error)
         return digest.hexdigest()
 
     def known(self, name: str, schema: type) -> dict[str, Any]:

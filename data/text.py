@@ -11,27 +11,19 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from pathlib import Path
-from typing import NamedTuple
 
+from genner.data.offsets import Mention, Span
 from genner.data.schema import Entity, Example, Segment, merge_segments, sort_entities
 from genner.data.tally import Tally
-from genner.data.utf8 import read_raw
-from genner.errors import DataFormatError
 
 __all__ = [
     "Mention",
-    "annotated_text",
-    "best_reading",
     "build_examples",
     "mention_segments",
-    "read_terms",
     "sentence_words",
 ]
-
-Span = tuple[int, int]
 
 _WORD = re.compile(
     r"""
@@ -56,24 +48,6 @@ _ABBREVIATIONS = set(
     """.split()  # noqa: SIM905  (a list would take a line per word)
 )
 _LONGEST = max(map(len, _ABBREVIATIONS)) + 4  # with opening signs before it
-# brat: ``T1<tab>LABEL 3 9;15 20<tab>covered text``, offsets in characters, ends exclusive, fragments parted by ``;``.
-_TERM = re.compile(r"T\S*\t(?P<label>\S+) (?P<offsets>\d+ \d+(?: ?; ?\d+ \d+)*) *(?:\t(?P<text>.*))?")
-
-
-class Mention(NamedTuple):
-    """An annotation on characters.
-
-    Args:
-        label: its type.
-        fragments: ``(start, end)`` of every part, ends exclusive.
-        place: for the tally.
-        text: the covered text according to the annotation; may be empty.
-    """
-
-    label: str
-    fragments: tuple[Span, ...]
-    place: str
-    text: str = ""
 
 
 def words_in(text: str, start: int = 0, end: int | None = None) -> list[Span]:
@@ -152,78 +126,6 @@ def build_examples(
     surfaces = [text[start:end] for start, end in words]
     bounds = zip(firsts[:-1], firsts[1:], entities, strict=True)
     return [Example(tuple(surfaces[a:b]), sort_entities(row), document) for a, b, row in bounds]
-
-
-def best_reading(readings: Sequence[str], mentions: Sequence[Mention], tally: Tally) -> str:
-    """The reading of a text in which most annotations cover their stated text; the others are counted.
-
-    Distributors count line ends and escaped characters in several ways; the annotations show which one was used.
-    """
-    wrong = [[mention for mention in mentions if not _covers(text, mention)] for text in readings]
-    best = min(range(len(readings)), key=lambda index: len(wrong[index]))
-    for mention in wrong[best]:
-        tally.add("annotation whose text is not that at its offsets, offsets taken", mention.place)
-    return readings[best]
-
-
-def annotated_text(raw: str, mentions: Sequence[Mention], tally: Tally) -> tuple[str, list[Mention]]:
-    """The text as its annotations count it, and those of them that lie in it.
-
-    Args:
-        raw: the file's content with its line ends.
-        mentions: its annotations.
-        tally: counts those that do not fit.
-    """
-    readings = [raw, raw.replace("\r\n", "\n")] if "\r" in raw else [raw]
-    text = best_reading(readings, mentions, tally)
-    inside = []
-    for mention in mentions:
-        if max(end for _, end in mention.fragments) > len(text):
-            tally.add("annotation that ends after its text, dropped", mention.place)
-        else:
-            inside.append(mention)
-    return text, inside
-
-
-def read_terms(path: Path, labels: Collection[str], tally: Tally) -> Iterator[Mention]:
-    """The text-bound annotations of a brat ``.ann`` file.
-
-    Args:
-        path: the file.
-        labels: keep only these; none keeps all.
-        tally: counts what else the file holds.
-
-    Raises:
-        DataFormatError: the file cannot be read, or a line is no annotation.
-    """
-    for number, line in enumerate(read_raw(path).replace("\r\n", "\n").split("\n"), 1):
-        if not line.strip():
-            continue
-        place = f"{path.name}:{number}"
-        if not line.startswith("T"):
-            what = "note" if line.startswith("#") else "relation, event or attribute"
-            tally.add(f"{what}, no entity, left out", place)
-            continue
-        match = _TERM.fullmatch(line)
-        if match is None:
-            raise DataFormatError(
-                f"{path}:{number}: {line[:60]!r}. Expected 'T1<tab>LABEL start end[;start end...]<tab>text' with "
-                "character offsets. Fix the line."
-            )
-        if labels and match["label"] not in labels:
-            tally.add(f"annotation of type {match['label']}, left out", place)
-            continue
-        pairs = [pair.split() for pair in match["offsets"].split(";")]
-        fragments = tuple((int(start), int(end)) for start, end in pairs)
-        if any(end <= start for start, end in fragments):
-            tally.add("annotation with a fragment that ends before it starts, dropped", place)
-            continue
-        yield Mention(match["label"], fragments, place, match["text"] or "")
-
-
-def _covers(text: str, mention: Mention) -> bool:
-    covered = "".join(text[start:end] for start, end in mention.fragments)
-    return not mention.text or "".join(covered.split()) == "".join(mention.text.split())
 
 
 def mention_segments(mention: Mention, words: Sequence[Span], tally: Tally) -> tuple[Segment, ...]:

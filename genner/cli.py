@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import difflib
+import io
+import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from threading import Event, Timer
 
 from genner import __version__
 
-__all__ = ["COMMANDS", "PROGRAM", "main", "run_command", "say", "say_loading"]
+__all__ = ["COMMANDS", "PROGRAM", "main", "run_command", "say", "say_loading", "use_stand_ins"]
 
 #: Runs a command in its own process, in any working folder.
 PROGRAM = (sys.executable, str(Path(__file__).resolve().with_name("__main__.py")))
@@ -28,6 +34,12 @@ COMMANDS = {
     "prepare": "distributors' originals, brat folders and Hugging Face datasets into training files",
 }
 
+#: What our own signs look like on a stream that lacks them; those of names and texts are written as escapes.
+_STAND_INS = {"─": "-", "━": "=", "╌": ".", "→": "->", "…": "...", "±": "+-", "Δ": "delta", "█": "#", "▏": "|"}
+_SECONDS_OF_SILENCE = 1.0
+
+_has_spoken = Event()
+
 _EXAMPLES = """\
 examples:
   genner train                                   the embedded demo
@@ -39,7 +51,12 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``genner COMMAND ...``; returns the command's exit code, 2 for a command that does not exist."""
-    name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    use_stand_ins()
+    return _until_closed(partial(_run, sys.argv[1:] if argv is None else argv))
+
+
+def _run(argv: Sequence[str]) -> int:
+    name, *arguments = argv or ["--help"]
     if name in ("-h", "--help"):
         print(_overview())
         return 0
@@ -56,20 +73,70 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_command(name: str, argv: Sequence[str] | None = None) -> int:
-    """Run one of :data:`COMMANDS` in this process; SIGTERM stops it cleanly, like Ctrl-C."""
+    """Run one of :data:`COMMANDS` in this process; SIGTERM stops it cleanly, like Ctrl-C.
+
+    A command that has said nothing after a second, since its imports take that long, is announced.
+    """
+    use_stand_ins()
     signal.signal(signal.SIGTERM, _interrupt)
-    return import_module(f"genner.commands.{name}").main(argv)
+    try:
+        with _announced(name):
+            return _until_closed(lambda: import_module(f"genner.commands.{name}").main(argv))
+    except KeyboardInterrupt:  # before the command itself could catch it
+        say("interrupted")
+        return 130
+
+
+def _until_closed(run: Callable[[], int]) -> int:
+    """What ``run`` returns; 1 if whoever reads standard output has seen enough, as ``head`` has after ten lines."""
+    try:
+        code = run()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say("standard output was closed; the rest is not written")
+        return 1
+
+
+def use_stand_ins() -> None:
+    """Let standard output and error take any text: what their encoding lacks is written with other signs."""
+    codecs.register_error("genner", _stand_in)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None without a console; a test may have put in something else
+            stream.reconfigure(errors="genner")
 
 
 def say(text: str) -> None:
     """Print a line on standard error, at once."""
     print(text, file=sys.stderr, flush=True)
+    _has_spoken.set()
 
 
 def say_loading(what: str) -> None:
     """Say that large libraries are being loaded, unless they are in memory already."""
     if "torch" not in sys.modules:
         say(f"loading {what} ...")
+
+
+@contextlib.contextmanager
+def _announced(name: str) -> Iterator[None]:
+    _has_spoken.clear()
+    timer = Timer(_SECONDS_OF_SILENCE, lambda: _has_spoken.is_set() or say(f"genner {name}: starting ..."))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _stand_in(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(_STAND_INS.get(sign) or sign.encode("unicode_escape").decode() for sign in lacking), error.end
 
 
 def _interrupt(*_: object) -> None:

@@ -76,9 +76,6 @@ def read_lines(path: Path) -> list[str]:
         DataFormatError: the file cannot be opened, is not UTF-8, or holds NUL bytes or lone carriage returns.
     """
     text = read_raw(path)
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise DataFormatError(f"{path}:{line}: a NUL character. Expected UTF-8 text; this looks like UTF-16 or binary.")
     lines = [line.rstrip("\r") for line in text.split("\n")] if "\r" in text else text.split("\n")
     if lines[-1] == "":
         lines.pop()

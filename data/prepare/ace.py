@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
+from genner.data.folders import files_below
+from genner.data.offsets import Mention, fit, to_characters
 from genner.data.prepare.request import Request, assign, plain_name, read_lists
 from genner.data.schema import Example
 from genner.data.tally import Tally
-from genner.data.text import Mention, best_reading, build_examples, sentence_words
+from genner.data.text import build_examples, sentence_words
 from genner.data.utf8 import read_raw
 from genner.errors import ConfigError, DataFormatError
 
@@ -70,19 +72,17 @@ def read_ace_document(path: Path, tally: Tally) -> tuple[str, list[tuple[int, in
     source = path.with_name(path.name.removesuffix(_ANNOTATION) + ".sgm")
     raw = read_raw(source)
     mentions = list(_mentions(path))
-    # Offsets count an escaped character as written or as one, a CRLF as two or one: the mentions show which.
-    readings = [raw, *([raw.replace("\r\n", "\n")] if "\r" in raw else [])]
-    ways = [_pad, _unescape] if "&" in raw else [_unescape]
-    marked = [_strip_tags(reading, way) for way in ways for reading in readings]
-    text = best_reading([text for text, _ in marked], mentions, tally)
-    return text, next(parts for other, parts in marked if other is text), mentions
+    # Offsets count an escaped character as written or as one: the mentions show which.
+    marked = [_strip_tags(raw, way) for way in ([_pad, _unescape] if "&" in raw else [_unescape])]
+    text, parts = max(marked, key=lambda pair: fit(pair[0], mentions))
+    return text, parts, to_characters(text, mentions, tally, repair=False)
 
 
 def _files(root: Path, tally: Tally) -> dict[str, Path]:
     """Document -> annotation; of several stages the last."""
     found: dict[str, list[Path]] = {}
-    for path in sorted(root.rglob("*" + _ANNOTATION)):
-        if {"Arabic", "Chinese"} & set(path.relative_to(root).parts):
+    for path in files_below(root, tally):
+        if not path.name.endswith(_ANNOTATION) or {"Arabic", "Chinese"} & set(path.relative_to(root).parts):
             continue
         found.setdefault(plain_name(path.name), []).append(path)
     if not found:

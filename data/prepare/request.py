@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genner.data.offsets import MISPLACED, Mention
 from genner.data.tally import Tally
 from genner.data.utf8 import read_raw
 from genner.errors import DataFormatError
 
-__all__ = ["SPLITS", "HubColumns", "Request", "assign", "plain_name", "read_lists"]
+__all__ = ["SPLITS", "HubColumns", "Request", "assign", "plain_name", "read_lists", "refuse_misplaced"]
 
 SPLITS = ("train", "dev", "test")
 _LIST = re.compile(r"(?:train|dev|test)(?:\.(?:txt|list|lst|ids?))?")
@@ -31,6 +32,8 @@ class HubColumns:
         spans: column of spans, instead of tags: of words if there are words, of characters if there is text.
         inclusive: whether the ends of spans are inclusive.
         splits: our split -> the dataset's.
+        document: column of the document that a row belongs to; its rows stay in one split.
+        names: of numbered tags or labels, from 0 on, if the dataset does not have them.
     """
 
     config: str | None = None
@@ -40,6 +43,8 @@ class HubColumns:
     spans: str | None = None
     inclusive: bool = False
     splits: dict[str, str] = field(default_factory=dict)
+    document: str | None = None
+    names: tuple[str, ...] = ()
 
 
 def _unseen(items: Iterable[Any], _: str) -> Iterable[Any]:
@@ -55,6 +60,8 @@ class Request:
         splits: file or folder with the documents of every split.
         labels: keep only these; None: the source's default; an empty tuple: all.
         across: ``drop`` annotations that cross a sentence boundary, or ``join`` the sentences.
+        shares: of train, dev and test, for what the source does not divide; None: the source's default.
+        seed: of the division by shares.
         lines: every line end of a raw text ends a sentence; None: the source's default.
         new_testament: OntoNotes: keep the pivot text.
         hub: columns of a Hugging Face dataset.
@@ -65,6 +72,8 @@ class Request:
     splits: Path | None = None
     labels: tuple[str, ...] | None = None
     across: str = "drop"
+    shares: tuple[float, ...] | None = None
+    seed: int = 0
     lines: bool | None = None
     new_testament: bool = False
     hub: HubColumns = HubColumns()
@@ -111,7 +120,13 @@ def plain_name(document: str) -> str:
 
 
 def assign(
-    documents: Mapping[str, str | None], lists: Mapping[str, str] | None, tally: Tally, where: Path
+    documents: Mapping[str, str | None],
+    lists: Mapping[str, str] | None,
+    tally: Tally,
+    where: Path,
+    *,
+    wanted: Sequence[str] = SPLITS,
+    cure: str = "Give lists of documents with --splits.",
 ) -> dict[str, list[str]]:
     """The documents of every split, in the order given.
 
@@ -123,6 +138,8 @@ def assign(
         lists: from :func:`read_lists`.
         tally: counts documents without a split.
         where: the folder, for messages.
+        wanted: the splits that must have documents.
+        cure: the last sentence of the message if one has none.
 
     Raises:
         DataFormatError: a listed document is missing, or a split has no document.
@@ -141,14 +158,35 @@ def assign(
             tally.add("document that is in no split, left out", name)
         else:
             splits[split].append(name)
-    empty = [split for split in SPLITS if not splits[split]]
+    empty = [split for split in wanted if not splits[split]]
     if empty:
         counts = ", ".join(f"{split} {len(names)}" for split, names in splits.items())
         raise DataFormatError(
-            f"{where}: no document for {' and '.join(empty)} ({counts}). Expected documents in train, dev and test. "
-            "Give lists of documents with --splits."
+            f"{where}: no document for {' and '.join(empty)} ({counts}). Expected documents in {', '.join(wanted)}. "
+            f"{cure}"
         )
-    return splits
+    return {split: names for split, names in splits.items() if names}
+
+
+def refuse_misplaced(documents: Iterable[tuple[str, Sequence[Mention]]], tally: Tally, where: str) -> None:
+    """Refuse a source in which most covered texts were found nowhere near their offsets.
+
+    Args:
+        documents: texts with their annotations as the source has them.
+        tally: of :func:`genner.data.offsets.to_characters`.
+        where: the source, for the message.
+
+    Raises:
+        DataFormatError: it is one.
+    """
+    n_lost = tally.counts[MISPLACED]
+    n_telling = sum(bool(mention.text) for _, mentions in documents for mention in mentions)
+    if n_lost > n_telling / 2:
+        raise DataFormatError(
+            f"{where}: the texts of {n_lost} of {n_telling} annotations are not at their offsets "
+            f"({', '.join(tally.places[MISPLACED])}). Expected offsets in characters, UTF-16 units or UTF-8 bytes of "
+            "the texts. Check that texts and annotations are of the same version."
+        )
 
 
 def _entries(path: Path) -> list[tuple[int, str]]:

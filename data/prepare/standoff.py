@@ -7,27 +7,28 @@ the label ``Disorder``.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from genner.data.prepare.request import Request, assign, plain_name, read_lists
+from genner.data.brat import read_terms
+from genner.data.folders import files_below
+from genner.data.offsets import Mention, find_reading, to_characters
+from genner.data.prepare.request import SPLITS, Request, assign, plain_name, read_lists, refuse_misplaced
+from genner.data.prepare.shares import USUAL, by_shares, check_shares, in_words
 from genner.data.schema import Example
 from genner.data.tally import Tally
-from genner.data.text import Mention, annotated_text, build_examples, read_terms, sentence_words
+from genner.data.text import build_examples, sentence_words
 from genner.data.utf8 import read_raw
 from genner.errors import DataFormatError
 
-__all__ = ["brat", "by_shares", "cadec", "part_of", "share"]
+__all__ = ["brat", "cadec", "part_of", "share"]
 
-_SHARES = {"train": 70, "dev": 15, "test": 15}  # percent
 _PARTS = {
     "train": re.compile(r"(?<![a-z])train"),
     "dev": re.compile(r"(?<![a-z])(?:dev|devel|development|valid|validation)(?![a-z])"),
     "test": re.compile(r"(?<![a-z])test"),
 }
-_OWN_SPLIT = "document assigned to a split by our own 70/15/15 shares (no --splits): not a published split"
 _LABEL = "Disorder"
 _OLD = re.compile(r"(?P<note>[^|]+)\|\|(?P<kind>[^|]*)\|\|(?P<cui>[^|]*)(?P<offsets>(?:\|\|\d+\|\|\d+)+)(?:\|\|)?")
 _NEW = re.compile(r"(?P<note>[^|]+)\|(?P<offsets>\d+-\d+(?:,\d+-\d+)*)\|.*")
@@ -41,19 +42,22 @@ def cadec(request: Request, tally: Tally) -> dict[str, list[Example]]:
     Raises:
         DataFormatError: the folders are not there, or a file cannot be read.
     """
+    files = files_below(request.raw, tally)
     folders = {}
     for name in ("text", "original"):
-        found = sorted(path for path in request.raw.rglob(name) if path.is_dir())
+        found = sorted({path.parent for path in files if path.parent.name == name})
         if len(found) != 1:
             raise DataFormatError(
                 f"{request.raw}: {len(found)} folders called {name!r}. Expected CADEC v2 with its folders 'text' and "
                 "'original'. Set --raw."
             )
         folders[name] = found[0]
-    texts = unique_names(sorted(folders["text"].glob("*.txt")), tally)
-    annotations = unique_names(sorted(folders["original"].glob("*.ann")), tally)
+    texts = unique_names((path for path in files if path.parent == folders["text"] and _is(path, ".txt")), tally)
+    marked = unique_names((path for path in files if path.parent == folders["original"] and _is(path, ".ann")), tally)
     labels = ("ADR",) if request.labels is None else request.labels
-    return _read_brat(texts, annotations, dict.fromkeys(texts), labels, request, tally)
+    for name in sorted(marked.keys() - texts.keys()):
+        tally.add("annotation file without a text, left out", marked[name].name)
+    return _read_brat(texts, marked, dict.fromkeys(texts), labels, request, tally)
 
 
 def brat(request: Request, tally: Tally) -> dict[str, list[Example]]:
@@ -64,16 +68,18 @@ def brat(request: Request, tally: Tally) -> dict[str, list[Example]]:
     Raises:
         DataFormatError: there are no texts or no annotations, or a file cannot be read.
     """
-    paths = [path for path in sorted(request.raw.rglob("*.txt")) if path.is_file()]
-    texts, annotations, parts = {}, {}, {}
+    files = files_below(request.raw, tally)
+    paths = [path for path in files if _is(path, ".txt")]
+    beside = {path.with_suffix(""): path for path in files if _is(path, ".ann")}
+    for stem in sorted(beside.keys() - {path.with_suffix("") for path in paths}):
+        tally.add("annotation file without a text, left out", beside[stem].name)
+    for path in files:
+        if path.suffix.lower() not in (".txt", ".ann"):
+            tally.add("file that ends neither in .txt nor in .ann, left out", path.name)
     names = unique_names(paths, tally) if request.splits else {str(p.relative_to(request.raw)): p for p in paths}
-    for name, path in names.items():
-        beside = path.with_suffix(".ann")
-        if beside.is_file():
-            annotations[name] = beside
-        texts[name] = path
-        parts[name] = part_of(path.parent, request.raw)
-    return _read_brat(texts, annotations, parts, request.labels or (), request, tally)
+    annotations = {name: beside[path.with_suffix("")] for name, path in names.items() if path.with_suffix("") in beside}
+    parts = {name: part_of(path.parent, request.raw) for name, path in names.items()}
+    return _read_brat(names, annotations, parts, request.labels or (), request, tally, repair=True)
 
 
 def _read_brat(
@@ -83,19 +89,15 @@ def _read_brat(
     labels: Collection[str],
     request: Request,
     tally: Tally,
+    *,
+    repair: bool = False,
 ) -> dict[str, list[Example]]:
     if not texts or not annotations:
         raise DataFormatError(
             f"{request.raw}: {len(texts)} texts and {len(annotations)} annotations. Expected .txt files with .ann "
             "files of the same names. Set --raw."
         )
-    for name in sorted(annotations.keys() - texts.keys()):
-        tally.add("annotation file without a text, left out", annotations[name].name)
-    lists = read_lists(request.splits) if request.splits else None
-    if lists is None and not any(parts.values()):
-        shares = by_shares(map(plain_name, texts))
-        lists = {name: shares[plain_name(name)] for name in texts}
-        tally.add(_OWN_SPLIT, request.raw.name, len(texts))
+    lists = read_lists(request.splits) if request.splits else _divided(parts, request, tally)
 
     def mentions(name: str) -> list[Mention]:
         if name in annotations:
@@ -103,7 +105,25 @@ def _read_brat(
         tally.add("text without an annotation file, read as having no entities", texts[name].name)
         return []
 
-    return _read_texts(texts, mentions, assign(parts, lists, tally, request.raw), "documents", request, tally)
+    given = zip(SPLITS, request.shares or USUAL, strict=True)
+    wanted = [split for split, share in given if share or split in parts.values()]
+    cure = "Give lists of documents with --splits, or divide them by --shares 80 10 10."
+    splits = assign(parts, lists, tally, request.raw, wanted=wanted, cure=cure)
+    return _read_texts(texts, mentions, splits, "documents", request, tally, repair=repair)
+
+
+def _divided(parts: Mapping[str, str | None], request: Request, tally: Tally) -> dict[str, str] | None:
+    """Document -> split for those that our shares divide; None if the folders divide them all."""
+    if request.shares is None and any(parts.values()):
+        return None
+    own = {part: f"folder {part}" for part in parts.values() if part}
+    shares = request.shares or USUAL
+    check_shares(shares, own)
+    names = [name for name, part in parts.items() if part in (None, "train")]
+    chosen = by_shares(map(plain_name, names), shares, seed=request.seed)
+    stated = in_words(shares) if request.shares else "our own 70/15/15 shares (no --splits)"
+    tally.add(f"document assigned to a split by {stated}: not a published split", request.raw.name, len(names))
+    return {name: chosen[plain_name(name)] for name in names}
 
 
 def share(request: Request, tally: Tally) -> dict[str, list[Example]]:
@@ -114,10 +134,11 @@ def share(request: Request, tally: Tally) -> dict[str, list[Example]]:
     Raises:
         DataFormatError: there are no notes or annotations, a note is annotated in several folders, a line is malformed.
     """
-    paths = [path for path in sorted(request.raw.rglob("*.txt")) if path.is_file() and re.match(r"\d", path.name)]
+    files = files_below(request.raw, tally)
+    paths = [path for path in files if _is(path, ".txt") and re.match(r"\d", path.name)]
     notes = unique_names([path for path in paths if ".pipe" not in path.name], tally)
     parts = {name: part_of(path.parent, request.raw) for name, path in notes.items()}
-    mentions = _annotations(request.raw, tally)
+    mentions = _annotations(request.raw, files, tally)
     for name in sorted(mentions.keys() - notes.keys()):
         tally.add("annotated note without a text, left out", name, len(mentions[name]))
     if not mentions.keys() & notes.keys():
@@ -142,23 +163,30 @@ def _read_texts(
     what: str,
     request: Request,
     tally: Tally,
+    *,
+    repair: bool = False,
 ) -> dict[str, list[Example]]:
-    """The sentences of every split's documents, given by their names."""
+    """The sentences of every split's documents, given by their names; ``repair`` as in :func:`to_characters`."""
+    chosen = [name for names in splits.values() for name in names]
+    documents = {name: (read_raw(texts[name]), mentions(name)) for name in request.progress(chosen, "documents")}
+    reading = find_reading(documents.values())
     result: dict[str, list[Example]] = {}
     for split, names in splits.items():
         result[split] = []
         for number, name in enumerate(request.progress(names, f"{split} {what}")):
-            text, inside = annotated_text(read_raw(texts[name]), mentions(name), tally)
+            text, inside = documents[name]
+            inside = to_characters(text, inside, tally, reading=reading, repair=repair)
             sentences = sentence_words(text, lines=request.lines is not False)
             result[split] += build_examples(text, sentences, inside, number, tally, across=request.across)
+    refuse_misplaced(documents.values(), tally, str(request.raw))
     return result
 
 
-def _annotations(root: Path, tally: Tally) -> dict[str, list[Mention]]:
+def _annotations(root: Path, files: Iterable[Path], tally: Tally) -> dict[str, list[Mention]]:
     mentions: dict[str, list[Mention]] = {}
     folders: dict[str, Path] = {}
-    for path in sorted(root.rglob("*.pipe*")):
-        if not path.is_file():
+    for path in files:
+        if ".pipe" not in path.name:
             continue
         for mention, note in _read_pipe(path, tally):
             other = folders.setdefault(note, path.parent)
@@ -201,23 +229,15 @@ def _tenth(parts: Mapping[str, str | None], tally: Tally) -> dict[str, str] | No
     return dict.fromkeys(chosen, "dev")
 
 
+def _is(path: Path, ending: str) -> bool:
+    return path.suffix.lower() == ending
+
+
 def part_of(path: Path, root: Path) -> str | None:
     """The split named by the folders of a path below ``root``, if it is just one."""
     text = str(path.relative_to(root)).lower()
     found = [split for split, pattern in _PARTS.items() if pattern.search(text)]
     return found[0] if len(found) == 1 else None
-
-
-def by_shares(names: Iterable[str]) -> dict[str, str]:
-    """Split documents into our shares in the order of a digest of their names: the same on every machine."""
-    ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-    result, start, total = {}, 0, 0
-    for split, share in _SHARES.items():
-        total += share
-        end = round(len(ordered) * total / 100)
-        result |= dict.fromkeys(ordered[start:end], split)
-        start = end
-    return result
 
 
 def unique_names(paths: Iterable[Path], tally: Tally) -> dict[str, Path]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -21,12 +23,17 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-__all__ = ["Outcome", "Place", "places", "run_all"]
+__all__ = ["Outcome", "Place", "device_arguments", "places", "run_all"]
 
 Key = TypeVar("Key", int, str)
 
-_LAST_LINES = 15
+_LAST_LINES = 30
 _REDRAW_SECONDS = 0.5
+# What a process started itself may outlive it and hold its standard error open; nobody waits for that.
+_SECONDS_TO_DRAIN = 1.0
+# Of what a process says, this is repeated where several run: an epoch's result or alarm, and how a seed begins or ends.
+# Progress within an epoch, tables and all the rest are in its log.
+_NEWS = re.compile(r"epoch \d+(/\d+  |: )|(collapsed|resuming|interrupted|already trained)\b|seed \d+ ")
 # Time for interrupted processes to stop by themselves, and then to finish writing.
 _SECONDS_TO_STOP, _SECONDS_TO_WRITE = 3.0, 60.0
 
@@ -50,9 +57,10 @@ class Outcome:
     def reason(self) -> str:
         """Why the process failed, in words."""
         if self.code < 0:
-            name = signal.Signals(-self.code).name
+            name = _signal_name(-self.code)
             return f"killed by {name}" + " (out of memory?)" * (name == "SIGKILL")
-        return f"exit code {self.code}" + f": {self.last_line}" * bool(self.last_line)
+        code = f"{self.code:#x}" if self.code > 255 else str(self.code)  # Windows reports its errors so
+        return f"exit code {code}" + f": {self.last_line}" * bool(self.last_line)
 
 
 @dataclass
@@ -62,11 +70,18 @@ class _Child:
     last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=_LAST_LINES))
 
 
-def places(n_parallel: int) -> list[Place]:
-    """A GPU for each process, shared if there are too few, or an equal share of the CPU cores."""
-    if torch.cuda.is_available():
+def places(n_parallel: int, device: str = "auto") -> list[Place]:
+    """A GPU for each process, shared if there are too few, or an equal share of the CPU cores.
+
+    Args:
+        n_parallel: number of processes.
+        device: that of their recipe: ``cpu`` takes no GPU, ``cuda:1`` only that one.
+    """
+    if device != "cpu" and torch.cuda.is_available():
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         names = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
+        number = device.removeprefix("cuda:")
+        names = names[int(number) :][:1] if number.isdecimal() and int(number) < len(names) else names
         return [Place({"CUDA_VISIBLE_DEVICES": names[number % len(names)]}) for number in range(n_parallel)]
     has_affinity = hasattr(os, "sched_getaffinity")
     cores = sorted(os.sched_getaffinity(0)) if has_affinity else list(range(os.cpu_count() or 1))
@@ -75,17 +90,25 @@ def places(n_parallel: int) -> list[Place]:
     return [Place({"OMP_NUM_THREADS": str(share)}, frozenset(part) if has_affinity else None) for part in parts]
 
 
+def device_arguments(device: str, n_parallel: int) -> list[str]:
+    """What a command line needs so that a process in its place finds its GPU: it sees one, whose number is 0."""
+    has_place = n_parallel > 1 and device.startswith("cuda") and torch.cuda.is_available()
+    return ["training.device=auto"] if has_place else []
+
+
 def run_all(
     commands: Mapping[Key, Sequence[str]],
     n_parallel: int = 1,
     *,
     what: str = "seed",
     outputs: Mapping[Key, Path] | None = None,
+    device: str = "auto",
 ) -> Iterator[tuple[Key, Outcome]]:
     """Run one command per seed or experiment and yield each with its outcome when it ends.
 
     One at a time, a process has the terminal to itself. With several at a time, a terminal shows a table of their last
-    messages; elsewhere, their lines are printed with their name as a prefix. Closing the generator, or Ctrl-C, stops
+    messages; elsewhere, a line per epoch is printed with their name as a prefix. Of one that fails, the last lines are
+    shown. Closing the generator, or Ctrl-C, stops
     them all.
 
     Args:
@@ -94,6 +117,7 @@ def run_all(
         what: what messages call a command.
         outputs: files for the output of the processes, replaced when they start; with them, output is read even if
             processes run one at a time.
+        device: see :func:`places`.
     """
     if n_parallel == 1 and outputs is None:
         for key, command in commands.items():
@@ -101,18 +125,18 @@ def run_all(
                 code = process.wait()
             yield key, Outcome(code)
         return
-    yield from _Parallel(commands, n_parallel, what, outputs or {}).run()
+    where = places(n_parallel, device) if n_parallel > 1 else [Place({})]  # alone, it may use the whole machine
+    yield from _Parallel(commands, where, what, outputs or {}).run()
 
 
 class _Parallel(Generic[Key]):
     def __init__(
-        self, commands: Mapping[Key, Sequence[str]], n_parallel: int, what: str, outputs: Mapping[Key, Path]
+        self, commands: Mapping[Key, Sequence[str]], where: list[Place], what: str, outputs: Mapping[Key, Path]
     ) -> None:
         self.waiting = dict(commands)
         self.what = what
         self.outputs = outputs
-        # A single process may use the whole machine, as if it had been started by hand.
-        self.places = places(n_parallel) if n_parallel > 1 else [Place({})]
+        self.places = where
         self.children: dict[Key, _Child] = {}
         self.shown = dict.fromkeys(commands, "waiting")
         self.messages: SimpleQueue[tuple[Key, str | None]] = SimpleQueue()
@@ -140,7 +164,7 @@ class _Parallel(Generic[Key]):
         output = _open(self.outputs[key]) if key in self.outputs else None
         process = subprocess.Popen(
             self.waiting.pop(key),
-            env=os.environ | place.environment,
+            env=os.environ | place.environment | {"PYTHONIOENCODING": "utf-8"},
             stdout=output,
             stderr=subprocess.PIPE,
             text=True,
@@ -152,8 +176,15 @@ class _Parallel(Generic[Key]):
                 os.sched_setaffinity(process.pid, place.cores)
         self.children[key] = _Child(process, number)
         self.shown[key] = "starting"
-        Thread(target=self._read, args=(key, process, output), daemon=True).start()
+        reader = Thread(target=self._read, args=(key, process, output), daemon=True)
+        reader.start()
+        Thread(target=self._wait, args=(key, process, reader), daemon=True).start()
         return process
+
+    def _wait(self, key: Key, process: subprocess.Popen[str], reader: Thread) -> None:
+        process.wait()
+        reader.join(_SECONDS_TO_DRAIN)
+        self.messages.put((key, None))
 
     def _read(self, key: Key, process: subprocess.Popen[str], output: BinaryIO | None) -> None:
         with output or contextlib.nullcontext():
@@ -162,7 +193,6 @@ class _Parallel(Generic[Key]):
                     with contextlib.suppress(OSError):  # a full disk; the output must still be read
                         output.write(line.encode())
                 self.messages.put((key, line.rstrip()))
-        self.messages.put((key, None))
 
     def _listen(self) -> tuple[Key, Outcome] | None:
         """Read one message; returns the key and its outcome if the process has ended."""
@@ -170,18 +200,26 @@ class _Parallel(Generic[Key]):
             key, line = self.messages.get(timeout=_REDRAW_SECONDS)
         except Empty:
             return None
-        child = self.children[key]
+        child = self.children.get(key)
+        if child is None:  # of something that it left behind
+            return None
         if line is None:
             outcome = Outcome(child.process.wait(), next((line for line in reversed(child.last_lines) if line), ""))
             del self.children[key]
             self.shown[key] = "done" if outcome.code == 0 else outcome.reason
+            if outcome.code and key not in self.outputs:
+                self._print(key, *_telling(outcome.code, child.last_lines))
             return key, outcome
         child.last_lines.append(line)
         if line:
             self.shown[key] = line
-            if not self.console.is_terminal:
-                print(f"{self.what} {key}: {line}", file=sys.stderr, flush=True)
+            if _NEWS.match(line) and not self.console.is_terminal:
+                self._print(key, line)
         return None
+
+    def _print(self, key: Key, *lines: str) -> None:
+        for line in lines:
+            print(f"{self.what} {key}: {line}", file=sys.stderr, flush=True)
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False)
@@ -194,6 +232,19 @@ class _Parallel(Generic[Key]):
             n_ended = len(self.shown) - len(self.waiting) - len(self.children)
             table.add_row("", f"{n_ended} ended, {len(self.waiting)} waiting")
         return table
+
+
+def _telling(code: int, lines: Iterable[str]) -> Iterable[str]:
+    """Those of a process's last lines that say why it failed."""
+    is_usage_error = code == 2
+    return dropwhile(lambda line: is_usage_error and not line.startswith("error: "), lines)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # such as those of real time, most of which have no name
+        return f"signal {number}"
 
 
 def _open(path: Path) -> BinaryIO:

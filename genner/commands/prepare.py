@@ -9,6 +9,7 @@ genner prepare brat --raw letters --out ../data/letters              your own an
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,16 +62,25 @@ SOURCES: dict[str, Source] = {
     "en_ace04": Source(ace, "nested", "LDC2005T09: .sgm and .apf.xml; needs --splits", _TEXT),
     "en_ace05": Source(ace, "nested", "LDC2006T06: .sgm and .apf.xml; needs --splits", _TEXT),
     "genia": Source(genia, "nested", "GENIAcorpus3.02*.xml, or train/dev/test JSON lines", ("splits",)),
-    "CADEC": Source(cadec, "discontinuous", "CADEC v2: text/*.txt, original/*.ann", (*_TEXT, "labels")),
+    "CADEC": Source(cadec, "discontinuous", "CADEC v2: text/*.txt, original/*.ann", (*_TEXT, "shares", "labels")),
     "Share_2013": Source(share, "discontinuous", "notes and ||-delimited annotations", _TEXT),
     "Share_2014": Source(share, "discontinuous", "notes and |-delimited annotations", _TEXT),
-    "brat": Source(brat, "discontinuous", "any folder of .txt and .ann files", (*_TEXT, "labels", "dataset")),
-    "hf": Source(hub, "", "folder or name of a Hugging Face dataset", ("text", "hub", "dataset")),
+    "brat": Source(
+        brat, "discontinuous", "any folder of .txt and .ann files", (*_TEXT, "shares", "labels", "dataset")
+    ),
+    "hf": Source(hub, "", "folder or name of a Hugging Face dataset", ("text", "hub", "shares", "dataset")),
 }
 
 
 #: Options by group, as :meth:`argparse.ArgumentParser.add_argument` takes them.
 _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "shares": {
+        "--shares": {
+            "nargs": 3, "type": float, "metavar": ("TRAIN", "DEV", "TEST"),
+            "help": "divide what has no split of its own; 0 for a split that is there or not wanted",
+        },
+        "--seed": {"type": int, "default": 0, "help": "another one divides in another way"},
+    },
     "splits": {"--splits": {"type": Path, "help": "file of 'split document' lines, or folder of three lists"}},
     "text": {
         "--across": {"choices": ("drop", "join"), "default": "drop", "help": "entities across sentence boundaries"},
@@ -86,6 +96,8 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "--text": {"help": "column of raw text"},
         "--spans": {"help": "column of spans (start, end, label): of words, or of characters with --text"},
         "--inclusive": {"action": "store_true", "help": "spans end at their last word or character"},
+        "--names": {"nargs": "+", "metavar": "NAME", "help": "names of numbered tags or labels, from 0 on"},
+        "--document": {"metavar": "COLUMN", "help": "rows with the same value here stay in one split of --shares"},
         "--split": {"action": "append", "metavar": "dev=NAME", "help": "our split = the dataset's"},
     },
 }
@@ -110,7 +122,6 @@ def run(options: argparse.Namespace) -> int:
     """Write the files and print what they contain."""
     source = SOURCES[options.name]
     request = _request(options)
-    loader = source.loader or ("conll" if request.hub.tags else "nested")
     if options.out.resolve() == options.raw.resolve():
         raise ConfigError(f"--out: {options.out} is --raw as well. Expected another folder. The originals stay as is.")
     if options.name != "hf" and not options.raw.exists():
@@ -120,9 +131,18 @@ def run(options: argparse.Namespace) -> int:
     start = time.perf_counter()
     splits = source.read(request, tally)
     splits = {split: splits[split] for split in SPLITS if split in splits}
+    loader = source.loader or _loader(request, splits)
     dataset = getattr(options, "dataset", None) or options.name
     print(_description(write_corpus(options.out, dataset, loader, splits, tally, start), tally))
     return 0
+
+
+def _loader(request: Request, splits: Mapping[str, Sequence[Example]]) -> str:
+    """That of the plainest format which holds the entities of a dataset."""
+    if request.hub.tags:
+        return "conll"
+    rows = (row for some in splits.values() for row in some)
+    return "discontinuous" if any(one.is_discontinuous for row in rows for one in row.entities) else "nested"
 
 
 def _description(made: Prepared, tally: Tally) -> str:
@@ -138,8 +158,10 @@ def _description(made: Prepared, tally: Tally) -> str:
 
 def _request(options: argparse.Namespace) -> Request:
     given = vars(options)
+    if given.get("splits") and given.get("shares"):
+        raise ConfigError("--shares: given with --splits. Expected one of them. Leave the other out.")
     labels = given.get("labels")
-    hub_names = ("config", "words", "tags", "text", "spans")
+    hub_names = ("config", "words", "tags", "text", "spans", "document")
     columns = {name: given[name] for name in hub_names if name in given}
     return Request(
         raw=options.raw,
@@ -147,15 +169,32 @@ def _request(options: argparse.Namespace) -> Request:
         labels=None if labels is None else tuple(label for label in labels if label != "all"),
         across=given.get("across", "drop"),
         lines=None if given.get("newline") is None else given["newline"] == "ends",
+        shares=_shares(given.get("shares")),
+        seed=given.get("seed", 0),
         new_testament=given.get("keep_new_testament", False),
         progress=_progress,
-        hub=HubColumns(**columns, inclusive=given.get("inclusive", False), splits=_pairs(given.get("split") or [])),
+        hub=HubColumns(
+            **columns,
+            inclusive=given.get("inclusive", False),
+            splits=_pairs(given.get("split") or []),
+            names=tuple(given.get("names") or ()),
+        ),
     )
 
 
 def _progress(items: Iterable[Any], unit: str) -> Iterable[Any]:
     """The items, with a bar on standard error where that is a terminal."""
     return tqdm(items, unit=f" {unit}", disable=None, leave=False)
+
+
+def _shares(numbers: Sequence[float] | None) -> tuple[float, ...] | None:
+    if numbers is not None and not (min(numbers) >= 0 and 0 < numbers[0] < math.inf and sum(numbers) < math.inf):
+        shown = " ".join(f"{number:g}" for number in numbers)
+        raise ConfigError(
+            f"--shares: {shown}. Expected three numbers from 0 on, the first one above 0. Give, for example, "
+            "--shares 80 10 10."
+        )
+    return None if numbers is None else tuple(numbers)
 
 
 def _pairs(texts: Sequence[str]) -> Mapping[str, str]:

@@ -21,6 +21,7 @@ from genner.serving.service import Service
 __all__ = ["build_api"]
 
 _MOST_ERRORS = 5
+_LONGEST_NAME = 40  # characters of a key that is shown
 _CLIENT_GONE = 499  # in the metrics only
 _REFUSALS = {
     400: "Not UTF-8, or nested too deeply.",
@@ -127,5 +128,7 @@ def _described(error: dict[str, Any]) -> str:
     """One validation error; its location is given without the name of the model chosen for the body."""
     if error["type"] == "json_invalid":
         return f"body: not JSON: {error['ctx']['error']} at character {error['loc'][-1]}."
-    where = [str(part) for number, part in enumerate(error["loc"]) if number != 1 or len(error["loc"]) <= 2]
+    where = [
+        str(part)[:_LONGEST_NAME] for number, part in enumerate(error["loc"]) if number != 1 or len(error["loc"]) <= 2
+    ]
     return f"{'.'.join(where)}: {error['msg']}."

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genner.data.offsets import Mention
 from genner.data.schema import Segment
 from genner.data.tally import Tally
-from genner.data.text import Mention, best_reading, build_examples, sentence_words, words_in
+from genner.data.text import build_examples, sentence_words, words_in
 
 
 def words(text, **options):
@@ -114,13 +115,6 @@ def test_every_annotation_is_accounted_for(seed):
         lost = [reason for reason in tally.counts if reason.endswith(("dropped", "once"))]
         assert sum(len(x.entities) for x in examples) + sum(tally.counts[reason] for reason in lost) == len(fragments)
         assert "".join(word for x in examples for word in x.words) == "".join(text.split())
-
-
-def test_best_reading_is_that_of_the_annotations():
-    tally = Tally()
-    mentions = [Mention("X", ((6, 9),), "a", "two"), Mention("X", ((0, 3),), "b", "six")]
-    assert best_reading(["one\r\n\r\ntwo", "one\n\n\ntwo"], mentions, tally) == "one\n\n\ntwo"
-    assert tally.counts == {"annotation whose text is not that at its offsets, offsets taken": 1}
 
 
 @pytest.mark.parametrize("unit", ["x", ".", ". ", "' ", "\n ", "a.", "1,", '."', "don't"])

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from genner.data.offsets import Mention
 from genner.data.schema import Entity, Example, Segment, sort_entities
 from genner.data.tally import Tally
-from genner.data.text import Mention, mention_segments
+from genner.data.text import mention_segments
 from genner.data.utf8 import guess_encoding
 from genner.prediction.results import TextInput, place_entity, words_joined
 from genner.prediction.text import SplitText, TextSplitter
@@ -125,17 +126,11 @@ class LineReader:
         try:
             text = raw[start:].decode("utf-8").removesuffix("\n").rstrip("\r")
         except UnicodeDecodeError as error:
-            guess = guess_encoding(raw) if number == 1 else ""
-            self._is_over = bool(guess)  # the other lines would fail for the same reason
             place = start + error.start
-            self._refuse(
-                number,
-                f"byte 0x{raw[place]:02x} at offset {offset + place} is not UTF-8{guess}. Expected UTF-8. Convert the "
-                "file, e.g. with iconv -f latin1 -t utf-8.",
-            )
+            self._guess(raw, number, place, f"byte 0x{raw[place]:02x} at offset {offset + place} is not UTF-8")
             return raw.decode("utf-8", "replace").removesuffix("\n").rstrip("\r")
         if "\0" in text:
-            self._refuse(number, "a NUL character. Expected UTF-8 text; this looks like UTF-16 or binary.")
+            self._guess(raw, number, raw.index(0), "a NUL character")
         elif "\r" in text and not self._lone_cr:
             self._refuse(
                 number,
@@ -143,6 +138,12 @@ class LineReader:
                 "file, e.g. with mac2unix.",
             )
         return text
+
+    def _guess(self, raw: bytes, number: int, place: int, what: str) -> None:
+        """Refuse a line that is no UTF-8 text, with advice for what the file seems to be."""
+        guess = guess_encoding(raw, place)
+        self._is_over = number == 1 and not guess.of_lines  # the other lines would fail for the same reason
+        self._refuse(number, f"{what}; the file seems to be {guess.what}. Expected UTF-8. {guess.advice(self._name)}")
 
     def _refuse(self, number: int, what: str) -> None:
         self._problems[number] = f"{self._name}:{number}: {what}"

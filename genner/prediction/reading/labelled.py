@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+from genner.data.brat import read_terms
 from genner.data.loaders import LoaderOptions, LoadReport
 from genner.data.loaders.conll import Row, column_sentences, is_docstart, read_sentence
 from genner.data.loaders.discontinuous import line_records, read_record
 from genner.data.loaders.nested_jsonl import read_document
 from genner.data.loaders.reading import check_kind
+from genner.data.offsets import to_characters
 from genner.data.schema import Example
-from genner.data.text import annotated_text, read_terms
 from genner.errors import DataFormatError
 from genner.prediction.reading.files import InputFile, LineReader, Reading, example_input, with_mentions
 from genner.prediction.reading.plain import raw_text
@@ -82,8 +83,8 @@ def read_brat(file: InputFile, reading: Reading) -> Iterator[TextInput]:
         reading.tally.add("text without an annotation file, read without known entities", file.path.name)
         yield TextInput(raw, file.id)
         return
-    text, inside = annotated_text(raw, list(read_terms(annotation, (), reading.tally)), reading.tally)
-    yield with_mentions(TextInput(text, file.id), inside, reading)
+    mentions = to_characters(raw, list(read_terms(annotation, (), reading.tally)), reading.tally)
+    yield with_mentions(TextInput(raw, file.id), mentions, reading)
 
 
 @dataclass

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from genner.data.loaders.nested_jsonl import check_text, check_words
+from genner.data.offsets import Mention
 from genner.data.schema import Segment
-from genner.data.text import Mention
 from genner.data.utf8 import decode, read_raw
 from genner.errors import DataFormatError
 from genner.prediction.reading.files import LONGEST, InputFile, LineReader, Reading, with_mentions
@@ -43,20 +43,13 @@ def raw_text(file: InputFile) -> str:
     """
     if file.path is None:
         with file.open() as stream:
-            text = _decoded(stream.read(LONGEST + 1), file)
-    elif file.path.stat().st_size > LONGEST:
+            return _decoded(stream.read(LONGEST + 1), file)
+    if file.path.stat().st_size > LONGEST:
         raise DataFormatError(
             f"{file.name}: more than {LONGEST:,} bytes. Expected a shorter text. Split it, or read its lines "
             "(--format lines)."
         )
-    else:
-        text = read_raw(file.path)
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise DataFormatError(
-            f"{file.name}:{line}: a NUL character. Expected UTF-8 text; this looks like UTF-16 or binary. Convert it."
-        )
-    return text
+    return read_raw(file.path)
 
 
 def read_json_lines(file: InputFile, reading: Reading) -> Iterator[TextInput]:

@@ -39,7 +39,10 @@ _TAKE_CPU_INDICES = {"index", "index_put", "index_put_", "_index_put_impl_", "_u
 # Beside elementwise operations, these take a CPU scalar as their value.
 _TAKE_CPU_SCALARS = {"fill_", "masked_fill", "masked_fill_", "index_fill_", "index_fill", *_TAKE_CPU_INDICES}
 # In inference mode, operations made of others arrive whole.
-_WAIT = {"_local_scalar_dense", "item", "is_nonzero", "allclose", "nonzero", "argwhere", "masked_select", "equal", "unique_dim", "_unique2", "unique_consecutive"}
+_WAIT = {
+    "_local_scalar_dense", "item", "is_nonzero", "allclose", "equal", "nonzero", "argwhere", "masked_select",
+    "unique_dim", "_unique2", "unique_consecutive",
+}  # fmt: skip
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:
@@ -285,13 +288,15 @@ class _Operations(TorchDispatchMode):
 
     def _check(self, func: Any, name: str, args: Any, tensors: list[torch.Tensor], tags: list[Any]) -> None:
         indices = list(_tensors(args[1])) if name in _TAKE_CPU_INDICES else []
-        if name in _WAIT or any(index.dtype in (torch.bool, torch.uint8) for index in indices):
-            self.cuda.wait()
-        elif any(_tag(index) == CPU for index in indices):
-            self.cuda.wait()  # copied to the device
-        elif name == "copy_" and tags[0] != tags[1] and not (args[2:] and args[2] and tags[0] == CUDA):
-            self.cuda.wait()
-        elif name == "repeat_interleave" and "Tensor" in func._overloadname:  # the length is in a tensor
+        waits = (
+            name in _WAIT,
+            # The number of results is known to the device alone.
+            any(index.dtype in (torch.bool, torch.uint8) for index in indices),
+            name == "repeat_interleave" and "Tensor" in func._overloadname,
+            any(_tag(index) == CPU for index in indices),  # copied to the device
+            name == "copy_" and tags[0] != tags[1] and not (args[2:] and args[2] and tags[0] == CUDA),
+        )
+        if any(waits):
             self.cuda.wait()
         if name in _COPIES:
             return

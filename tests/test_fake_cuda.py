@@ -64,9 +64,8 @@ def test_a_scalar_of_the_cpu_may_be_used_as_in_cuda(cuda: FakeCuda) -> None:
 def test_what_python_sees_of_a_tensor(cuda: FakeCuda) -> None:
     ours = numbers()
     assert ours.is_cuda and not ours.is_cpu and ours.device == torch.device("cuda", 0)
-    assert {found.device.type for found in (ours[0], ours.T, ours.double(), ours.new_zeros(2), torch.zeros_like(ours))} == {
-        "cuda"
-    }
+    made = (ours[0], ours.T, ours.double(), ours.new_zeros(2), torch.zeros_like(ours))
+    assert {found.device.type for found in made} == {"cuda"}
     assert ours.cpu().device == ours.to("cpu").device == torch.device("cpu")
     assert ours.to("cuda") is ours and torch.tensor([1, 2], device=ours.device).is_cuda
     assert ours.to(torch.zeros(2, dtype=torch.float64)).dtype == torch.float64

@@ -17,10 +17,14 @@ from benchmarks.models import LENGTHS, pointer_task
 from benchmarks.training_data import TrainingData
 from genner import cli, load
 from genner.data.codecs.pointer import PointerCodec, PointerVocab
+from genner.data.demo import demo_corpus
+from genner.data.tally import Tally
+from genner.data.writing import write_split
 from genner.evaluation.span_f1 import SpanF1
 from genner.formulations.pointer.task import PointerTask
 from genner.model.pointer import PointerConfig, PointerModel
 from genner.model.sources import load_backbone
+from genner.prediction.results import TextResult
 from genner.training.evaluation import predict
 from genner.training.job import FitConfig, FitJob, FitResult
 from genner.training.optim import Schedule, build_optimizer
@@ -240,8 +244,12 @@ def test_constraints_of_every_kind(unit: str, structure: str) -> None:
 # Whole commands
 
 
+def found_in(result: TextResult) -> list:
+    return [(entity.type, entity.text, pytest.approx(entity.score, rel=1e-4)) for entity in result.entities]
+
+
 @pytest.mark.slow
-def test_commands_from_training_to_texts_and_calibration(workplace: Path, capsys: pytest.CaptureFixture) -> None:
+def test_commands_from_training_to_texts_and_calibration(workplace: Path) -> None:
     limits = ["--limit", "60", "training.epochs=1", "--runs_dir", "runs", "--run_name", "gpu"]
     with FakeCuda() as cuda:
         assert cli.main(["train", *limits]) in (0, None)
@@ -249,21 +257,16 @@ def test_commands_from_training_to_texts_and_calibration(workplace: Path, capsys
         result = json.loads((seed / "result.json").read_text())
         assert result["peak_memory_mb"] == 3.0 and cuda.calls[-1] == "max_memory_allocated"
         options = {"device": "auto", "words": "plain", "language": "xx"}
-        plain = load(seed / "best", **options)
+        plain = load(seed / "best", **options, calibrated=False)
         likely = load(seed / "best", **options, num_beams=4, scores="nbest", candidates=True)
         texts = ["Anna Berg has a cold in Paris .", "Nothing", "The swelling of my left knee was gone . " * 30]
         on_gpu = [plain(texts), likely(texts)]
         assert {weight.device for weight in plain.task.parameters()} == {GPU}
-        corpus = workplace / "texts.jsonl"
-        gold = {"text": texts[0], "entities": [{"label": "PER", "start": 0, "end": 9}]}
-        corpus.write_text(json.dumps(gold) + "\n")
-        written = str(workplace / "found.jsonl")
-        command = ["predict", str(seed / "best"), "--input", str(corpus), "--output", written, "--device", "cuda"]
-        assert cli.main(command) in (0, None)
-    on_cpu = [load(seed / "best", **{**options, "device": "cpu"}, **choices)(texts) for choices in (
-        {}, {"num_beams": 4, "scores": "nbest", "candidates": True}
-    )]  # fmt: skip
-    assert [[result.entities for result in found] for found in on_gpu] == [
-        [result.entities for result in found] for found in on_cpu
-    ]
-    assert "GPU" not in capsys.readouterr().err
+        sentences = [drawn.example for drawn in demo_corpus(seed=77, sizes={"train": 0, "dev": 30, "test": 0})["dev"]]
+        gold = write_split(workplace, "dev", "discontinuous", sentences, Tally())
+        reads = [str(seed / "best"), "--input", str(gold), "--format", "discontinuous", "--device", "cuda"]
+        assert cli.main(["predict", *reads, "--output", str(workplace / "found.jsonl")]) in (0, None)
+        assert cli.main(["calibrate", *reads, "--misses", "num_beams=4"]) in (0, None)
+    on_cpu = load(seed / "best", **options | {"device": "cpu"}, calibrated=False)(texts)
+    assert [found_in(result) for result in on_gpu[0]] == [found_in(result) for result in on_cpu]
+    assert any(found_in(result) for result in on_gpu[1])

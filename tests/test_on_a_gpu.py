@@ -43,18 +43,18 @@ def backbone_parts(spec: str) -> tuple:
     return backbone.tokenizer, words
 
 
-def make_model(spec: str) -> PointerModel:
+def make_model(spec: str, dropout: float = 0.1) -> PointerModel:
     torch.manual_seed(7)
     tokenizer, words = backbone_parts(spec)
-    backbone = load_backbone(spec, tokenizer=tokenizer, corpus_words=words, seed=5, dropout=0.1)
-    return PointerModel(backbone, LABELS, PointerConfig(word_dropout=0.1, draft_unit="word"))
+    backbone = load_backbone(spec, tokenizer=tokenizer, corpus_words=words, seed=5, dropout=dropout)
+    return PointerModel(backbone, LABELS, PointerConfig(dropout=dropout, word_dropout=dropout, draft_unit="word"))
 
 
 class Training:
     """A job of two epochs of three batches."""
 
-    def __init__(self, spec: str, folder: Path | None = None) -> None:
-        model = make_model(spec)
+    def __init__(self, spec: str, folder: Path | None = None, *, dropout: float = 0.1) -> None:
+        model = make_model(spec, dropout)
         data = TrainingData(EXAMPLES, model.backbone.tokenizer, LABELS)
         self.task = pointer_task(model, data.codec, draft_len=3)
         optimizer = build_optimizer(self.task.parameter_groups(0.01), 1e-3)

@@ -15,6 +15,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -54,6 +55,25 @@ class ModelFolder:
     labels: LabelSet
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_backbone(cls, spec: str) -> ModelFolder | None:
+        """The model of ours that ``--backbone`` names, by its folder or that of its run; None for any other backbone.
+
+        Raises:
+            DataFormatError: see :meth:`read`.
+        """
+        path = Path(spec).expanduser()
+        found = next((folder for folder in (path, path / "best") if (folder / ABOUT).is_file()), None)
+        return None if found is None else cls.read(found)
+
+    def digest(self) -> str:
+        """Of description and weights: what a training that starts from this model depends on."""
+        digest = blake2b(digest_size=16)
+        for name in (ABOUT, WEIGHTS):
+            with (self.path / name).open("rb") as file:
+                digest.update(file_digest(file, "blake2b").digest())
+        return digest.hexdigest()
 
     def known(self, name: str, schema: type) -> dict[str, Any]:
         """The settings under a name that are fields of a dataclass; others, as of a later version, are logged.

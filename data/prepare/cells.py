@@ -138,11 +138,11 @@ class Cells:
         labels, fragments, text = _read_span(span)
         names = [self._name(label) for label in labels]
         if not fragments or not names or None in names:
-            known = "" if all(isinstance(label, str) for label in labels) else ", a label being text or a known number"
-            remedy = " Give the names of numbers with --names, from 0 on." if known and labels else ""
+            remedy = "Choose another column with --spans, or correct the row."
+            if any(type(label) is int for label in labels):
+                remedy = "Give the names of the labels' numbers with --names, from 0 on."
             raise DataFormatError(
-                f"{place}: span {span!r:.80}. Expected start, end and label{known}, as an object or a list of three. "
-                f"Choose another column with --spans, or correct the row.{remedy}"
+                f"{place}: span {span!r:.80}. Expected start, end and label, as an object or a list of three. {remedy}"
             )
         closed = tuple((start, end + self.inclusive) for start, end in fragments)
         for name in dict.fromkeys(names):
@@ -171,7 +171,8 @@ def describe(value: Any) -> tuple[str, str]:
 def _other(value: Any, wanted: str, column: str, place: str) -> DataFormatError:
     what, option = describe(value)
     shown = "" if what.startswith(repr(value)[:10]) else f" ({repr(value)[:60]})"
-    remedy = f"Name it with --{option}" if option and option != wanted else f"Choose another column with --{wanted}"
+    is_known = option not in ("", wanted) and not (wanted == "words" and what == "a list of numbers")
+    remedy = f"Name it with --{option}" if is_known else f"Choose another column with --{wanted}"
     return DataFormatError(f"{place}: column {column!r} holds {what}{shown}. Expected {_WANTED[wanted]}. {remedy}.")
 
 

@@ -6,16 +6,19 @@ A folder made by ``save_to_disk``, a folder of data files, a data file and a nam
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from genner.data.folders import is_clutter
 from genner.data.prepare.hub_rows import Rows
 from genner.data.prepare.request import SPLITS, Request
-from genner.data.prepare.shares import by_shares, check_shares, in_words
+from genner.data.prepare.shares import advice, by_shares, check_shares, in_words
 from genner.data.schema import Example
-from genner.data.splits import SPLIT_WORDS
+from genner.data.splits import SPLIT_WORDS, find_split_files
 from genner.data.tally import Tally
 from genner.data.utf8 import read_raw
 from genner.errors import ConfigError, DataFormatError, import_extra
@@ -52,7 +55,8 @@ def hub(request: Request, tally: Tally) -> dict[str, list[Example]]:
         _check_columns(table, [columns.words or columns.text, labels], split)
     rows = Rows(columns, columns.names or _names(tables["train"], labels), tally)
     for split, table in tables.items():
-        for number, row in enumerate(request.progress(table, f"{split} rows"), 1):
+        counted = request.progress(range(1, table.num_rows + 1), f"{split} rows")
+        for number, row in zip(counted, _decoded(table, request.raw), strict=False):
             rows.add(row, split, number)
     for split in [split for split in tables if split != "train" and rows.is_unlabelled(split)]:
         _leave_out(tables, split, f"value in column {labels!r}", tally)
@@ -67,6 +71,9 @@ def hub(request: Request, tally: Tally) -> dict[str, list[Example]]:
 
 def _open(request: Request) -> Any:
     datasets = import_extra("datasets", "datasets>=5,<6", needed_for="hf")
+    datasets.logging.set_verbosity(logging.CRITICAL)  # we say what it would
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
     path = request.raw
     builder = _BUILDERS.get(path.suffix.lower()) if path.is_file() else None
     try:
@@ -75,6 +82,8 @@ def _open(request: Request) -> Any:
         if builder:
             extra = {"sep": "\t"} if path.suffix.lower() == ".tsv" else {}
             return datasets.load_dataset(builder, data_files=str(path), **extra)
+        if path.is_dir() and (files := _unusual_files(path)):
+            return datasets.load_dataset("json", data_files=files)
         return datasets.load_dataset(str(path), request.hub.config)
     except (
         OSError, ValueError, RuntimeError, LookupError, EOFError, StopIteration, datasets.exceptions.DatasetsError
@@ -89,17 +98,66 @@ def _open(request: Request) -> Any:
         ) from None
 
 
+def _unusual_files(folder: Path) -> dict[str, list[str]]:
+    """Split -> JSON files whose endings the library does not know, if there are no others."""
+    found = [path for path in sorted(folder.iterdir()) if path.is_file() and not is_clutter(path.name)]
+    unusual = [path for path in found if path.suffix.lower() in (".jsonlines", ".ndjson")]
+    if not unusual or any(path.suffix.lower() in _BUILDERS for path in found if path not in unusual):
+        return {}
+    splits = find_split_files(folder, "nested", (), option="--raw")
+    return {split: [str(path)] for split, path in splits.items()} or {"train": list(map(str, unusual))}
+
+
 def _check_files(path: Path) -> None:
-    """Say which file of text is not UTF-8 or empty, which the library does not.
+    """Say which file of text is not UTF-8, empty or not JSON, and where, which the library does not.
 
     Raises:
         DataFormatError: there is one.
     """
     files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
     for file in files:
-        is_text = file.suffix.lower() in _BUILDERS and _BUILDERS[file.suffix.lower()] in ("json", "csv")
-        if is_text and file.is_file() and not is_clutter(file.name) and not read_raw(file).strip():
+        builder = _BUILDERS.get(file.suffix.lower())
+        if builder not in ("json", "csv") or not file.is_file() or is_clutter(file.name):
+            continue
+        text = read_raw(file)
+        if not text.strip():
             raise DataFormatError(f"hf: {file}: empty. Expected rows of a dataset. Fill or remove the file.")
+        if builder == "json" and not _is_json(text):
+            first = json.loads(text.strip().split("\n")[0]) if _is_json(text.strip().split("\n")[0]) else {}
+            if not isinstance(first, dict):
+                raise DataFormatError(
+                    f"hf: {file}:1: JSON, but no object: {str(first)[:60]!r}. Expected objects, whose keys are the "
+                    "columns. Give every value a key."
+                )
+            for number, line in enumerate(text.split("\n"), 1):
+                if line.strip() and not _is_json(line):
+                    raise DataFormatError(
+                        f"hf: {file}:{number}: not JSON: {line[:60]!r}. Expected one object per line, or one list of "
+                        "objects. Correct the line."
+                    )
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _decoded(table: Any, path: Path) -> Iterator[Mapping[str, Any]]:
+    """The rows of a table; files that are not UTF-8 show only when their rows are read.
+
+    Raises:
+        DataFormatError: a row is not UTF-8.
+    """
+    try:
+        yield from table
+    except UnicodeDecodeError as error:
+        _check_files(path)
+        raise DataFormatError(
+            f"hf: {path}: {error}. Expected UTF-8. Convert the files of the dataset to UTF-8."
+        ) from None
 
 
 def _tables(dataset: Any, request: Request, tally: Tally) -> dict[str, Any]:
@@ -120,11 +178,10 @@ def _tables(dataset: Any, request: Request, tally: Tally) -> dict[str, Any]:
         own["train"] = next(iter(tables))
     missing = [split for split in SPLITS if split not in own]
     if "train" in missing or (missing and request.shares is None):
-        shares = " ".join(["80", *("10" if split in missing else "0" for split in SPLITS[1:])])
-        cure = f", or take it from train with --shares {shares} (0 for a split that you do not want)"
+        cure = "" if "train" in missing else f", or write {advice(missing, tables[own['train']].num_rows)}"
         raise DataFormatError(
             f"hf: {request.raw}: no split for {' and '.join(missing)}, found {', '.join(tables)}. Expected train, dev "
-            f"and test. Name it with --split {missing[0]}=NAME{'' if 'train' in missing else cure}."
+            f"and test. Name it with --split {missing[0]}=NAME{cure}."
         )
     if request.shares is None:
         return {split: tables[own[split]] for split in SPLITS}
@@ -145,10 +202,11 @@ def _divided(table: Any, request: Request, tally: Tally) -> dict[str, Any]:
         indices.setdefault(chosen[key], []).append(index)
     for split, share in zip(SPLITS, request.shares, strict=True):
         if share and split not in indices:
+            wanted = [split for split, share in zip(SPLITS[1:], request.shares[1:], strict=True) if share]
             what = "rows" if column is None else f"documents (column {column!r})"
             raise DataFormatError(
                 f"hf: {request.raw}: {len(set(keys))} {what} for {sum(map(bool, request.shares))} shares. Expected at "
-                "least one for each. Give 0 for the splits that you do not want."
+                f"least one for each. Write {advice(wanted, len(set(keys)))}."
             )
         if split in indices:
             reason = f"row assigned to a split by {in_words(request.shares)}: not a published split"

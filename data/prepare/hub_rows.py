@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from genner.data.offsets import Mention, find_reading, to_characters
+from genner.data.loaders.conll import DOCSTART
+from genner.data.offsets import EMPTY, Mention, to_characters
 from genner.data.prepare.cells import Cells
-from genner.data.prepare.request import HubColumns, Request, refuse_misplaced
+from genner.data.prepare.offsets_check import reading_of, refuse_misplaced
+from genner.data.prepare.request import HubColumns, Request
 from genner.data.schema import Entity, Example, merge_segments, sort_entities
 from genner.data.schemes import TagError, TagReader, is_tag
 from genner.data.tally import Tally
@@ -17,6 +19,7 @@ from genner.errors import DataFormatError
 __all__ = ["Rows"]
 
 _REFUSED = ("reject", "ignore")  # answers of Prodigy
+_PARTED = "row of words and tags parted by blanks, read so"
 _NOT_OF_WORDS = "annotation whose text is not that of its words, dropped"
 
 
@@ -44,6 +47,7 @@ class Rows:
         self._columns, self._tally = columns, tally
         self._cells = Cells(names, columns.inclusive, tally)
         self._rows: dict[str, list[_Row]] = {}
+        self._n_longer = 0  # rows parted by blanks with more than a word
 
     def add(self, row: Mapping[str, Any], split: str, number: int) -> None:
         """Read a row.
@@ -53,8 +57,9 @@ class Rows:
         """
         found = self._rows.setdefault(split, [])
         columns, place = self._columns, f"{split}, row {number}"
-        if row.get("answer") in _REFUSED:
-            self._tally.add(f"row with the answer {row['answer']!r}, left out", place)
+        answer = row.get("answer")
+        if isinstance(answer, str) and answer.lower() in _REFUSED:
+            self._tally.add(f"row with the answer {answer!r}, left out", place)
             return
         labels = row.get(columns.tags or columns.spans)
         text, words, mentions, tags = None, (), None, None
@@ -64,10 +69,14 @@ class Rows:
             given = row[columns.words]
             if columns.tags and is_parted(given, labels):
                 given, labels = given.split(), labels.split()
-                self._tally.add("row of words and tags parted by blanks, read so", place)
+                self._tally.add(_PARTED, place)
+                self._n_longer += len(given) > 1
             words = self._cells.words(given, columns.words, place) or ()
         if not words and not (text and text.strip()):
             self._tally.add("row without words, skipped", place)
+            return
+        if words == (DOCSTART,):
+            self._tally.add("row that only marks the start of a document, left out", place)
             return
         if columns.tags:
             tags = self._cells.tags(labels, len(words), columns.tags, place)
@@ -86,6 +95,12 @@ class Rows:
         Raises:
             DataFormatError: tags or spans do not fit the words, or most covered texts are elsewhere.
         """
+        if self._tally.counts[_PARTED] > 1 and not self._n_longer:
+            raise DataFormatError(
+                f"hf: {request.raw}: column {self._columns.words!r} holds one word per row "
+                f"({', '.join(self._tally.places[_PARTED])}). Expected the words of a sentence in every row. Train on "
+                "such a table as it is, with data.word_column, data.tag_column and data.sentence_column."
+            )
         labelled: dict[str, list[_Row]] = {}
         for split in splits:
             labelled[split] = []
@@ -99,7 +114,7 @@ class Rows:
 
     def _of_text(self, rows: Mapping[str, Sequence[_Row]], request: Request) -> dict[str, list[Example]]:
         documents = [(row.text, self._whole(row)) for some in rows.values() for row in some]
-        reading = find_reading(documents)
+        reading = reading_of(documents, request, f"hf: {request.raw}")
         result: dict[str, list[Example]] = {split: [] for split in rows}
         placed = iter(documents)
         for split, some in rows.items():
@@ -108,7 +123,9 @@ class Rows:
                 sentences = sentence_words(text, lines=True if request.lines is None else request.lines)
                 made = build_examples(text, sentences, inside, row.number, self._tally, across=request.across)
                 result[split] += made
-        refuse_misplaced(documents, self._tally, f"hf: {request.raw}")
+        n_mentions = sum(len(row.mentions or ()) for some in rows.values() for row in some)
+        cure = "Set --inclusive if ends are inclusive, and check"
+        refuse_misplaced(n_mentions, self._tally, f"hf: {request.raw}", cure)
         return result
 
     def _whole(self, row: _Row) -> list[Mention]:
@@ -118,30 +135,24 @@ class Rows:
             if all(start < end for start, end in mention.fragments):
                 whole.append(mention)
             else:
-                self._tally.add("annotation with a fragment that ends before it starts, dropped", row.place)
+                self._tally.add(EMPTY, row.place)
         return whole
 
     def _of_tags(self, rows: Mapping[str, Sequence[_Row]], _: Request) -> dict[str, list[Example]]:
         seen = {tag for some in rows.values() for row in some for tag in row.tags or ()}
-        is_io = _is_io(seen)
-        reader = TagReader("iob1") if is_io else TagReader()
+        reader = TagReader("io") if _is_io(seen) else TagReader()
         result: dict[str, list[Example]] = {}
         for split, some in rows.items():
             result[split] = []
             for row in some:
-                tags = [f"I-{tag}" if is_io and tag != "O" else tag for tag in row.tags or ()]
                 try:
-                    entities = reader.entities(tags, lambda _, place=row.place: place)
+                    entities = reader.entities(row.tags or (), lambda _, place=row.place: place)
                 except TagError as error:
                     raise DataFormatError(
                         f"{row.place}: {error} Correct the row, or choose another column with --tags."
                     ) from None
-                if is_io and entities:
-                    reason = "entity of tags without B and I, read as long as its tag stays the same"
-                    self._tally.add(reason, row.place, len(entities))
                 result[split].append(Example(row.words, tuple(entities)))
-        if not is_io:
-            reader.report(self._tally)
+        reader.report(self._tally)
         return result
 
     def _of_spans(self, rows: Mapping[str, Sequence[_Row]], _: Request) -> dict[str, list[Example]]:
@@ -210,7 +221,7 @@ def _is_labelled(row: _Row) -> bool:
 def _is_io(tags: set[str]) -> bool:
     """Whether tags are labels alone, without a sign such as B or I."""
     labels = tags - {"O", "o"}
-    return "O" in tags and bool(labels) and not any(is_tag(tag) or len(tag) < 2 for tag in labels)
+    return "O" in tags and not labels <= set("BIESMLUW") and not any(map(is_tag, labels))
 
 
 def _covered(mention: Mention, row: _Row, more: int) -> str:

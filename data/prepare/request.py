@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genner.data.offsets import MISPLACED, Mention
+from genner.data.offsets import Reading
 from genner.data.tally import Tally
 from genner.data.utf8 import read_raw
 from genner.errors import DataFormatError
 
-__all__ = ["SPLITS", "HubColumns", "Request", "assign", "plain_name", "read_lists", "refuse_misplaced"]
+__all__ = ["SPLITS", "HubColumns", "Request", "assign", "plain_name", "read_lists"]
 
 SPLITS = ("train", "dev", "test")
 _LIST = re.compile(r"(?:train|dev|test)(?:\.(?:txt|list|lst|ids?))?")
@@ -62,6 +62,7 @@ class Request:
         across: ``drop`` annotations that cross a sentence boundary, or ``join`` the sentences.
         shares: of train, dev and test, for what the source does not divide; None: the source's default.
         seed: of the division by shares.
+        offsets: what the offsets of annotations on text count; None: what their covered texts show.
         lines: every line end of a raw text ends a sentence; None: the source's default.
         new_testament: OntoNotes: keep the pivot text.
         hub: columns of a Hugging Face dataset.
@@ -74,6 +75,7 @@ class Request:
     across: str = "drop"
     shares: tuple[float, ...] | None = None
     seed: int = 0
+    offsets: Reading | None = None
     lines: bool | None = None
     new_testament: bool = False
     hub: HubColumns = HubColumns()
@@ -103,7 +105,9 @@ def read_lists(path: Path) -> dict[str, str]:
                 )
             pairs.append((split, document.strip(), f"{path}:{number}"))
     if not pairs:
-        raise DataFormatError(f"{path}: names no document. Expected a list of documents for train, dev or test.")
+        raise DataFormatError(
+            f"{path}: names no document. Expected a list of documents for train, dev or test. Write one a line."
+        )
     lists: dict[str, str] = {}
     for split, document, place in pairs:
         if lists.setdefault(plain_name(document), split) != split:
@@ -149,7 +153,7 @@ def assign(
     if missing:
         raise DataFormatError(
             f"{where}: {len(missing)} of {len(lists)} listed documents are not there: {', '.join(missing[:5])}"
-            f"{', ...' if len(missing) > 5 else ''}. Expected a file for each. Check --raw and the lists."
+            f"{', ...' if len(missing) > 5 else ''}. Expected a file for each. Correct --raw or the lists."
         )
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     for name, part in documents.items():
@@ -166,27 +170,6 @@ def assign(
             f"{cure}"
         )
     return {split: names for split, names in splits.items() if names}
-
-
-def refuse_misplaced(documents: Iterable[tuple[str, Sequence[Mention]]], tally: Tally, where: str) -> None:
-    """Refuse a source in which most covered texts were found nowhere near their offsets.
-
-    Args:
-        documents: texts with their annotations as the source has them.
-        tally: of :func:`genner.data.offsets.to_characters`.
-        where: the source, for the message.
-
-    Raises:
-        DataFormatError: it is one.
-    """
-    n_lost = tally.counts[MISPLACED]
-    n_telling = sum(bool(mention.text) for _, mentions in documents for mention in mentions)
-    if n_lost > n_telling / 2:
-        raise DataFormatError(
-            f"{where}: the texts of {n_lost} of {n_telling} annotations are not at their offsets "
-            f"({', '.join(tally.places[MISPLACED])}). Expected offsets in characters, UTF-16 units or UTF-8 bytes of "
-            "the texts. Check that texts and annotations are of the same version."
-        )
 
 
 def _entries(path: Path) -> list[tuple[int, str]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from genner.data.prepare.request import SPLITS
 from genner.errors import ConfigError
 
-__all__ = ["USUAL", "by_shares", "check_shares", "in_words"]
+__all__ = ["USUAL", "advice", "by_shares", "check_shares", "in_words"]
 
 #: Percent of train, dev and test, where nobody says otherwise.
 USUAL = (70.0, 15.0, 15.0)
@@ -45,6 +45,24 @@ def in_words(shares: Sequence[float]) -> str:
     '--shares 80 10 10'
     """
     return f"--shares {' '.join(f'{share:g}' for share in shares)}"
+
+
+def advice(missing: Sequence[str], n_items: int) -> str:
+    """What to write where splits are missing: an option that works.
+
+    Args:
+        missing: the splits.
+        n_items: how many documents or rows could be divided.
+
+    >>> advice(["dev"], 100)
+    '--shares 80 10 0 (0 for a split that you do not want)'
+    >>> advice(["dev", "test"], 2)
+    '--shares 100 0 0, which leaves them out'
+    """
+    if n_items <= len(missing):
+        return "--shares 100 0 0, which leaves them out"
+    parts = [10.0 if split in missing else 0.0 for split in SPLITS[1:]]
+    return f"{in_words((80.0, *parts))} (0 for a split that you do not want)"
 
 
 def check_shares(shares: Sequence[float], own: Mapping[str, str]) -> None:

@@ -8,19 +8,21 @@ the label ``Disorder``.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from genner.data.brat import read_terms
 from genner.data.folders import files_below
-from genner.data.offsets import Mention, find_reading, to_characters
-from genner.data.prepare.request import SPLITS, Request, assign, plain_name, read_lists, refuse_misplaced
-from genner.data.prepare.shares import USUAL, by_shares, check_shares, in_words
+from genner.data.offsets import EMPTY, Mention, find_reading, to_characters
+from genner.data.prepare.offsets_check import reading_of, refuse_misplaced
+from genner.data.prepare.request import SPLITS, Request, assign, plain_name, read_lists
+from genner.data.prepare.shares import USUAL, advice, by_shares, check_shares, in_words
 from genner.data.schema import Example
 from genner.data.tally import Tally
 from genner.data.text import build_examples, sentence_words
 from genner.data.utf8 import read_raw
-from genner.errors import DataFormatError
+from genner.errors import ConfigError, DataFormatError
 
 __all__ = ["brat", "cadec", "part_of", "share"]
 
@@ -29,6 +31,7 @@ _PARTS = {
     "dev": re.compile(r"(?<![a-z])(?:dev|devel|development|valid|validation)(?![a-z])"),
     "test": re.compile(r"(?<![a-z])test"),
 }
+_LEFT_OUT = re.compile(r"annotation of type (.+), left out")
 _LABEL = "Disorder"
 _OLD = re.compile(r"(?P<note>[^|]+)\|\|(?P<kind>[^|]*)\|\|(?P<cui>[^|]*)(?P<offsets>(?:\|\|\d+\|\|\d+)+)(?:\|\|)?")
 _NEW = re.compile(r"(?P<note>[^|]+)\|(?P<offsets>\d+-\d+(?:,\d+-\d+)*)\|.*")
@@ -107,9 +110,30 @@ def _read_brat(
 
     given = zip(SPLITS, request.shares or USUAL, strict=True)
     wanted = [split for split, share in given if share or split in parts.values()]
-    cure = "Give lists of documents with --splits, or divide them by --shares 80 10 10."
+    missing = [split for split in wanted if split not in parts.values() and split != "train"]
+    n_free = sum(part in (None, "train") for part in parts.values())
+    cure = f"Give lists of documents with --splits, or write {advice(missing, n_free)}."
     splits = assign(parts, lists, tally, request.raw, wanted=wanted, cure=cure)
     return _read_texts(texts, mentions, splits, "documents", request, tally, repair=repair)
+
+
+def _check_labels(wanted: Sequence[str], found: Collection[str], tally: Tally) -> None:
+    """Refuse labels that no annotation has.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    unknown = [label for label in wanted if label not in found]
+    if unknown:
+        counts = Counter(found)
+        for reason, count in tally.counts.items():
+            if match := _LEFT_OUT.fullmatch(reason):
+                counts[match[1]] += count
+        known = ", ".join(f"{label} ({count:,})" for label, count in counts.most_common())
+        raise ConfigError(
+            f"--labels: no annotation of type {' or '.join(unknown)}. Expected types of the source: {known or 'none'}. "
+            f"Leave out {' and '.join(unknown)}, or correct the name."
+        )
 
 
 def _divided(parts: Mapping[str, str | None], request: Request, tally: Tally) -> dict[str, str] | None:
@@ -169,7 +193,9 @@ def _read_texts(
     """The sentences of every split's documents, given by their names; ``repair`` as in :func:`to_characters`."""
     chosen = [name for names in splits.values() for name in names]
     documents = {name: (read_raw(texts[name]), mentions(name)) for name in request.progress(chosen, "documents")}
-    reading = find_reading(documents.values())
+    _check_labels(request.labels or (), [one.label for _, some in documents.values() for one in some], tally)
+    pairs = list(documents.values())
+    reading = reading_of(pairs, request, str(request.raw)) if repair else find_reading(pairs)
     result: dict[str, list[Example]] = {}
     for split, names in splits.items():
         result[split] = []
@@ -178,7 +204,7 @@ def _read_texts(
             inside = to_characters(text, inside, tally, reading=reading, repair=repair)
             sentences = sentence_words(text, lines=request.lines is not False)
             result[split] += build_examples(text, sentences, inside, number, tally, across=request.across)
-    refuse_misplaced(documents.values(), tally, str(request.raw))
+    refuse_misplaced(sum(len(some) for _, some in documents.values()), tally, str(request.raw))
     return result
 
 
@@ -213,7 +239,7 @@ def _read_pipe(path: Path, tally: Tally) -> Iterator[tuple[Mention, str]]:
         fragments = tuple(sorted(zip(offsets[::2], offsets[1::2], strict=True)))
         place = f"{path.name}:{number}"
         if any(end <= start for start, end in fragments):
-            tally.add("annotation with a fragment that ends before it starts, dropped", place)
+            tally.add(EMPTY, place)
             continue
         yield Mention(_LABEL, fragments, place), plain_name(match["note"].strip())
 

@@ -25,7 +25,7 @@ bench: setup-dev
 
 ifneq ($(wildcard wheels/requirements.txt),)
 gpu: .wheels/.installed
-	PYTHONPATH=.wheels:. $(PYTHON) -m benchmarks.gpu $(ARGS)
+	PYTHONPATH="$(CURDIR)/.wheels:$(CURDIR)" $(PYTHON) -m benchmarks.gpu $(ARGS)
 
 .wheels/.installed: wheels/requirements.txt
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-compile --upgrade \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -47,9 +48,7 @@ def test_no_phase_starts_after_the_end(tmp_path, monkeypatch) -> None:
 
 
 def test_the_real_phases_fit_into_eight_minutes(tmp_path) -> None:
-    import argparse
-
-    found = gpu._phases(argparse.Namespace(device="cuda", quick=False), tmp_path)
+    found = gpu._phases(Namespace(device="cuda", quick=False), tmp_path)
     assert [phase.name for phase in found] == ["tests", "demo", "base", "large"]
     assert sum(phase.limit for phase in found) <= 480 and gpu._MOST_SECONDS < 480
 

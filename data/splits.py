@@ -61,9 +61,11 @@ class SplitRules:
                 "Leave the others out."
             )
         if self.dev_every is not None and self.dev_every < 2:
-            raise ConfigError(f"data.dev_every: {self.dev_every}. Expected 2 or more, so that train keeps sentences.")
+            raise ConfigError(
+                f"data.dev_every: {self.dev_every}. Expected 2 or more, so that train keeps sentences. Raise it."
+            )
         if self.dev_size is not None and self.dev_size < 1:
-            raise ConfigError(f"data.dev_size: {self.dev_size}. Expected 1 or more.")
+            raise ConfigError(f"data.dev_size: {self.dev_size}. Expected 1 or more. Raise it.")
         if not (0 <= self.dev_share < 1 and 0 <= self.test_share < 1 and self.dev_share + self.test_share < 1):
             raise ConfigError(
                 f"data: dev_share {self.dev_share:g} and test_share {self.test_share:g}. Expected shares from 0 to "
@@ -136,7 +138,9 @@ def apply_rules(splits: dict[str, list[Example]], rules: SplitRules) -> tuple[di
 def _as_published(splits: dict[str, list[Example]], rules: SplitRules) -> tuple[dict[str, list[Example]], list[str]]:
     """The splits of a published setting, and notes on the changes."""
     if rules.train_on_dev and not {"train", "dev", "test"} <= splits.keys():
-        raise ConfigError(f"data.train_on_dev: there is only {', '.join(splits)}. Expected train, dev and test files.")
+        raise ConfigError(
+            f"data.train_on_dev: there is only {', '.join(splits)}. Expected train, dev and test files. Add them."
+        )
     if rules.train_on_dev:
         train, dev = splits["train"], splits["dev"]
         both = train + _renumbered(dev, train)

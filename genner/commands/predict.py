@@ -129,7 +129,7 @@ def _check_apart(options: argparse.Namespace) -> None:
     if source == target or (source.is_dir() and source in target.parents) or target in source.parents:
         raise ConfigError(
             f"--output: {options.output} and --input {options.input} overlap. Expected another place for "
-            "the output, so that it does not replace the input and is not read itself."
+            "the output, so that it does not replace the input and is not read itself. Change --output."
         )
 
 

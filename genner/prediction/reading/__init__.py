@@ -99,11 +99,12 @@ def read_inputs(
         ConfigError: an unknown format, or one that standard input does not support.
     """
     if format_name not in (AUTO, *FORMATS):
-        raise ConfigError(f"format: unknown {format_name!r}. Expected one of {', '.join([AUTO, *FORMATS])}.")
+        known = ", ".join([AUTO, *FORMATS])
+        raise ConfigError(f"format: unknown {format_name!r}. Expected one of {known}. Choose one.")
     reading = Reading(split, Tally() if tally is None else tally, max_chars)
     if str(source) == STDIN:
         if format_name == "brat":
-            raise ConfigError("format: brat consists of several files. Expected a folder or a .txt file as --input.")
+            raise ConfigError("format: brat is several files. Expected a folder or a .txt file. Set --input to one.")
         return _inputs_of(InputFile(None, "stdin"), None if format_name == AUTO else format_name, reading)
     path = Path(source)
     if not path.exists():

@@ -78,7 +78,7 @@ def test_a_folder_of_data_files(write, prepare):
         ({"w": WORDS, "t": [["O"], ["O", "O"]]}, ["--words", "w", "--tags", "t"], "train, row 1: 1 tags for 4 words"),
         ({"w": WORDS, "t": [[1] * 4, [1] * 2]}, ["--words", "w", "--tags", "t"], "train, row 1: tag 1. Expected O"),
         ({"w": WORDS}, ["--words", "w", "--tags", "ner"], "hf: train has no column ner. Expected one of w"),
-        ({"w": WORDS}, ["--words", "w"], "hf: expected --words and --tags, --words and --spans, or --text and --spa"),
+        ({"w": WORDS}, ["--words", "w"], "hf: no pair of columns. Expected --words and --tags, --words and --spans"),
         (
             {"w": WORDS, "s": [[{"start": 0, "end": 9, "label": "X"}], []]},
             ["--words", "w", "--spans", "s"],
@@ -296,3 +296,15 @@ def test_without_the_library(tmp_path, prepare, monkeypatch):
     assert made.code == 2
     assert "error: hf: datasets cannot be imported" in made.err
     assert made.err.endswith(f"Expected it to be installed. Run: {sys.executable} -m pip install 'datasets>=5,<6'\n")
+
+
+def test_brackets_that_are_too_deep_do_not_end_the_process(tmp_path, prepare):
+    pytest.importorskip("datasets")
+    raw = tmp_path / "deep"
+    raw.mkdir()
+    row = json.dumps({"text": "Ida " + "[" * 2000, "spans": []})
+    for split in ("train", "validation", "test"):
+        (raw / f"{split}.jsonl").write_text(f"{row}\n" + "[" * 30_000 * (split == "test"))
+    made = prepare("hf", raw, "--text", "text", "--spans", "spans", loader="nested")
+    assert made.code == 2
+    assert "test.jsonl:2: brackets within brackets, more than a thousand deep. Expected rows" in made.err

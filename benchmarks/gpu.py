@@ -68,8 +68,8 @@ def _phases(options: Namespace, folder: Path) -> list[_Phase]:
     tests = ["-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", str(_ROOT / "tests" / "test_real_gpu.py")]
     run = ["--runs_dir", str(folder / "runs"), "--run_name", "gpu", f"training.device={options.device}"]
     demo = [str(_ROOT / "train.py"), *run, *(_DEMO_QUICK if options.quick else ())]
-    phases = [_Phase("tests", [python, *tests], 90), _Phase("demo", [python, *demo], 150, _demo_result(folder))]
-    for shape, limit in (("base", 100), ("large", 140)):
+    phases = [_Phase("tests", [python, *tests], 110), _Phase("demo", [python, *demo], 130, _demo_result(folder))]
+    for shape, limit in (("base", 90), ("large", 130)):
         result = folder / f"{shape}.json"
         parts = ["-m", "benchmarks.gpu_parts", shape, "--device", options.device, "--output", str(result), *quick]
         phases.append(_Phase(shape, [python, *parts], limit, result))

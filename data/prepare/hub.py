@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,8 +71,6 @@ def hub(request: Request, tally: Tally) -> dict[str, list[Example]]:
 def _open(request: Request) -> Any:
     datasets = import_extra("datasets", "datasets>=5,<6", needed_for="hf")
     datasets.logging.set_verbosity(logging.CRITICAL)  # we say what it would
-    if not sys.stderr.isatty():
-        datasets.disable_progress_bars()
     path = request.raw
     builder = _BUILDERS.get(path.suffix.lower()) if path.is_file() else None
     try:

@@ -7,7 +7,8 @@ from importlib import import_module
 from types import ModuleType
 
 __all__ = [
-    "ConfigError", "DataFormatError", "MissingBackendError", "NerError", "SequenceTooLongError", "import_extra",
+    "ConfigError", "DataFormatError", "InputTypeError", "MissingBackendError", "NerError", "SequenceTooLongError",
+    "import_extra",
 ]  # fmt: skip
 
 
@@ -25,6 +26,10 @@ class ConfigError(NerError):
 
 class SequenceTooLongError(NerError):
     """A sentence has more pieces than the backbone has positions."""
+
+
+class InputTypeError(NerError, TypeError):
+    """An argument of a Python function is of a type that it does not take."""
 
 
 class MissingBackendError(NerError):

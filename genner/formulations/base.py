@@ -82,11 +82,13 @@ class ReadOptions:
         window: the most that the model reads at once, in its own units; None: what it was trained on.
         overlap: words that windows of a passage share; None: half of a window.
         batch_size: windows read at once.
+        progress: called now and then with the words that were read since the last call.
     """
 
     window: int | None = None
     overlap: int | None = None
     batch_size: int = 64
+    progress: Callable[[int], None] | None = None
 
 
 class Task(Protocol):

@@ -39,6 +39,7 @@ class _Window(NamedTuple):
     span: Segment
     n_pieces: int
     passage_idx: int
+    n_new: int  # words that the next window of the passage does not have
 
 
 def read_passages(
@@ -59,11 +60,15 @@ def read_passages(
     for idx, passage in enumerate(encoded):
         lens = passage.lens  # made anew each time it is asked for
         spans = cut_windows(lens, options.window, options.overlap)
-        windows += [_Window(passage, span, sum(lens[span.start : span.end]), idx) for span in spans]
+        nexts = [*(span.start for span in spans[1:]), len(lens)]
+        for span, following in zip(spans, nexts, strict=True):
+            windows.append(_Window(passage, span, sum(lens[span.start : span.end]), idx, following - span.start))
     found: list[dict[Entity, float]] = [{} for _ in windows]
     for prediction in task.predict(_batches(task, windows, options.batch_size)):
         number = prediction.example_idx
         found[number] = _in_passage(prediction, windows[number].span.start)
+        if options.progress is not None:
+            options.progress(windows[number].n_new)
     for idx, group in groupby(zip(windows, found, strict=True), key=lambda pair: pair[0].passage_idx):
         spans, entities = zip(*((window.span, entities) for window, entities in group), strict=True)
         merged = merge_windows(spans, entities)

@@ -1,11 +1,15 @@
 """A spaCy component: ``nlp.add_pipe("genner", config={"model": "runs/demo/model/best"})``.
 
 spaCy finds the name ``genner`` if this package is installed, else once this module is imported. The model is loaded
-with the first document. Entities are written into ``doc.spans["genner"]``, one span for every part of an entity:
+with the first document. Entities are written into ``doc.spans``, by default under the name of the component, one span
+for every part of an entity:
 
 * ``span.label_`` is the type;
 * ``span.id_`` is the same for all parts of an entity; :func:`entities_of` puts them together;
 * ``doc.spans["genner"].attrs["scores"]`` has the score of the entity for every span, as in spaCy's own spancat.
+
+spaCy forgets such attributes when it joins documents, and two of them may have used the same ids. So score and number
+of a part also stand in ``doc.user_data``, under the key of an extension of its span, whose places spaCy keeps right.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from spacy.language import Language
-from spacy.tokens import Doc, Span, SpanGroup
+from spacy.tokens import Doc, Span, SpanGroup, Token
 from spacy.util import filter_spans, minibatch
 
 from genner.data.schema import Segment
@@ -33,6 +37,8 @@ __all__ = ["ENTS", "GennerComponent", "entities_of"]
 #: have only flat ones, and none of other documents; the longest ones without overlaps; or none.
 ENTS = ("flat", "longest", "none")
 
+_EXTENSION = "genner"
+
 _ErrorHandler = Callable[[str, "GennerComponent", list[Doc], Exception], Any]
 
 
@@ -46,8 +52,10 @@ class GennerComponent:
         name: in the pipeline.
         model: a model folder or a hub id, see :func:`genner.prediction.recogniser.load`.
         language: code of the pipeline's language, for sentences.
-        spans_key: of ``doc.spans``.
+        spans_key: of ``doc.spans``; empty: the name in the pipeline.
         ents: one of :data:`ENTS`.
+        overwrite_ents: entities of earlier components in ``doc.ents`` give way to those of this one that they share
+            words with; otherwise they stay.
         options: of the recogniser, see :class:`genner.prediction.recogniser.PredictOptions`.
 
     Raises:
@@ -55,14 +63,23 @@ class GennerComponent:
     """
 
     def __init__(
-        self, name: str, *, model: str, language: str, spans_key: str, ents: str, options: dict[str, Any]
+        self,
+        name: str,
+        *,
+        model: str,
+        language: str,
+        spans_key: str = "",
+        ents: str = "flat",
+        overwrite_ents: bool = False,
+        options: dict[str, Any] | None = None,
     ) -> None:
         if ents not in ENTS:
             raise ConfigError(f"{name}: ents is {ents!r}. Expected one of {', '.join(ENTS)}. Change its config.")
         if not model:
             raise ConfigError(f"{name}: no model. Expected a model folder or a hub id. Set config={{'model': ...}}.")
         self.name, self.model, self.language = name, model, language
-        self.spans_key, self.ents, self.options = spans_key, ents, options
+        self.spans_key, self.ents, self.options = spans_key or name, ents, dict(options or {})
+        self.overwrite_ents = overwrite_ents
         self._ner: Recogniser | None = None
         self._splitter: TextSplitter | None = None
         self._error_handler: _ErrorHandler = _raise
@@ -113,7 +130,7 @@ class GennerComponent:
         return {**self.__dict__, "_ner": None, "_splitter": None}
 
     def _input(self, doc: Doc) -> TextInput:
-        words = [Segment(token.idx, token.idx + len(token)) for token in doc if not token.is_space]
+        words = [Segment(token.idx, token.idx + len(token)) for token in _words(doc)]
         if doc.has_annotation("SENT_START"):
             places = [sentence.start_char for sentence in doc.sents]
         else:
@@ -126,50 +143,107 @@ class GennerComponent:
         return TextInput(doc.text, words=tuple(words), sentences=tuple(sentences) if words else ())
 
     def _annotate(self, doc: Doc, result: TextResult) -> None:
-        tokens = [token.i for token in doc if not token.is_space]
+        tokens = [token.i for token in _words(doc)]
         spans, scores = [], []
+        self._forget(doc)
         for number, entity in enumerate(result, 1):
-            for part in entity.segments:
+            for part_number, part in enumerate(entity.segments):
                 first, last = tokens[part.word_start], tokens[part.word_end - 1]
-                spans.append(Span(doc, first, last + 1, label=entity.type, span_id=str(number)))
+                span = Span(doc, first, last + 1, label=entity.type, span_id=str(number))
+                of_span = doc.user_data.setdefault(_place(span), {})
+                of_span.setdefault(self.spans_key, {})[span.id_] = [entity.score, part_number]
+                spans.append(span)
                 scores.append(entity.score)
         attrs = {"scores": np.array(scores, dtype=np.float64)}
         doc.spans[self.spans_key] = SpanGroup(doc, name=self.spans_key, spans=spans, attrs=attrs)
-        self._set_ents(doc, spans, [entity.is_discontinuous for entity in result for _ in entity.segments])
+        if self.ents != "none":
+            whole = [entity.is_discontinuous for entity in result for _ in entity.segments]
+            self._set_ents(doc, spans, [idx for idx, is_part in enumerate(whole) if not is_part])
 
-    def _set_ents(self, doc: Doc, spans: Sequence[Span], is_part: Sequence[bool]) -> None:
-        if self.ents == "none":
-            return
+    def _forget(self, doc: Doc) -> None:
+        """Remove what an earlier call has left of this component's entities."""
+        for span in doc.spans[self.spans_key] if self.spans_key in doc.spans else ():
+            doc.user_data.get(_place(span), {}).pop(self.spans_key, None)
+
+    def _set_ents(self, doc: Doc, spans: Sequence[Span], whole: Sequence[int]) -> None:
+        """Add some of the spans to ``doc.ents``: those of ``whole``, which are entities of one part."""
         scores = doc.spans[self.spans_key].attrs["scores"]
-        whole = [(-score, idx) for idx, (score, part) in enumerate(zip(scores, is_part, strict=True)) if not part]
-        fitting = filter_spans([spans[idx] for _, idx in sorted(whole)])  # of equally long ones the higher score
-        if self.ents == "longest" or len(fitting) == len(spans):
-            doc.ents = [Span(doc, span.start, span.end, label=span.label) for span in fitting]
+        by_score = sorted(whole, key=lambda idx: -scores[idx])
+        fitting = filter_spans([spans[idx] for idx in by_score])  # of equally long ones the higher score
+        if self.ents == "flat" and len(fitting) < len(spans):
+            fitting = []
+        found = [Span(doc, span.start, span.end, label=span.label) for span in fitting]
+        earlier = list(doc.ents)
+        blocked = [doc[token.i : token.i + 1] for token in doc if token.ent_iob_ == "B" and not token.ent_type_]
+        if self.overwrite_ents:
+            earlier, blocked = _apart(earlier, found), _apart(blocked, found)
         else:
-            doc.ents = []
+            found = _apart(found, [*earlier, *blocked])
+        doc.set_ents([*earlier, *found], blocked=blocked)
 
 
-def entities_of(doc: Doc, key: str = "genner") -> list[TextEntity]:
+def entities_of(doc: Doc | Span, key: str = "genner") -> list[TextEntity]:
     """The entities of a document, from their parts; word offsets count the document's tokens.
 
     Args:
-        doc: processed by the component, possibly stored and loaded since.
-        key: of ``doc.spans``.
+        doc: processed by the component, possibly stored and loaded since, or joined with others by ``Doc.from_docs``;
+            or a part of it, such as a sentence: the entities that lie in it, at their places in the document.
+        key: of ``doc.spans``: the name of the component, unless its ``spans_key`` is another.
+
+    Raises:
+        ConfigError: the document has no such spans, or no scores for them.
     """
-    group = doc.spans[key]
-    parts: dict[str, list[Span]] = {}
-    scores: dict[str, float] = {}
-    for span, score in zip(group, group.attrs["scores"], strict=True):
-        parts.setdefault(span.id_, []).append(span)
-        scores[span.id_] = float(score)
+    whole = doc.doc
+    if key not in whole.spans:
+        known = ", ".join(map(repr, whole.spans)) or "none"
+        raise ConfigError(
+            f"doc.spans: no {key!r}, only {known}. Expected a document that the component has read; as_doc() of a part "
+            "leaves spans out. Call entities_of(part) for a part of a document, or set key."
+        )
+    group = whole.spans[key]
+    scores = group.attrs.get("scores")
+    has_scores = scores is not None and len(scores) == len(group)
+    parts: list[list[Span]] = []
+    score_of: list[float] = []
+    by_id: dict[str, int] = {}
+    for idx, span in enumerate(group):
+        score, number = whole.user_data.get(_place(span), {}).get(key, {}).get(span.id_, (None, None))
+        if has_scores:
+            score = scores[idx]
+        if score is None:
+            raise ConfigError(
+                f"doc.spans[{key!r}]: no score of {span.text[:40]!r}. Expected attrs['scores'], one for each span, or "
+                "the document's user data. Keep one of them when documents are stored or joined."
+            )
+        if number == 0 or span.id_ not in by_id:
+            by_id[span.id_] = len(parts)
+            parts.append([])
+            score_of.append(float(score))
+        parts[by_id[span.id_]].append(span)
     return [
         TextEntity(
             spans[0].label_,
             tuple(TextSegment(span.text, span.start_char, span.end_char, span.start, span.end) for span in spans),
-            scores[number],
+            score,
         )
-        for number, spans in parts.items()
+        for spans, score in zip(parts, score_of, strict=True)
+        if isinstance(doc, Doc) or (spans[0].start >= doc.start and spans[-1].end <= doc.end)
     ]
+
+
+def _apart(spans: Sequence[Span], others: Iterable[Span]) -> list[Span]:
+    """The spans that share no token with others."""
+    taken = {place for other in others for place in range(other.start, other.end)}
+    return [span for span in spans if taken.isdisjoint(range(span.start, span.end))]
+
+
+def _words(doc: Doc) -> Iterator[Token]:
+    return (token for token in doc if len(token) and not token.is_space)
+
+
+def _place(span: Span) -> tuple[str, str, int, int]:
+    """The key of an extension of a span in the user data."""
+    return "._.", _EXTENSION, span.start_char, span.end_char
 
 
 def _raise(name: str, component: GennerComponent, docs: list[Doc], error: Exception) -> None:
@@ -179,11 +253,30 @@ def _raise(name: str, component: GennerComponent, docs: list[Doc], error: Except
 @Language.factory(
     "genner",
     assigns=["doc.spans", "doc.ents"],
-    default_config={"model": "", "spans_key": "genner", "ents": "flat", "options": {}},
+    default_config={"model": "", "spans_key": "", "ents": "flat", "overwrite_ents": False, "options": {}},
 )
 def _component(
-    nlp: Language, name: str, model: str, spans_key: str, ents: str, options: dict[str, Any]
+    nlp: Language,
+    name: str,
+    model: str,
+    spans_key: str,
+    ents: str,
+    overwrite_ents: bool,
+    options: dict[str, Any],
 ) -> GennerComponent:
-    return GennerComponent(
-        name, model=model, language=nlp.lang, spans_key=spans_key, ents=ents, options={"language": nlp.lang, **options}
+    made = GennerComponent(
+        name,
+        model=model,
+        language=nlp.lang,
+        spans_key=spans_key,
+        ents=ents,
+        overwrite_ents=overwrite_ents,
+        options={"language": nlp.lang, **options},
     )
+    for other_name, other in nlp.pipeline:
+        if other_name != name and isinstance(other, GennerComponent) and other.spans_key == made.spans_key:
+            raise ConfigError(
+                f"{name}: spans_key {made.spans_key!r} is that of the component {other_name!r}, whose entities it would "
+                f"replace. Expected another. Set config={{'spans_key': ...}}, or leave it out: then it is {name!r}."
+            )
+    return made

@@ -1,20 +1,23 @@
 """Words and sentences of raw text with exact offsets, by spaCy's rules for a language.
 
 These rules keep every character, so ``text[start:end]`` is always the word. They are applied to stretches of at most
-20,000 characters, cut at empty lines, which end sentences, and otherwise at white space; so neither time nor memory per
-character grows with the text.
+20,000 characters, cut at empty lines, which end sentences, and otherwise at white space; long runs without white space
+are taken apart beforehand (:mod:`genner.prediction.long_runs`). So neither time nor memory per character grows with the
+text.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from genner.data.schema import Segment
 from genner.data.text import sentence_words
 from genner.errors import ConfigError
+from genner.prediction.long_runs import bounded
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -25,9 +28,7 @@ __all__ = ["RULES", "SplitText", "TextSplitter"]
 RULES = ("spacy", "plain", "blanks")
 
 _STRETCH = 20_000  # characters given to the library at once
-_RUN = 1_000  # of them without white space: affixes are removed one by one, each by a search through the rest
 _GAP = re.compile(r"\n[^\S\n]*\n\s*|\r\n?[^\S\n]*\r\s*")
-_LONG_RUN = re.compile(rf"\S{{{_RUN + 1},}}")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ENDINGS = ["...", "…", "?!", "!?", "!!", "??"]  # besides the single characters that the library knows
 
@@ -69,12 +70,18 @@ class TextSplitter:
     def _by_library(self, text: str) -> SplitText:
         words: list[Segment] = []
         firsts: list[int] = []
+        signs = _signs()
+        has_ended = False  # a sentence, with what was read last
         for start, end, goes_on in _stretches(text):
-            begins = not goes_on
+            begins, has_ended = not goes_on, goes_on and has_ended
             with self._library.memory_zone():  # otherwise it would keep every word it has seen
                 for token in self._library(text[start:end]):
-                    begins |= bool(token.is_sent_start) and token.i > 0
-                    if token.is_space or not any(map(str.isprintable, token.text)):  # such as a byte order mark
+                    word = token.text
+                    is_sign = word in signs
+                    is_first = has_ended and not is_sign and not token.is_punct
+                    begins |= is_first or (token.is_sent_start and token.i > 0)
+                    has_ended = is_sign or (has_ended and not is_first)
+                    if token.is_space or not any(map(str.isprintable, word)):  # such as a byte order mark
                         continue
                     if begins or not words:
                         firsts.append(len(words))
@@ -85,7 +92,6 @@ class TextSplitter:
 
 def _library(language: str) -> Language:
     import spacy  # takes a second; other rules do not need it
-    from spacy.pipeline.sentencizer import Sentencizer
 
     try:
         library = spacy.blank(language)
@@ -95,10 +101,18 @@ def _library(language: str) -> Language:
             f"language: {language!r} cannot be used ({reason}). Expected a code that spaCy has rules for, such as en, "
             "de or xx (any language). Install what it names, or choose another."
         ) from None
-    signs = [*Sentencizer.default_punct_chars, *_ENDINGS]
-    library.add_pipe("sentencizer", config={"punct_chars": signs})
+    library.tokenizer = bounded(library.tokenizer)
+    library.add_pipe("sentencizer", config={"punct_chars": sorted(_signs())})
     library.max_length = _STRETCH + 1
     return library
+
+
+@cache
+def _signs() -> frozenset[str]:
+    """Words after which a sentence ends."""
+    from spacy.pipeline.sentencizer import Sentencizer
+
+    return frozenset([*Sentencizer.default_punct_chars, *_ENDINGS])
 
 
 def _stretches(text: str) -> Iterator[tuple[int, int, bool]]:
@@ -111,24 +125,19 @@ def _stretches(text: str) -> Iterator[tuple[int, int, bool]]:
 
 
 def _cut(text: str, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
-    """A part between empty lines, cut where it is too long, and before and within runs without white space."""
-    cuts = {start, end}
-    if end - start > _RUN:
-        for run in _LONG_RUN.finditer(text, start, end):
-            cuts.update(range(run.start(), run.end(), _RUN))
-            cuts.add(run.end())
-    for first, last in pairwise(sorted(cuts)):
-        while last - first > _STRETCH:
-            cut = _last_blank(text, first + _STRETCH // 2, first + _STRETCH)
-            yield first, cut, first > start
-            first = cut
-        if last > first:
-            yield first, last, first > start
+    """A part between empty lines, cut where it is too long."""
+    first = start
+    while end - first > _STRETCH:
+        cut = _last_blank(text, first + _STRETCH // 2, first + _STRETCH)
+        yield first, cut, first > start
+        first = cut
+    if end > first:
+        yield first, end, first > start
 
 
 def _last_blank(text: str, first: int, last: int) -> int:
-    """The end of the last white space in the range; there is some, as longer runs have been cut."""
-    return next(place + 1 for place in range(last - 1, first - 1, -1) if text[place].isspace())
+    """The end of the last white space in the range; the end of the range if there is none."""
+    return next((place + 1 for place in range(last - 1, first - 1, -1) if text[place].isspace()), last)
 
 
 def _by_preparation(text: str) -> SplitText:

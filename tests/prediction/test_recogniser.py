@@ -99,7 +99,7 @@ def test_texts_that_cannot_be_read_do_not_stop_the_others(ner: Recogniser, train
     results = list(small.stream(given))
     assert [result.error is None for result in results] == [True, False, False, False, True]
     assert "201 characters. Expected at most 200" in results[1].error
-    assert "text 2: a int. Expected a string." in results[2].error
+    assert "text 2: an int. Expected a string." in results[2].error
     assert (results[3].id, results[3].error) == ("page", "page.txt: no UTF-8")
     assert found(results[0]) == found(results[4]) == found(ner(TEXT))
     with pytest.raises(DataFormatError, match="201 characters"):

@@ -105,6 +105,13 @@ def test_long_texts_are_read_in_stretches(splitters: dict[str, TextSplitter], te
         assert (len(found.words), len(found.sentences)) == (30_000, 1)  # a stretch's end ends no sentence
 
 
+def test_a_sentence_ends_at_the_end_of_a_stretch_and_of_a_long_run(splitters: dict[str, TextSplitter]) -> None:
+    for text in (f"{'ab ' * 6665}cd. It goes on.", f"See {'xyz/' * 400}end. It goes on.", f"Ah{'!' * 200} It goes on."):
+        found = splitters["spacy"].split(text)
+        starts = [found.words[sentence.start].start for sentence in found.sentences]
+        assert starts == [0, text.index("It")]
+
+
 def test_languages() -> None:
     german = TextSplitter("de").split("Das kostet z.B. 3,5 Euro. Gut.")
     assert len(german.sentences) == 2

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from zlib import crc32
 
+from filelock import FileLock
+
 from genner.data.demo_grammar import CLAUSES, JOINERS, LEXICON, MARKS, PHRASES, Clauses
 from genner.data.schema import Entity, Example, merge_segments, sort_entities
 from genner.data.tally import Tally
@@ -150,6 +152,17 @@ def write_demo(root: Path, *, seed: int = _SEED, sizes: Mapping[str, int] | None
     Raises:
         DataFormatError: the folder holds files that this function did not write.
     """
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(root.with_name(f".{root.name}.lock")):  # two commands may be the first to use it
+        return _write_demo(root, seed, sizes)
+
+
+def is_held_out(pattern: str) -> bool:
+    """Whether a pattern is reserved for the test split; a quarter of the combinations, for any seed."""
+    return crc32(pattern.encode()) % 4 == 0
+
+
+def _write_demo(root: Path, seed: int, sizes: Mapping[str, int] | None) -> dict[str, Any]:
     wanted = {"seed": seed, "sizes": {**DEMO_SIZES, **(sizes or {})}, "grammar": _grammar_digest()}
     marker = root / _FINGERPRINT
     found = _complete(root, marker)
@@ -162,15 +175,11 @@ def write_demo(root: Path, *, seed: int = _SEED, sizes: Mapping[str, int] | None
         texts[_FILES[split]] = "".join(format_examples("discontinuous", rows, str(root), split, Tally()))
     texts["README.md"] = _README
     fingerprint = {**wanted, "sha256": {name: _sha256(text.encode()) for name, text in sorted(texts.items())}}
-    texts[_FINGERPRINT] = json.dumps(fingerprint, indent=1) + "\n"  # last, as the mark of a complete folder
+    # First, so that a process killed in between leaves a folder that is known as ours, and not complete.
+    texts = {_FINGERPRINT: json.dumps(fingerprint, indent=1) + "\n"} | texts
     for name, text in texts.items():
         write_text(root / name, text)
     return fingerprint
-
-
-def is_held_out(pattern: str) -> bool:
-    """Whether a pattern is reserved for the test split; a quarter of the combinations, for any seed."""
-    return crc32(pattern.encode()) % 4 == 0
 
 
 def _draw(rng: random.Random, split: str) -> DemoSentence:

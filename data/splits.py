@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from genner.data.folders import is_clutter
 from genner.data.schema import Example
 from genner.errors import ConfigError, DataFormatError
 
@@ -108,7 +109,7 @@ def _judge(name: str, loader_name: str) -> tuple[str | None, int]:
         stem, ending = name, ""  # eng.testa, train
     parts = re.split(r"[^a-z0-9]+", stem)
     found = [split for split, words in SPLIT_WORDS.items() if set(words) & set(parts)]
-    if len(found) != 1 or name.startswith(".") or not (is_data or parts[-1] in SPLIT_WORDS[found[0]]):
+    if len(found) != 1 or is_clutter(name) or not (is_data or parts[-1] in SPLIT_WORDS[found[0]]):
         return None, 0
     return found[0], 2 * (bool(ending) and ending not in endings) + (len(parts) > 1)
 

@@ -11,21 +11,17 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from pathlib import Path
 
 from genner.data.offsets import Mention, Span
 from genner.data.schema import Entity, Example, Segment, merge_segments, sort_entities
 from genner.data.tally import Tally
-from genner.data.utf8 import read_raw
-from genner.errors import DataFormatError
 
 __all__ = [
     "Mention",
     "build_examples",
     "mention_segments",
-    "read_terms",
     "sentence_words",
 ]
 
@@ -52,8 +48,6 @@ _ABBREVIATIONS = set(
     """.split()  # noqa: SIM905  (a list would take a line per word)
 )
 _LONGEST = max(map(len, _ABBREVIATIONS)) + 4  # with opening signs before it
-# brat: ``T1<tab>LABEL 3 9;15 20<tab>covered text``, offsets in characters, ends exclusive, fragments parted by ``;``.
-_TERM = re.compile(r"T\S*\t(?P<label>\S+) (?P<offsets>\d+ \d+(?: ?; ?\d+ \d+)*) *(?:\t(?P<text>.*))?")
 
 
 def words_in(text: str, start: int = 0, end: int | None = None) -> list[Span]:
@@ -132,42 +126,6 @@ def build_examples(
     surfaces = [text[start:end] for start, end in words]
     bounds = zip(firsts[:-1], firsts[1:], entities, strict=True)
     return [Example(tuple(surfaces[a:b]), sort_entities(row), document) for a, b, row in bounds]
-
-
-def read_terms(path: Path, labels: Collection[str], tally: Tally) -> Iterator[Mention]:
-    """The text-bound annotations of a brat ``.ann`` file.
-
-    Args:
-        path: the file.
-        labels: keep only these; none keeps all.
-        tally: counts what else the file holds.
-
-    Raises:
-        DataFormatError: the file cannot be read, or a line is no annotation.
-    """
-    for number, line in enumerate(read_raw(path).replace("\r\n", "\n").split("\n"), 1):
-        if not line.strip():
-            continue
-        place = f"{path.name}:{number}"
-        if not line.startswith("T"):
-            what = "note" if line.startswith("#") else "relation, event or attribute"
-            tally.add(f"{what}, no entity, left out", place)
-            continue
-        match = _TERM.fullmatch(line)
-        if match is None:
-            raise DataFormatError(
-                f"{path}:{number}: {line[:60]!r}. Expected 'T1<tab>LABEL start end[;start end...]<tab>text' with "
-                "character offsets. Fix the line."
-            )
-        if labels and match["label"] not in labels:
-            tally.add(f"annotation of type {match['label']}, left out", place)
-            continue
-        pairs = [pair.split() for pair in match["offsets"].split(";")]
-        fragments = tuple((int(start), int(end)) for start, end in pairs)
-        if any(end <= start for start, end in fragments):
-            tally.add("annotation with a fragment that ends before it starts, dropped", place)
-            continue
-        yield Mention(match["label"], fragments, place, match["text"] or "")
 
 
 def mention_segments(mention: Mention, words: Sequence[Span], tally: Tally) -> tuple[Segment, ...]:

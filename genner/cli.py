@@ -9,7 +9,8 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from threading import Event, Timer
@@ -51,7 +52,11 @@ examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``genner COMMAND ...``; returns the command's exit code, 2 for a command that does not exist."""
     use_stand_ins()
-    name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    return _until_closed(partial(_run, sys.argv[1:] if argv is None else argv))
+
+
+def _run(argv: Sequence[str]) -> int:
+    name, *arguments = argv or ["--help"]
     if name in ("-h", "--help"):
         print(_overview())
         return 0
@@ -76,11 +81,20 @@ def run_command(name: str, argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with _announced(name):
-            return import_module(f"genner.commands.{name}").main(argv)
+            return _until_closed(lambda: import_module(f"genner.commands.{name}").main(argv))
     except KeyboardInterrupt:  # before the command itself could catch it
         say("interrupted")
         return 130
-    except BrokenPipeError:  # ``genner report runs | head`` has seen enough
+
+
+def _until_closed(run: Callable[[], int]) -> int:
+    """What ``run`` returns; 1 if whoever reads standard output has seen enough, as ``head`` has after ten lines."""
+    try:
+        code = run()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         say("standard output was closed; the rest is not written")
         return 1
@@ -96,8 +110,8 @@ def use_stand_ins() -> None:
 
 def say(text: str) -> None:
     """Print a line on standard error, at once."""
-    _has_spoken.set()
     print(text, file=sys.stderr, flush=True)
+    _has_spoken.set()
 
 
 def say_loading(what: str) -> None:

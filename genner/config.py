@@ -19,6 +19,7 @@ import yaml
 
 from genner.errors import ConfigError
 from genner.formulations import settings_of
+from genner.names import folder_name_problem
 from genner.settings import FormulationSettings, Values, build, flatten, leaves, parse_value, parse_yaml
 
 __all__ = ["Kind", "Recipe", "flat_settings", "load_recipe", "recipe_path", "recipe_yaml", "scoring_settings"]
@@ -265,6 +266,8 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
 
 def _impossible(recipe: Recipe) -> Iterator[str]:
     """Values that have the right type but cannot work."""
+    if problem := folder_name_problem(recipe.dataset):
+        yield f"dataset: {problem}"
     positive = {
         "optim.lr": recipe.optim.lr,
         "training.epochs": recipe.training.epochs,

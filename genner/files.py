@@ -99,11 +99,30 @@ def recover_folder(path: Path) -> None:
 
 
 def replace_link(link: Path, target: Path) -> None:
-    """Make ``link`` a symbolic link to ``target``, relative to the link's folder so that the tree can be moved."""
+    """Make ``link`` a symbolic link to the folder ``target``, relative, so that the tree can be moved.
+
+    Where the system or the user's rights allow no such links, it becomes a copy of the folder, made of hard links
+    where there are any.
+    """
     temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
-    temporary.symlink_to(os.path.relpath(target, link.parent))
+    try:
+        temporary.symlink_to(os.path.relpath(target, link.parent), target_is_directory=True)
+    except (OSError, NotImplementedError):
+        if link.is_symlink():
+            link.unlink()
+        replace_folder(link, lambda folder: shutil.copytree(target, folder, copy_function=_copy, dirs_exist_ok=True))
+        return
+    if link.is_dir() and not link.is_symlink():  # such a copy
+        shutil.rmtree(link)
     os.replace(temporary, link)
+
+
+def _copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _name_as_well(path: Path, second: Path) -> None:

@@ -6,6 +6,7 @@ Text stays text until the type of its key is known: ``NO``, ``on`` and ``1e3`` a
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -19,6 +20,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 __all__ = ["FormulationSettings", "Values", "build", "flatten", "leaves", "parse_value", "parse_yaml"]
 
 _NOTHING = ("null", "~", "")
+_FEW = 3  # keys that share a word
 _EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -72,13 +74,15 @@ class Values:
         hint = get_args(self._hints[name])[1] if is_entry else self._hints[key]
         if "${" in str(value):
             self.problems.append(
-                f"{where}: {key}: {value!r} refers to another value. Expected the value itself. Write it out."
+                f"{where}: {key}: {value!r:.80} refers to another value. Expected the value itself. Write it out."
             )
             return
         try:
             typed = _typed(hint, None if hint is str and value == "null" and not is_entry else value)
         except ValidationError:
-            self.problems.append(f"{where}: {key}: {value!r} cannot be used. Expected {_expected(hint)}.")
+            self.problems.append(
+                f"{where}: {key}: {value!r:.80} cannot be used. Expected {_expected(hint)}. Change the value."
+            )
             return
         if is_entry:
             self.values[name] = {**self.values.get(name, {}), entry: typed}
@@ -94,11 +98,14 @@ class Values:
                 break
         else:  # a group of settings that was given a value of its own
             below = self._children(key)[0]
-            return f"{where}: {key}: {value!r} cannot be used. Expected settings below it, such as {key}.{below}."
+            expected = f"Expected settings below it, such as {key}.{below}. Set those."
+            return f"{where}: {key}: {value!r:.80} cannot be used. {expected}"
         if not siblings:
-            return f"{where}: unknown key {key!r}. Expected {parent} alone, which holds no further keys."
+            return (
+                f"{where}: unknown key {key!r:.80}. Expected {parent} alone, which holds no further keys. Set {parent}."
+            )
         near = _nearest(key, parent, siblings, self._hints)
-        return f"{where}: unknown key {key!r}. Expected one of {', '.join(siblings)}{near}."
+        return f"{where}: unknown key {key!r:.80}. Expected one of {', '.join(siblings)}{near}. Rename or remove it."
 
     def _children(self, parent: str) -> list[str]:
         prefix = f"{parent}." if parent else ""
@@ -143,9 +150,12 @@ def parse_yaml(text: str) -> Any:
     """YAML whose scalars are all text, so that none is taken for another type.
 
     Raises:
-        yaml.YAMLError: no YAML, or a key that stands twice.
+        yaml.YAMLError: no YAML, nested too deeply, or a key that stands twice.
     """
-    return yaml.load(text, Loader=_TextLoader)
+    try:
+        return yaml.load(text, Loader=_TextLoader)
+    except RecursionError:
+        raise yaml.YAMLError("nested too deeply") from None
 
 
 def parse_value(text: str) -> Any:
@@ -232,14 +242,46 @@ def _nearest(key: str, parent: str, siblings: Sequence[str], known: Iterable[str
     """The hint at the key that was probably meant: a sibling, or one of that name elsewhere in the tree."""
     last, known = key.rpartition(".")[2], list(known)
     elsewhere = [name for name in known if name.rpartition(".")[2] == last]
-    match = difflib.get_close_matches(key, elsewhere, n=1, cutoff=0)
+    match = difflib.get_close_matches(key, elsewhere, n=1, cutoff=0) or _by_words(key, known)
     if not match:
         part = key[len(parent) + 1 if parent else 0 :].split(".")[0]
         match = [f"{parent}.{name}" if parent else name for name in _alike(part, siblings)]
+    match = match or _by_rarest_word(key, known)
     if not match:
         near = difflib.get_close_matches(last, [name.rpartition(".")[2] for name in known], n=1, cutoff=0.75)
         match = [name for name in known if name.rpartition(".")[2] in near]
     return f" (did you mean '{match[0]}'?)" if match else ""
+
+
+def _by_words(key: str, known: Iterable[str]) -> list[str]:
+    """The key with all the words of ``key``, such as ``batching.size`` for ``batch_size``; the shortest, if several.
+
+    Initials count as their words: ``learning_rate`` is ``lr``.
+    """
+    wanted = re.split(r"[._]", key.lower())
+    initials = "".join(word[:1] for word in wanted)
+    found = []
+    for name in known:
+        words = re.split(r"[._]", name)
+        if all(any(_same_word(word, other) for other in words) for word in wanted) or initials == words[-1]:
+            found.append((len(words), name))
+    return [min(found)[1]] if found else []
+
+
+def _by_rarest_word(key: str, known: Sequence[str]) -> list[str]:
+    """The key that shares the word of ``key`` that fewest keys have, such as ``warmup_ratio`` for ``warmup_steps``."""
+    sharing = [
+        [name for name in known if any(_same_word(word, other) for other in re.split(r"[._]", name))]
+        for word in re.split(r"[._]", key.lower())
+    ]
+    found = min((names for names in sharing if 0 < len(names) <= _FEW), key=len, default=[])
+    return sorted(found, key=len)[:1]
+
+
+def _same_word(first: str, second: str) -> bool:
+    """Equal, or one begins with the other: ``batch`` and ``batching``."""
+    shorter, longer = sorted((first, second), key=len)
+    return first == second or (len(shorter) > 2 and longer.startswith(shorter))
 
 
 def _alike(part: str, names: Sequence[str]) -> list[str]:

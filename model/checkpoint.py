@@ -32,14 +32,15 @@ def load_model(folder: ModelFolder) -> PointerModel:
     Raises:
         DataFormatError: a file is missing or damaged.
     """
-    where, settings = str(folder.path), folder.settings
+    where = str(folder.path)
     try:
         config, tokenizer = read_config(where), read_tokenizer(where)
         kind = backbone_class(config.model_type, where)
         with torch.random.fork_rng(devices=[]):
             backbone = kind(kind.network_class(config.model_type)(config), tokenizer)
-            model = PointerModel(backbone, folder.labels.words, PointerConfig(**settings["head"]), initialise=False)
-        backbone.output_scale = float(settings["output_scale"])
+            shape = PointerConfig(**folder.known("head", PointerConfig))
+            model = PointerModel(backbone, folder.labels.words, shape, initialise=False)
+        backbone.output_scale = float(folder.settings.get("output_scale", 1.0))
         read_weights(folder.path, model)
     except (
         KeyError, TypeError, ValueError, RuntimeError, OSError, ConfigError, MissingBackendError, SafetensorError

@@ -10,10 +10,11 @@ Beside them may lie ``calibration.json``, and ``recipe.yaml`` as documentation, 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,6 +28,8 @@ from genner.data.labels import LabelSet
 from genner.errors import DataFormatError
 
 __all__ = ["ABOUT", "FORMAT", "WEIGHTS", "ModelFolder", "damaged", "read_weights", "write_weights"]
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 3
 ABOUT, WEIGHTS = "model.json", "model.safetensors"
@@ -51,6 +54,17 @@ class ModelFolder:
     labels: LabelSet
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    def known(self, name: str, schema: type) -> dict[str, Any]:
+        """The settings under a name that are fields of a dataclass; others, as of a later version, are logged.
+
+        Raises:
+            KeyError, TypeError: there are no such settings.
+        """
+        names = {one.name for one in fields(schema)}
+        if unknown := sorted(self.settings[name].keys() - names):
+            logger.warning("%s: %s has settings of a later version: %s, not used", self.path, ABOUT, ", ".join(unknown))
+        return {key: value for key, value in self.settings[name].items() if key in names}
 
     def write(self) -> None:
         """Write ``model.json``; the folder is made if it is not there."""
@@ -90,10 +104,10 @@ class ModelFolder:
                     + ("Update GenNER." if isinstance(version, int) and version > FORMAT else "Train the model again.")
                 )
             labels = LabelSet.from_records(about["labels"])
-            kept = {name: about[name] for name in ("formulation", "kind", "settings", "versions")}
+            kept = {name: about[name] for name in ("formulation", "kind", "settings")}
         except (OSError, ValueError, KeyError, TypeError) as error:
             damaged(path, error)
-        return cls(path, labels=labels, **kept)
+        return cls(path, labels=labels, **kept, versions=about.get("versions", {}))
 
 
 def damaged(path: Path, error: Exception) -> NoReturn:
@@ -128,8 +142,10 @@ def read_weights(folder: Path, module: nn.Module) -> None:
         ValueError: the file has other tensors than the module.
         SafetensorError: the file is damaged.
     """
-    stored = load_file(folder / WEIGHTS)
     first = _stored_names(module)
+    # What was a stored buffer may have become one that is computed.
+    computed = {name for name, _ in module.named_buffers()} - first.keys()
+    stored = {name: value for name, value in load_file(folder / WEIGHTS).items() if name not in computed}
     if set(stored) != set(first.values()):
         odd = sorted(set(stored) ^ set(first.values()))
         raise ValueError(f"{WEIGHTS} and the configuration differ in {len(odd)} tensors, {odd[0]} for one")

@@ -6,15 +6,14 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError  # what torch raises where it refuses to read anything but tensors
+from types import TracebackType
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer, BartConfig, PreTrainedConfig, PreTrainedTokenizerBase, T5Config
 from transformers.utils import logging as transformers_logging
 
-from genner.errors import ConfigError, MissingBackendError
+from genner.errors import ConfigError, MissingBackendError, NerError
 from genner.model.backbones import Backbone, backbone_class
 from genner.model.hub import hub_is_reachable
 from genner.model.tokenizers import train_byte_bpe, train_unigram
@@ -28,8 +27,6 @@ _ADVICE = (
     "Point --backbone at a local folder with config.json, model.safetensors and the tokenizer files, "
     "or at scratch:tiny, which needs nothing."
 )
-# What from_pretrained raises for files that are missing, damaged or of another model.
-_LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, UnpicklingError)
 
 
 @dataclass(frozen=True)
@@ -81,19 +78,16 @@ def load_backbone(
     kind = backbone_class(config.model_type, where)
     _set_dropout(config, kind, dropout)
     tokenizer = tokenizer or read_tokenizer(where, local_files_only=is_local)
-    try:
-        with torch.random.fork_rng(devices=[]), _no_bar(location is not None):
-            torch.manual_seed(seed)
-            network, loaded = kind.network_class(config.model_type).from_pretrained(
-                where,
-                config=config,
-                dtype=torch.float32,
-                weights_only=True,
-                output_loading_info=True,
-                local_files_only=is_local,
-            )
-    except _LOADING_ERRORS as error:
-        raise _missing(where, "no usable weights", error) from None
+    with _Loading(where, "no usable weights"), torch.random.fork_rng(devices=[]), _no_bar(location is not None):
+        torch.manual_seed(seed)
+        network, loaded = kind.network_class(config.model_type).from_pretrained(
+            where,
+            config=config,
+            dtype=torch.float32,
+            weights_only=True,
+            output_loading_info=True,
+            local_files_only=is_local,
+        )
     if loaded["missing_keys"]:
         # transformers would go on with random weights in their place.
         absent = sorted(loaded["missing_keys"])
@@ -135,22 +129,36 @@ def load_tokenizer(
 
 def read_config(where: str, *, local_files_only: bool = True) -> PreTrainedConfig:
     """The configuration stored in a folder or on the hub; raises :class:`MissingBackendError`."""
-    try:
+    with _Loading(where, "no usable config.json"):
         return AutoConfig.from_pretrained(where, trust_remote_code=False, local_files_only=local_files_only)
-    except _LOADING_ERRORS as error:
-        raise _missing(where, "no usable config.json", error) from None
 
 
 def read_tokenizer(where: str, *, local_files_only: bool = True) -> PreTrainedTokenizerBase:
     """The fast tokenizer stored in a folder or on the hub; raises :class:`MissingBackendError`."""
-    try:
+    with _Loading(where, "no usable tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False, local_files_only=local_files_only)
-    except _LOADING_ERRORS as error:
-        raise _missing(where, "no usable tokenizer", error) from None
-    # Without any file some classes come back with nothing but their special pieces.
-    if len(tokenizer) <= len(tokenizer.all_special_tokens) + 1:
-        raise _missing(where, "no usable tokenizer", None)
+        # Without any file some classes come back with nothing but their special pieces.
+        if len(tokenizer) <= len(tokenizer.all_special_tokens) + 1:
+            raise ValueError("it has special pieces only")
     return tokenizer
+
+
+class _Loading:
+    """Blames its block's errors on the files that it loads.
+
+    What libraries raise over files that are missing, damaged or of another model can be of any type: the tokenizers
+    raise a bare ``Exception``, transformers whatever a wrong type of a value leads to.
+    """
+
+    def __init__(self, where: str, what: str) -> None:
+        self.where, self.what = where, what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, Exception) and not isinstance(error, NerError | MemoryError):
+            raise _missing(self.where, self.what, error) from error
 
 
 def _locate(spec: str) -> Path | None:

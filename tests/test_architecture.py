@@ -25,6 +25,7 @@ FORMULATIONS = {"formulations", "formulations.base", "formulations.opening", "mo
 RULES: dict[str, tuple[set[str], set[str] | None]] = {
     "errors": (set(), set()),
     "files": (set(), set()),
+    "names": (set(), set()),
     "data.schema": (set(), set()),
     "data.labels": ({"data.schema", "errors"}, set()),
     "data.codecs": ({"data.schema", "data.codecs.*", "errors"}, set()),
@@ -40,7 +41,7 @@ RULES: dict[str, tuple[set[str], set[str] | None]] = {
     "training": ({"training.*", "evaluation.*", "patches.*", "errors", "files", "data.schema"}, None),
     "patches": ({"patches.*"}, None),
     "settings": (set(), {"yaml", "pydantic"}),
-    "config": ({"errors", "formulations", "settings"}, {"yaml"}),
+    "config": ({"errors", "formulations", "names", "settings"}, {"yaml"}),
     "formulations": (
         DATA | {"formulations.*", "model.*", "training.*", "patches", "errors", "files", "config", "settings"},
         None,
@@ -55,7 +56,8 @@ RULES: dict[str, tuple[set[str], set[str] | None]] = {
     "app": (
         DATA
         | FORMULATIONS
-        | {"app.*", "prediction.*", "evaluation.*", "training.*", "patches", "errors", "files", "config", "settings"},
+        | {"app.*", "prediction.*", "evaluation.*", "training.*", "patches", "errors", "files", "config", "settings"}
+        | {"names"},
         None,
     ),
     "serving": (DATA | {"serving.*", "prediction.*", "evaluation.*", "errors", "files"}, None),

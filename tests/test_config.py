@@ -110,6 +110,15 @@ def test_all_problems_are_told_at_once_with_the_nearest_key(tmp_path: Path) -> N
         ("lr", "optim.lr"),
         ("epochs", "training.epochs"),
         ("dropout", "pointer.dropout"),
+        ("batch_size", "batching.size"),
+        ("beams", "pointer.num_beams"),
+        ("beam_size", "pointer.num_beams"),
+        ("learning_rate", "optim.lr"),
+        ("warmup_steps", "optim.warmup_ratio"),
+        ("max_length", "pointer.max_len"),
+        ("grad_clip", "optim.clip_value"),
+        ("training.lr", "optim.lr"),
+        ("device", "training.device"),
         ("generation.num_beams", "pointer.num_beams"),
         ("codec.unit", "pointer.unit"),
         ("pointer.num_beam", "pointer.num_beams"),
@@ -134,10 +143,18 @@ def test_text_stays_text(tmp_path: Path) -> None:
     assert load_recipe(copy) == recipe
 
 
-@pytest.mark.parametrize("override", ["labels.PER=${x}", "backbone=${oc.env:HOME}", "optim.lr=${optim.lr}"])
+@pytest.mark.parametrize(
+    "override", ["labels.PER=${x}", "backbone=${oc.env:HOME}", "optim.lr=${optim.lr}", "reported.f=${x}"]
+)
 def test_nothing_is_interpolated(override: str) -> None:
     with pytest.raises(ConfigError, match=r"refers to another value. Expected the value itself. Write it out."):
         load_recipe(None, [override])
+
+
+@pytest.mark.parametrize("name", ["a/b", "../up", "CON", "with blank"])
+def test_a_data_set_names_a_folder(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"dataset: .* cannot name a folder everywhere. Expected at most 100 bytes"):
+        load_recipe(None, [f"dataset={name}"])
 
 
 def test_the_block_of_another_formulation_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +60,21 @@ def test_links_are_relative_and_replaceable(tmp_path):
         replace_link(tmp_path / "run" / "best", tmp_path / "run" / seed / "best")
     (tmp_path / "run").rename(tmp_path / "moved")
     assert (tmp_path / "moved" / "best" / "name").read_text() == "seed-2"
+
+
+def test_where_links_need_a_privilege_there_is_a_copy(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("a required privilege is not held by the client")
+
+    link, seeds = tmp_path / "best", [tmp_path / "seed-1" / "best", tmp_path / "seed-2" / "best"]
+    for seed in seeds:
+        write_text(seed / "name", seed.parent.name)
+    replace_link(link, seeds[0])
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "symlink_to", refuse)
+        for seed in reversed(seeds):
+            replace_link(link, seed)
+            assert not link.is_symlink() and (link / "name").read_text() == seed.parent.name
+    replace_link(link, seeds[1])
+    assert link.is_symlink() and (link / "name").read_text() == "seed-2"
+    assert sorted(os.listdir(tmp_path)) == ["best", "seed-1", "seed-2"]

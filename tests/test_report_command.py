@@ -253,7 +253,7 @@ def test_the_table_of_all_runs(run: Path, tmp_path: Path, capsys: pytest.Capture
     (run.with_name("begun") / "run.json").write_text("{}", "utf-8")
     assert report.main([str(tmp_path / "runs"), "--out", str(tmp_path / "reports")]) == 0
     printed = capsys.readouterr().out
-    assert f"{run.with_name('begun').resolve()}: not finished, left out" in printed
+    assert f"{run.with_name('begun').resolve()}: left out: not finished, no result.json" in printed
     rows = json.loads((tmp_path / "reports" / "results.json").read_text("utf-8"))["runs"]
     assert [row["target"] for row in rows] == ["span", "word"]
     assert [(row["n_ok"], row["n_collapsed"]) for row in rows] == [(1, 0), (2, 1)]
@@ -270,7 +270,23 @@ def test_runs_are_found_below_any_folder(run: Path, depth: int) -> None:
     (run / "seed-1" / "recipe.yaml").write_text("{}", "utf-8")
     (run / "best").symlink_to(run / "seed-1")
     folder = [run, run.parent, run.parent.parent][depth]
-    assert find_runs([folder, run]) == ([run.resolve()], [])
+    assert find_runs([folder, run]) == ([run.resolve()], {})
+
+
+def test_nothing_is_left_out_without_a_word(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    deep, damaged, old = run.with_name("first") / "try", run.with_name("damaged"), run.with_name("old")
+    make_run(deep, [make_seed(deep, 1, examples())])
+    make_run(damaged, [])
+    (damaged / "result.json").write_text("{", "utf-8")
+    (old / "seed-1").mkdir(parents=True)
+    (run.parent.parent / "sweeps" / "units").mkdir(parents=True)  # is no run, and no one takes it for one
+    assert report.main([str(tmp_path / "runs"), "--out", str(tmp_path / "reports")]) == 0
+    printed = capsys.readouterr().out
+    rows = json.loads((tmp_path / "reports" / "results.json").read_text("utf-8"))["runs"]
+    assert [row["name"] for row in rows] == ["try", "word"]
+    assert f"{damaged.resolve()}: left out: {damaged.resolve()}/result.json: not JSON" in printed
+    assert f"{old}: left out: no run.json" in printed and "sweeps" not in printed
+    assert report.main([str(damaged), "--out", str(tmp_path / "reports")]) == 2
 
 
 def test_comparison(run: Path, capsys: pytest.CaptureFixture) -> None:

@@ -175,7 +175,8 @@ name: a b
         "Expected them in 'base'.",
         f"{path}: list entry 1: holds str. Expected a mapping of settings.",
         f"{path}: list entry 2: data.limit is set twice. Expected one value. Remove 'limit'.",
-        f"{path}: name: 'a b' cannot name a folder. Expected letters, digits, '_', '.' and '-'. Set name.",
+        f"{path}: name: 'a b' cannot name a folder everywhere. Expected at most 91 bytes of letters, digits, '_', '-' "
+        "and '.', the first a letter, digit or '_', the last no '.', and no device of Windows such as CON. Set name.",
     ]
 
 
@@ -279,7 +280,7 @@ def test_the_table_shows_what_is_there_best_by_dev(tmp_path: Path) -> None:
     found = plan(tmp_path, GRID)
     first, second, third, fourth, fifth, sixth = found.experiments
     finish(first.folder, seed_result(1, 40.0, 30.0), seed_result(2, 42.0, 33.0), seed_result(9, 99.0, 99.0))
-    finish(second.folder, seed_result(1, 60.0, 20.0), seed_result(2, 1.0, 1.0, "collapsed"))
+    finish(second.folder, seed_result(1, 60.0, 20.0), seed_result(2, 44.0, 1.0, "collapsed"))
     finish(third.folder, seed_result(1, 1.0, 1.0, "collapsed"), seed_result(2, 1.0, 1.0, "collapsed"))
     finish(fourth.folder, seed_result(1, 50.0, 50.0), seed_result(2, 0.0, 0.0, "failed"))
     finish(fifth.folder, seed_result(1, 45.0, 45.0))
@@ -299,7 +300,7 @@ def test_the_table_shows_what_is_there_best_by_dev(tmp_path: Path) -> None:
     assert cells[2][:6] == ["0.001", "span", "true", "1", "ok", second.run]
     assert cells[5][6:9] == ["2 of 2", "41.00 ± 1.41", "31.50 ± 2.12"]
     assert cells[2][6:9] == ["1 of 2 (1 collapsed)", "60.00 (1 seed)", "20.00 (1 seed)"]
-    assert cells[7][6:] == ["0 of 2", "-", "-", "-", "-", "-", "-"]
+    assert cells[7][6:] == ["0 of 2", *["-"] * 7]
     assert f"* {sixth.run}: exit code 2: error: no such folder \\| x" in text
     assert f"* {fourth.run}: seed 2: killed" in text
     assert "6 experiments: 2 ok, 1 collapsed, 2 failed, 1 waiting." in text
@@ -319,6 +320,24 @@ def test_datasets_are_ranked_apart(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_one_survivor_does_not_beat_five_good_seeds(tmp_path: Path) -> None:
+    text = "base: {seeds: [1, 2, 3, 4, 5]}\nlist: [{pointer.dropout: 0.1}, {pointer.dropout: 0.2}]"
+    found = plan(tmp_path, text)
+    lucky, solid = found.experiments
+    never_scored = seed_result(5, 0.0, 0.0, "collapsed") | {"dev": {}, "test": {}}
+    collapsed = [seed_result(seed, 1.0, 1.0, "collapsed") for seed in (2, 3, 4)]
+    finish(lucky.folder, seed_result(1, 81.0, 81.0), *collapsed, never_scored)
+    finish(solid.folder, *(seed_result(seed, 80.0, 79.0) for seed in (1, 2, 3, 4, 5)))
+    rows = sweep_rows(found, {})
+    assert [row["run"] for row in rows] == [solid.run, lucky.run]
+    assert rows[1]["scores"]["dev"]["f"]["mean"] == 81.0  # over the seeds that are ok, as everywhere
+    assert rows[1]["scores_with_collapsed"]["dev"]["f"]["mean"] == 16.8  # (81 + 3 + 0) / 5
+    write_sweep(found, rows, tmp_path / "table")
+    assert json.loads((tmp_path / "table" / "sweep.json").read_text())["best"] == {"demo": solid.run}
+    table = (tmp_path / "table" / "sweep.md").read_text()
+    assert "dev F1 with collapsed" in table and "16.80" in table and "collapsed seeds counted" in table
+
+
 def test_collapsed_seeds_that_may_begin_anew_are_not_finished(tmp_path: Path) -> None:
     text = "base: {on_collapse: stop, seeds: 1}\nlist: [{pointer.dropout: 0.2}]"
     (experiment,) = plan(tmp_path, text).experiments
@@ -332,16 +351,18 @@ def test_collapsed_seeds_that_may_begin_anew_are_not_finished(tmp_path: Path) ->
 
 
 def test_processes_are_listened_to_one_at_a_time_and_several(tmp_path: Path, capfd) -> None:
-    program = "import sys; print('out', flush=True); print('last words', file=sys.stderr); sys.exit({})"
+    program = (
+        "import sys; print('out', flush=True); print('epoch 1/1  loss 1\\nlast words', file=sys.stderr); sys.exit({})"
+    )
     commands = {name: [sys.executable, "-c", program.format(code)] for name, code in {"a": 0, "b": 2, "c": 0}.items()}
     for n_parallel in (1, 2):
         outputs = {name: tmp_path / str(n_parallel) / f"{name}.txt" for name in commands}
         ended = dict(run_all(commands, n_parallel, what="experiment", outputs=outputs))
         assert {name: outcome.code for name, outcome in ended.items()} == {"a": 0, "b": 2, "c": 0}
         assert ended["b"].reason == "exit code 2: last words"
-        assert all(path.read_text() == "out\nlast words\n" for path in outputs.values())
+        assert all(path.read_text() == "out\nepoch 1/1  loss 1\nlast words\n" for path in outputs.values())
         out, err = capfd.readouterr()
-        assert out == "" and sorted(err.splitlines()) == [f"experiment {name}: last words" for name in "abc"]
+        assert out == "" and sorted(err.splitlines()) == [f"experiment {name}: epoch 1/1  loss 1" for name in "abc"]
 
 
 # From end to end

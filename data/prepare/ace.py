@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
+from genner.data.folders import files_below
 from genner.data.offsets import Mention, fit, to_characters
 from genner.data.prepare.request import Request, assign, plain_name, read_lists
 from genner.data.schema import Example
@@ -80,8 +81,8 @@ def read_ace_document(path: Path, tally: Tally) -> tuple[str, list[tuple[int, in
 def _files(root: Path, tally: Tally) -> dict[str, Path]:
     """Document -> annotation; of several stages the last."""
     found: dict[str, list[Path]] = {}
-    for path in sorted(root.rglob("*" + _ANNOTATION)):
-        if {"Arabic", "Chinese"} & set(path.relative_to(root).parts):
+    for path in files_below(root, tally):
+        if not path.name.endswith(_ANNOTATION) or {"Arabic", "Chinese"} & set(path.relative_to(root).parts):
             continue
         found.setdefault(plain_name(path.name), []).append(path)
     if not found:

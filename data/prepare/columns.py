@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from genner.data.folders import files_below
 from genner.data.loaders import LOADERS, LoaderOptions
 from genner.data.loaders.conll import DOCSTART
 from genner.data.loaders.reading import read_lines, split_fields
@@ -88,8 +89,8 @@ def _split_files(root: Path, tally: Tally) -> dict[str, list[Path]]:
     if not root.is_dir():
         raise DataFormatError(f"{root}: no such folder. Expected the conll-formatted files. Set --raw.")
     found: dict[str, list[Path]] = {}
-    for path in sorted(root.rglob("*")):
-        if not _ONTONOTES.search(path.name) or not path.is_file():
+    for path in files_below(root, tally):
+        if not _ONTONOTES.search(path.name):
             continue
         folders = path.relative_to(root).parts[:-1] or (path.name.split(".")[0],)
         if {"arabic", "chinese"} & set(folders):

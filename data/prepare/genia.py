@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from genner.data.folders import files_below
 from genner.data.loaders import LOADERS, LoaderOptions
 from genner.data.loaders.reading import read_lines
 from genner.data.offsets import Mention
@@ -42,7 +43,9 @@ def genia(request: Request, tally: Tally) -> dict[str, list[Example]]:
     Raises:
         DataFormatError: no such files, several XML files, or a file cannot be read.
     """
-    paths = [request.raw] if request.raw.is_file() else sorted(request.raw.rglob("*.xml"))
+    paths = [request.raw]
+    if not request.raw.is_file():
+        paths = [path for path in files_below(request.raw, tally) if path.suffix.lower() == ".xml"]
     if not paths:
         required = ("train", "test")
         files = find_split_files(request.raw, "nested", required)

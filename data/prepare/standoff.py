@@ -12,11 +12,13 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from genner.data.offsets import Mention, find_reading, to_characters
+from genner.data.brat import read_terms
+from genner.data.folders import files_below
+from genner.data.offsets import MISPLACED, Mention, find_reading, to_characters
 from genner.data.prepare.request import Request, assign, plain_name, read_lists
 from genner.data.schema import Example
 from genner.data.tally import Tally
-from genner.data.text import build_examples, read_terms, sentence_words
+from genner.data.text import build_examples, sentence_words
 from genner.data.utf8 import read_raw
 from genner.errors import DataFormatError
 
@@ -42,19 +44,22 @@ def cadec(request: Request, tally: Tally) -> dict[str, list[Example]]:
     Raises:
         DataFormatError: the folders are not there, or a file cannot be read.
     """
+    files = files_below(request.raw, tally)
     folders = {}
     for name in ("text", "original"):
-        found = sorted(path for path in request.raw.rglob(name) if path.is_dir())
+        found = sorted({path.parent for path in files if path.parent.name == name})
         if len(found) != 1:
             raise DataFormatError(
                 f"{request.raw}: {len(found)} folders called {name!r}. Expected CADEC v2 with its folders 'text' and "
                 "'original'. Set --raw."
             )
         folders[name] = found[0]
-    texts = unique_names(sorted(folders["text"].glob("*.txt")), tally)
-    annotations = unique_names(sorted(folders["original"].glob("*.ann")), tally)
+    texts = unique_names((path for path in files if path.parent == folders["text"] and _is(path, ".txt")), tally)
+    marked = unique_names((path for path in files if path.parent == folders["original"] and _is(path, ".ann")), tally)
     labels = ("ADR",) if request.labels is None else request.labels
-    return _read_brat(texts, annotations, dict.fromkeys(texts), labels, request, tally)
+    for name in sorted(marked.keys() - texts.keys()):
+        tally.add("annotation file without a text, left out", marked[name].name)
+    return _read_brat(texts, marked, dict.fromkeys(texts), labels, request, tally)
 
 
 def brat(request: Request, tally: Tally) -> dict[str, list[Example]]:
@@ -65,16 +70,18 @@ def brat(request: Request, tally: Tally) -> dict[str, list[Example]]:
     Raises:
         DataFormatError: there are no texts or no annotations, or a file cannot be read.
     """
-    paths = [path for path in sorted(request.raw.rglob("*.txt")) if path.is_file()]
-    texts, annotations, parts = {}, {}, {}
+    files = files_below(request.raw, tally)
+    paths = [path for path in files if _is(path, ".txt")]
+    beside = {path.with_suffix(""): path for path in files if _is(path, ".ann")}
+    for stem in sorted(beside.keys() - {path.with_suffix("") for path in paths}):
+        tally.add("annotation file without a text, left out", beside[stem].name)
+    for path in files:
+        if path.suffix.lower() not in (".txt", ".ann"):
+            tally.add("file that ends neither in .txt nor in .ann, left out", path.name)
     names = unique_names(paths, tally) if request.splits else {str(p.relative_to(request.raw)): p for p in paths}
-    for name, path in names.items():
-        beside = path.with_suffix(".ann")
-        if beside.is_file():
-            annotations[name] = beside
-        texts[name] = path
-        parts[name] = part_of(path.parent, request.raw)
-    return _read_brat(texts, annotations, parts, request.labels or (), request, tally, repair=True)
+    annotations = {name: beside[path.with_suffix("")] for name, path in names.items() if path.with_suffix("") in beside}
+    parts = {name: part_of(path.parent, request.raw) for name, path in names.items()}
+    return _read_brat(names, annotations, parts, request.labels or (), request, tally, repair=True)
 
 
 def _read_brat(
@@ -92,8 +99,6 @@ def _read_brat(
             f"{request.raw}: {len(texts)} texts and {len(annotations)} annotations. Expected .txt files with .ann "
             "files of the same names. Set --raw."
         )
-    for name in sorted(annotations.keys() - texts.keys()):
-        tally.add("annotation file without a text, left out", annotations[name].name)
     lists = read_lists(request.splits) if request.splits else None
     if lists is None and not any(parts.values()):
         shares = by_shares(map(plain_name, texts))
@@ -118,10 +123,11 @@ def share(request: Request, tally: Tally) -> dict[str, list[Example]]:
     Raises:
         DataFormatError: there are no notes or annotations, a note is annotated in several folders, a line is malformed.
     """
-    paths = [path for path in sorted(request.raw.rglob("*.txt")) if path.is_file() and re.match(r"\d", path.name)]
+    files = files_below(request.raw, tally)
+    paths = [path for path in files if _is(path, ".txt") and re.match(r"\d", path.name)]
     notes = unique_names([path for path in paths if ".pipe" not in path.name], tally)
     parts = {name: part_of(path.parent, request.raw) for name, path in notes.items()}
-    mentions = _annotations(request.raw, tally)
+    mentions = _annotations(request.raw, files, tally)
     for name in sorted(mentions.keys() - notes.keys()):
         tally.add("annotated note without a text, left out", name, len(mentions[name]))
     if not mentions.keys() & notes.keys():
@@ -161,14 +167,21 @@ def _read_texts(
             inside = to_characters(text, inside, tally, reading=reading, repair=repair)
             sentences = sentence_words(text, lines=request.lines is not False)
             result[split] += build_examples(text, sentences, inside, number, tally, across=request.across)
+    n_lost, n_telling = tally.counts[MISPLACED], sum(bool(one.text) for _, some in documents.values() for one in some)
+    if n_lost > n_telling / 2:
+        raise DataFormatError(
+            f"{request.raw}: the texts of {n_lost} of {n_telling} annotations are not at their offsets "
+            f"({', '.join(tally.places[MISPLACED])}). Expected offsets in characters, UTF-16 units or UTF-8 bytes of "
+            "the .txt files. Check that texts and annotations are of the same version."
+        )
     return result
 
 
-def _annotations(root: Path, tally: Tally) -> dict[str, list[Mention]]:
+def _annotations(root: Path, files: Iterable[Path], tally: Tally) -> dict[str, list[Mention]]:
     mentions: dict[str, list[Mention]] = {}
     folders: dict[str, Path] = {}
-    for path in sorted(root.rglob("*.pipe*")):
-        if not path.is_file():
+    for path in files:
+        if ".pipe" not in path.name:
             continue
         for mention, note in _read_pipe(path, tally):
             other = folders.setdefault(note, path.parent)
@@ -209,6 +222,10 @@ def _tenth(parts: Mapping[str, str | None], tally: Tally) -> dict[str, str] | No
     for name in chosen:
         tally.add("training note moved to dev, one in ten (no --splits): not the published split", name)
     return dict.fromkeys(chosen, "dev")
+
+
+def _is(path: Path, ending: str) -> bool:
+    return path.suffix.lower() == ending
 
 
 def part_of(path: Path, root: Path) -> str | None:

@@ -13,6 +13,7 @@ import numpy as np
 from genner.app.prediction_files import JudgedSentence, load_result, predictions_path, read_predictions
 from genner.errors import DataFormatError
 from genner.evaluation.significance import Comparison, compare_counts, sentence_counts
+from genner.evaluation.spread import mean_text, spread_over_seeds
 
 __all__ = ["compare_runs", "comparison_text"]
 
@@ -33,7 +34,8 @@ def compare_runs(first: Path, second: Path, *, n_resamples: int = 10_000) -> tup
     Raises:
         DataFormatError: no seed is ok in both runs, or their sentences or gold entities differ.
     """
-    states = [_states(folder) for folder in (first, second)]
+    results = [load_result(folder)["seeds"] for folder in (first, second)]
+    states = [_states(folder, seeds) for folder, seeds in zip((first, second), results, strict=True)]
     seeds = sorted(seed for seed, state in states[0].items() if state == states[1].get(seed) == "ok")
     if not seeds:
         raise DataFormatError(
@@ -41,10 +43,13 @@ def compare_runs(first: Path, second: Path, *, n_resamples: int = 10_000) -> tup
             f"and has {_SPLIT} predictions. Expected at least one. Train both with the same --seeds."
         )
     notes = []
-    for folder, state in zip((first, second), states, strict=True):
+    for folder, state, result in zip((first, second), states, results, strict=True):
         left_out = {seed: reason for seed, reason in state.items() if seed not in seeds}
         if left_out:
             notes.append(f"{folder}: left out: {_described(left_out)}")
+        if "collapsed" in left_out.values():
+            every = spread_over_seeds(result, ("ok", "collapsed"))[_SPLIT].get("f")
+            notes.append(f"{folder}: {_SPLIT} F1 of the run with its collapsed seeds: {mean_text(every)}")
     counts, digests = zip(*(_paired_counts(first, second, seed) for seed in seeds), strict=True)
     for seed, digest in zip(seeds, digests, strict=True):
         if digest != digests[0]:
@@ -74,10 +79,10 @@ def comparison_text(first: Path, second: Path, comparison: Comparison, seeds: li
     return "\n".join(lines)
 
 
-def _states(folder: Path) -> dict[int, str]:
+def _states(folder: Path, seeds: list[dict[str, Any]]) -> dict[int, str]:
     """The status of each seed, or ``no predictions`` if its file is missing."""
     states = {}
-    for seed in load_result(folder)["seeds"]:
+    for seed in seeds:
         has_file = predictions_path(folder, seed["seed"], _SPLIT).is_file()
         states[seed["seed"]] = seed["status"] if has_file or seed["status"] != "ok" else "no predictions"
     return states

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, pairwise
 
 from genner.config import Kind, Recipe, corpus_folder, scoring_settings
@@ -97,10 +98,18 @@ def check_text(
         changes, about = [*repairs, *found.changes], statistics[split].to_dict()
         parts.append(split_table(split, about, lengths=found.lengths, oracle_f=found.oracle_f, changes=changes))
     verdict = compare(recipe.dataset, statistics) if recipe.data.limit is None else []
-    notes = [*verdict, *corpus.notes, *corpus_notes(statistics), *encoded.notes]
+    notes = [*verdict, *corpus.notes, *_word_notes(recipe, encoded), *corpus_notes(statistics), *encoded.notes]
     target = recipe.settings.describe()
     title = [f"{recipe.dataset}: {recipe.kind.value}", *([f"{target} targets"] if target else []), recipe.backbone]
     return "\n\n".join([", ".join(title), *parts, *(["\n".join(f"note: {note}" for note in notes)] if notes else [])])
+
+
+def _word_notes(recipe: Recipe, encoded: Encoded) -> Iterator[str]:
+    """Words given for labels that no split has."""
+    for tag in sorted(recipe.labels.keys() - set(encoded.labels.tags)):
+        near = difflib.get_close_matches(tag, encoded.labels.tags, n=1, cutoff=0.4)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        yield f"labels: no split has the label {tag!r}{hint}; its words {recipe.labels[tag]!r} are not used."
 
 
 def identity_of(recipe: Recipe, corpus: LoadedCorpus, labels: LabelSet) -> RunIdentity:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -17,10 +18,12 @@ from genner.app.run_report import write_run_report
 from genner.app.seed import finished_result, run_seed
 from genner.config import Recipe, recipe_yaml, settings_digest
 from genner.data.schema import Entity
+from genner.errors import ConfigError
 from genner.evaluation.report import score_table
 from genner.evaluation.spread import Spread, mean_text, spread_over_seeds
 from genner.evaluation.terminal import ERROR_LEGEND, Style, render_sentence
 from genner.formulations import formulation_class
+from genner.names import folder_name_problem
 from genner.training.logs import console_log
 from genner.training.results import RunInfo, failed_result, run_result
 from genner.training.runs import RunFolder, locked
@@ -32,6 +35,7 @@ logger = logging.getLogger(__name__)
 # Exit codes of a process that trained one seed.
 _USAGE, _INTERRUPTED = 2, 130
 _LONGEST_SAMPLE = 40  # words
+_LONGEST_BACKBONE = 40  # characters, in the name of a run
 _SHOWN = (
     ("dev", "f", "dev F1"),
     ("test", "f", "test F1"),
@@ -65,13 +69,20 @@ def open_run(runs_dir: Path, name: str | None, recipe: Recipe) -> Iterator[RunFo
 
 
 def run_path(runs_dir: Path, name: str | None, recipe: Recipe) -> Path:
-    """The path of the run folder; the default name is derived from the recipe."""
+    """The path of the run folder; the default name is derived from the recipe.
+
+    Raises:
+        ConfigError: the name cannot be that of a folder.
+    """
+    if name is not None and (problem := folder_name_problem(name)):
+        raise ConfigError(f"--run_name: {problem} Choose such a --run_name.")
     return runs_dir / recipe.dataset / (name or default_name(recipe))
 
 
 def default_name(recipe: Recipe) -> str:
     """A run name that describes the recipe and differs where the results of a seed may differ."""
-    backbone = recipe.backbone.rstrip("/").split("/")[-1].replace(":", "-")
+    *_, above, last = ("", *re.split(r"[/\\]", recipe.backbone.rstrip("/\\")))
+    backbone = re.sub(r"[^\w-]+", "-", above if last == "best" and above else last).strip("-")[-_LONGEST_BACKBONE:]
     digest = settings_digest(recipe)[:6]
     parts = [recipe.formulation, backbone, recipe.settings.describe(), digest]
     return "-".join(part for part in parts if part)
@@ -141,7 +152,7 @@ def finish(recipe: Recipe, run: RunFolder, *, command: str) -> str:
     result = run_result(info, run.results())  # seeds of earlier commands too
     run.finish(result)
     write_run_report(run.path, result)
-    parts = [run_summary(result), *_samples(run, identity.labels), f"run folder: {run.path}"]
+    parts = [run_summary(result), *_samples(run.best_seed(result), identity.labels), f"run folder: {run.path}"]
     return "\n\n".join(parts)
 
 
@@ -155,9 +166,9 @@ def run_summary(result: Mapping[str, Any]) -> str:
     return "\n\n".join([*parts, _seeds(result), *_reported(result["reported"])])
 
 
-def _samples(run: RunFolder, labels: Sequence[str]) -> list[str]:
-    predictions = (run.path / "best").resolve().parent / "predictions.test.jsonl"
-    if not predictions.is_file():
+def _samples(seed: Path | None, labels: Sequence[str]) -> list[str]:
+    predictions = seed and seed / "predictions.test.jsonl"
+    if predictions is None or not predictions.is_file():
         return []
     style = Style.of(sys.stdout, labels)
     drawn = [render_sentence(row.words, row.predicted, style, gold=row.gold) for row in _pick(predictions)]

@@ -47,6 +47,8 @@ def read_predictions(path: Path) -> Iterator[JudgedSentence]:
                 number += 1
                 record = json.loads(line)
                 words, gold, predicted = record["raw_words"], record["gold"], record["pred"]
+                if not all(isinstance(word, str) for word in words):
+                    raise TypeError("raw_words are not all text")
                 scores = [float(item["score"]) for item in predicted]
                 yield JudgedSentence(words, list(map(entity_of, gold)), list(map(entity_of, predicted)), scores)
     except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -84,5 +86,12 @@ def load_result(run_folder: Path) -> dict[str, Any]:
 
 
 def entity_of(item: Mapping[str, Any]) -> Entity:
-    """The entity of a record with ``type`` and ``spans``."""
-    return Entity(item["type"], tuple([Segment(start, end) for start, end in item["spans"]]))
+    """The entity of a record with ``type`` and ``spans``.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is not such a record.
+    """
+    label, segments = item["type"], tuple([Segment(start, end) for start, end in item["spans"]])
+    if not isinstance(label, str) or not all(type(value) is int for segment in segments for value in segment):
+        raise TypeError(f"{item!r:.60} is no entity")
+    return Entity(label, segments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ _SCORES = ("scores", "scores_with_collapsed")
 _KEPT = ("name", "dataset", "formulation", "target", "backbone", "command")
 
 
-def find_runs(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """The finished runs below the folders, and the unfinished ones (no ``result.json`` yet).
+def find_runs(folders: Iterable[Path]) -> tuple[list[Path], dict[Path, str]]:
+    """The finished runs below the folders, at any depth, and what is left out, with the reason.
 
     Args:
         folders: each a run, the runs of a dataset, or the folder of all runs.
@@ -30,10 +31,9 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
         DataFormatError: a folder does not exist or holds no run.
     """
     finished: dict[Path, None] = {}
-    unfinished: dict[Path, None] = {}
+    left_out: dict[Path, str] = {}
     for folder in folders:
-        candidates = [path for pattern in ("", "*", "*/*") for path in _folders(folder, pattern)]
-        runs = [path for path in candidates if _is_run(path)]
+        runs, others = _search(folder)
         if not runs:
             reason = "holds no run" if folder.is_dir() else "no such folder"
             raise DataFormatError(
@@ -41,8 +41,12 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[Path], list[Path]]:
                 "folder of runs, or the folder of all runs. Name what genner train printed as 'run folder'."
             )
         for run in runs:
-            (finished if (run / "result.json").is_file() else unfinished)[run.resolve()] = None
-    return list(finished), list(unfinished)
+            if (run / "result.json").is_file():
+                finished[run.resolve()] = None
+            else:
+                left_out[run.resolve()] = "not finished, no result.json"
+        left_out |= others
+    return list(finished), left_out
 
 
 def results_rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -97,15 +101,21 @@ def write_results(rows: Sequence[Mapping[str, Any]], folder: Path) -> None:
     write_json(folder / "results.json", {"runs": list(rows)})
 
 
-def _folders(folder: Path, pattern: str) -> list[Path]:
-    found = folder.glob(pattern) if pattern else [folder]
-    # The target of ``best`` also has a recipe, but it is a model.
-    return sorted(path for path in found if path.is_dir() and not path.is_symlink())
-
-
-def _is_run(folder: Path) -> bool:
-    is_seed = folder.name.startswith("seed-") and (folder.parent / "run.json").is_file()
-    return not is_seed and folder.name != "best" and (folder / "run.json").is_file()
+def _search(folder: Path) -> tuple[list[Path], dict[Path, str]]:
+    """The runs at and below a folder, and the folders that look like runs but are none, with the reason."""
+    runs: list[Path] = []
+    others: dict[Path, str] = {}
+    for where, below, files in os.walk(folder):  # follows no symbolic links, such as ``best``
+        path = Path(where)
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        if "run.json" in files:
+            runs.append(path)
+        elif "result.json" in files or any(name.startswith("seed-") for name in below):
+            others[path] = "no run.json: made by an earlier version, or not copied whole"
+        elif "model.json" not in files:
+            continue
+        below.clear()  # seeds and models
+    return runs, others
 
 
 def _target_rank(target: str) -> int:

@@ -10,6 +10,7 @@ from genner.app.prediction_files import entity_of
 from genner.app.run_data import run_data
 from genner.app.run_tables import run_tables
 from genner.data.schema import Entity
+from genner.errors import DataFormatError
 from genner.evaluation.curves import learning_curves, position_curve, reliability_diagram
 from genner.evaluation.tables import LATEX_HEAD, fenced, latex_table, latex_text, markdown_table, markdown_text
 from genner.evaluation.terminal import ERROR_LEGEND, Style, render_sentence, visible
@@ -37,22 +38,29 @@ def write_run_report(run_folder: Path, result: Mapping[str, Any]) -> dict[str, A
         The content of ``report.json``; ``notes`` says what the numbers leave out.
 
     Raises:
-        DataFormatError: a file of predictions or the recipe cannot be read.
+        DataFormatError: a file of predictions or the recipe cannot be read, or a file is damaged.
     """
-    data = run_data(run_folder, result)
-    drawn = {
-        "curves.png": learning_curves(result["seeds"]),
-        "positions.png": position_curve(data["breakdown"]["position"]),
-        "reliability.png": reliability_diagram((data["calibration"] or {}).get("bins", {})),
-    }
-    if drawn["curves.png"] is None:
-        data["notes"].append("No learning curve: no seed has a history of its epochs.")
+    try:
+        data = run_data(run_folder, result)
+        drawn = {
+            "curves.png": learning_curves(result["seeds"]),
+            "positions.png": position_curve(data["breakdown"]["position"]),
+            "reliability.png": reliability_diagram((data["calibration"] or {}).get("bins", {})),
+        }
+        if drawn["curves.png"] is None:
+            data["notes"].append("No learning curve: no seed has a history of its epochs.")
+        data["pictures"] = [name for name, picture in drawn.items() if picture is not None]
+        texts = {"report.md": _markdown(data), "report.tex": _latex(data)}
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise DataFormatError(
+            f"{run_folder}: not the files of a run ({type(error).__name__}: {str(error)[:200]}). Expected result.json "
+            "and predictions as training writes them. Copy the whole run folder again, or train under another name."
+        ) from error
     for name, picture in drawn.items():
         _replace_picture(run_folder / name, picture)
-    data["pictures"] = [name for name, picture in drawn.items() if picture is not None]
     write_json(run_folder / "report.json", data)
-    write_text(run_folder / "report.md", _markdown(data))
-    write_text(run_folder / "report.tex", _latex(data))
+    for name, text in texts.items():
+        write_text(run_folder / name, text)
     return data
 
 

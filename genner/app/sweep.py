@@ -85,6 +85,8 @@ def is_finished(experiment: Experiment) -> bool:
 def sweep_rows(plan: Plan, failures: Mapping[str, str]) -> list[dict[str, Any]]:
     """One row per experiment, by dataset, the best dev F1 first and those without scores last.
 
+    Collapsed seeds count in what the rows are ordered by: else one lucky seed would beat five good ones.
+
     Args:
         plan: of the sweep.
         failures: reasons of failed runs, by name, as far as this command knows.
@@ -101,7 +103,7 @@ def write_sweep(plan: Plan, rows: Sequence[Mapping[str, Any]], folder: Path) -> 
     """Write ``sweep.json`` and ``sweep.md`` into a folder, each replaced atomically."""
     best: dict[str, str] = {}
     for row in rows:
-        if row["scores"]["dev"]:
+        if row["scores_with_collapsed"]["dev"]:
             best.setdefault(row["dataset"], row["run"])
     counts = {f"n_{status}": sum(row["status"] == status for row in rows) for status in _STATES}
     about = {"name": plan.name, "n_experiments": len(rows), **counts, "settings": list(plan.columns), "best": best}
@@ -114,12 +116,15 @@ def _markdown(plan: Plan, rows: Sequence[Mapping[str, Any]]) -> str:
     has_datasets = len({row["dataset"] for row in rows}) > 1 and "dataset_name" not in plan.columns
     header = [*plan.columns, *["dataset"] * has_datasets, "status", "run", "seeds ok", "dev F1", "test F1"]
     header += ["test P", "test R", "test strict F1", "minutes"]
+    has_collapsed = any(row["n_collapsed"] for row in rows)
+    header += ["dev F1 with collapsed"] * has_collapsed
     lines: list[Sequence[str] | None] = []
     for number, row in enumerate(rows):
         if number and row["dataset"] != rows[number - 1]["dataset"]:
             lines.append(None)
         settings = [_cell(row["settings"][key]) for key in plan.columns]
-        lines.append([*settings, *[row["dataset"]] * has_datasets, row["status"], row["run"], *_numbers(row)])
+        ranked = [mean_text(row["scores_with_collapsed"]["dev"].get("f"))] * has_collapsed
+        lines.append([*settings, *[row["dataset"]] * has_datasets, row["status"], row["run"], *_numbers(row), *ranked])
     n_left = len(plan.columns) + has_datasets + 2
     parts = [markdown_table(Table(f"Sweep {plan.name}", header, lines, n_left=n_left, note=_note(rows)))]
     failed = [row for row in rows if row["reason"]]
@@ -165,13 +170,14 @@ def _row(experiment: Experiment, failure: str) -> dict[str, Any]:
         "seeds": list(experiment.recipe.seeds),
         **{f"n_{state}": sum(seed["status"] == state for seed in seeds) for state in ("ok", "collapsed", "failed")},
         "scores": spread_over_seeds(seeds),
+        "scores_with_collapsed": spread_over_seeds(seeds, ("ok", "collapsed")),
         "train_seconds": round(sum(seed["train_seconds"] for seed in seeds), 2),
         "arguments": list(experiment.arguments),
     }
 
 
 def _selecting(row: Mapping[str, Any]) -> float:
-    dev = row["scores"]["dev"]
+    dev = row["scores_with_collapsed"]["dev"]
     return dev["f"]["mean"] if dev else -1.0
 
 
@@ -190,7 +196,8 @@ def _cell(value: Any) -> str:
 def _note(rows: Sequence[Mapping[str, Any]]) -> str:
     counts = {status: sum(row["status"] == status for row in rows) for status in _STATES}
     found = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    order = "Best dev F1 first" + ", collapsed seeds counted" * any(row["n_collapsed"] for row in rows)
     return (
-        f"{len(rows)} experiments: {found}. Best dev F1 first. Micro scores in percent, mean ± sample standard "
+        f"{len(rows)} experiments: {found}. {order}. Micro scores in percent, mean ± sample standard "
         "deviation over the seeds that are ok. Columns on the left are the settings in which the experiments differ."
     )

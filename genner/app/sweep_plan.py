@@ -17,6 +17,7 @@ from yaml import YAMLError
 
 from genner.config import Kind, Recipe, flat_settings, recipe_tree, settings_digest
 from genner.errors import ConfigError, import_extra
+from genner.names import folder_name_problem
 from genner.settings import leaves, parse_yaml
 
 __all__ = ["Experiment", "Plan", "plan_sweep", "read_sweep", "shown"]
@@ -39,7 +40,6 @@ _NOT_A_SETTING = {
 }
 _WHOLE = ("labels", "reported")  # mappings that are values rather than groups of keys
 _KEY = re.compile(r"[A-Za-z_][^=\s]*")
-_NAME = re.compile(r"\w[\w.-]{0,99}")
 _FLAGS = ("dataset_name", "formulation", "recipe", "kind")
 _PLAIN = re.compile(r"[\w./+-]+(:[\w./+-]+)*")
 _DIGITS = 8
@@ -109,10 +109,10 @@ def read_sweep(path: Path) -> SweepFile:
     reader = _Reader(str(path))
     drafts = list(reader.drafts(content))
     name = content.get("name", path.stem)
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        reader.problems.append(
-            f"{path}: name: {name!r} cannot name a folder. Expected letters, digits, '_', '.' and '-'. Set name."
-        )
+    if not isinstance(name, str):
+        reader.problems.append(f"{path}: name: holds {type(name).__name__}. Expected text. Set name.")
+    elif problem := folder_name_problem(name, n_added=1 + _DIGITS):  # in the name of every run
+        reader.problems.append(f"{path}: name: {problem} Set name.")
     if reader.problems:
         raise ConfigError("\n".join(reader.problems))
     return SweepFile(path, name, tuple(drafts))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from genner.cli import say
 from genner.commands.common import command_main, command_parser, positive
-from genner.errors import ConfigError
+from genner.errors import ConfigError, DataFormatError
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -43,23 +43,28 @@ def report(runs: Sequence[Path], out: Path) -> None:
     from genner.app.run_report import write_run_report
     from genner.evaluation.tables import markdown_table
 
-    finished, unfinished = find_runs(runs)
-    if not finished:
-        raise ConfigError(
-            f"{', '.join(map(str, unfinished))}: not finished, no result.json. Expected a finished run. Repeat the "
-            "command that trains it."
-        )
-    reported = [write_run_report(run, load_result(run)) for run in finished]
-    rows = results_rows(reported)
+    finished, left_out = find_runs(runs)
+    reported = {}
+    for run in finished:
+        try:
+            reported[run] = write_run_report(run, load_result(run))
+        except DataFormatError as error:
+            if len(finished) == 1:
+                raise
+            left_out[run] = str(error)
+    if not reported:
+        found = "; ".join(f"{run}: {reason}" for run, reason in left_out.items())
+        raise ConfigError(f"{found}. Expected a finished run. Repeat the command that trains it.")
+    rows = results_rows(reported.values())
     write_results(rows, out)
     print(markdown_table(results_table(rows)))
     print()
-    for run, data in zip(finished, reported, strict=True):
+    for run, data in reported.items():
         print(f"{run / 'report.md'}")
         for note in data["notes"]:
             print(f"  {note}")
-    for run in unfinished:
-        print(f"{run}: not finished, left out")
+    for run, reason in left_out.items():
+        print(f"{run}: left out: {reason}")
     print(f"table: {out / 'results.md'}, results.tex, results.json")
 
 

@@ -56,15 +56,18 @@ def spread_over_seeds(
 
     Args:
         seeds: results of seeds.
-        statuses: ``ok`` gives the means of a run; with ``collapsed`` beside it, those that also count collapsed seeds.
+        statuses: ``ok`` gives the means of a run; with ``collapsed`` beside it, those that also count collapsed seeds:
+            one that collapsed before it was scored counts as 0.
 
     Returns:
         By split and measure; a measure that no seed has is absent.
     """
+    seeds = list(seeds)
     kept = [seed for seed in seeds if seed["status"] in statuses]
     spreads: dict[str, dict[str, Spread]] = {}
     for split in ("dev", "test"):
-        rows = [seed.get(split) or {} for seed in kept]
+        known = {name for seed in seeds for name in seed.get(split) or {}}
+        rows = [seed.get(split) or dict.fromkeys(known if seed["status"] == "collapsed" else (), 0.0) for seed in kept]
         columns = {name: [row[name] for row in rows if name in row] for name in MEASURES}
         spreads[split] = {name: spread_of(values) for name, values in columns.items() if values}
     return spreads

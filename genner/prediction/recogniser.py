@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
@@ -25,6 +24,7 @@ from genner.prediction.options import PredictOptions
 from genner.prediction.results import TextInput, TextResult, place_entity
 from genner.prediction.scores import ModelCalibration, Scoring
 from genner.prediction.text import TextSplitter
+from genner.prediction.turns import TurnLock
 from genner.training.predictions import Prediction
 from genner.training.world import choose_device
 
@@ -37,7 +37,7 @@ _ALL: WeakSet[Recogniser] = WeakSet()
 
 
 class Recogniser:
-    """Finds entities in texts; made by :func:`load`. Several threads may call it; they wait for each other.
+    """Finds entities in texts; made by :func:`load`. Several threads may call it, in turn.
 
     A forked process may call it, too: on a CPU, and with one thread. Pickled, it is opened again from its folder.
 
@@ -65,7 +65,7 @@ class Recogniser:
         self.choices, self.kind, self.labels = dict(choices or {}), folder.kind, task.labels.tags
         self._splitter = TextSplitter(options.language, options.words)
         self._reading = ReadOptions(options.window, options.overlap, options.batch_size)
-        self._lock = threading.Lock()
+        self._lock = TurnLock()
         self._process = os.getpid()
         _ALL.add(self)
 
@@ -112,6 +112,24 @@ class Recogniser:
             InputTypeError: not an iterable of texts.
         """
         return self._stream(as_texts(inputs, "ner([text, ...])"), progress)
+
+    def give_way(self) -> None:
+        """For ``progress``: if other threads wait to read, let each have a turn first."""
+        self._lock.give_way()
+
+    def splitter(self, pause: Callable[[], None]) -> Callable[[TextInput], TextInput]:
+        """What splits texts as this recogniser does, for use in one thread.
+
+        Args:
+            pause: called now and then while a text is split.
+        """
+        library = TextSplitter(self.options.language, self.options.words, pause=pause)
+
+        def split(given: TextInput) -> TextInput:
+            words, sentences = library.split(given.text)
+            return replace(given, words=words, sentences=sentences)
+
+        return split
 
     def _stream(self, inputs: Iterable[Any], progress: Progress | None) -> Iterator[TextResult]:
         waiting: list[_Text] = []
@@ -306,7 +324,7 @@ def _after_fork() -> None:
     """In the new process: the threads of the old one, which may hold a lock or be waited for, are not there."""
     torch.set_num_threads(1)
     for ner in _ALL:
-        ner._lock = threading.Lock()
+        ner._lock = TurnLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -108,8 +108,8 @@ class ModelCalibration:
             version = content.pop("format")
             if version != FORMAT:
                 raise DataFormatError(
-                    f"{path}: calibration format {version!r}, this version of GenNER reads format {FORMAT}. Remove the "
-                    "file: scores are then those of the model."
+                    f"{path}: calibration format {version!r:.40}. Expected {FORMAT}, which this version of GenNER "
+                    "reads. Remove the file: scores are then those of the model."
                 )
             return _adapter().validate_json(json.dumps(content), strict=True)
         except FileNotFoundError:

@@ -212,7 +212,22 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _without_paths(folder: Path) -> None:
-    """Remove local paths, none of which is needed to use the model."""
+    """Remove local paths, none of which is needed to use the model.
+
+    Raises:
+        DataFormatError: a file that may hold one cannot be read.
+    """
+    try:
+        _remove_paths(folder)
+    except (ValueError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataFormatError(
+            f"{folder}: a file cannot be read ({reason}). Expected recipe.yaml, config.json and tokenizer_config.json "
+            "as training wrote them. Copy the model folder again."
+        ) from error
+
+
+def _remove_paths(folder: Path) -> None:
     recipe_path = folder / "recipe.yaml"
     if recipe_path.is_file():
         recipe = yaml.safe_load(recipe_path.read_text(encoding="utf-8"))

@@ -19,19 +19,22 @@ class TurnLock:
         self._guard = threading.Lock()
         self._waiting: deque[threading.Lock] = deque()
         self._is_held = False
+        self._holder: int | None = None  # a thread
 
     def __enter__(self) -> TurnLock:
         with self._guard:
-            if not self._is_held:
-                self._is_held = True
-                return self
-            turn = threading.Lock()
-            turn.acquire()
-            self._waiting.append(turn)
-        turn.acquire()  # until it is handed over
+            turn = threading.Lock() if self._is_held else None
+            self._is_held = True
+            if turn is not None:
+                turn.acquire()
+                self._waiting.append(turn)
+        if turn is not None:
+            turn.acquire()  # until it is handed over
+        self._holder = threading.get_ident()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._holder = None
         with self._guard:
             if self._waiting:
                 self._waiting.popleft().release()
@@ -39,7 +42,7 @@ class TurnLock:
                 self._is_held = False
 
     def give_way(self) -> None:
-        """For the holder: let each thread that waits have a turn, then hold it again."""
-        if self._waiting:
+        """If this thread holds it: let each thread that waits have a turn, then hold it again."""
+        if self._waiting and self._holder == threading.get_ident():
             self.__exit__(None, None, None)
             self.__enter__()

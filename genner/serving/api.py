@@ -25,6 +25,7 @@ from genner.serving.service import Service
 __all__ = ["build_api", "unless_gone"]
 
 _MOST_ERRORS = 5
+_LONGEST_NAME = 40  # characters of a key that is shown
 _CLIENT_GONE = 499  # in the metrics only
 _SOURCES = {"/predict": "api", "/page/read": "page"}
 _REFUSALS = {
@@ -165,5 +166,7 @@ def _described(error: dict[str, Any]) -> str:
         place = error["loc"][-1]
         where = f" at character {place}" if place >= 0 else ""
         return f"body: not JSON: {error['ctx']['error']}{where}."
-    where = [str(part)[:80] for number, part in enumerate(error["loc"]) if number != 1 or len(error["loc"]) <= 2]
+    where = [
+        str(part)[:_LONGEST_NAME] for number, part in enumerate(error["loc"]) if number != 1 or len(error["loc"]) <= 2
+    ]
     return f"{'.'.join(where)}: {error['msg']}."

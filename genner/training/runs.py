@@ -121,15 +121,19 @@ class RunFolder:
         return sorted(self._results().values(), key=lambda result: result["seed"])
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Write the run's ``result.json`` and point ``best`` at the seed with the best dev score.
+        """Write the run's ``result.json`` and point ``best`` at the best seed."""
+        write_json(self.path / "result.json", result)
+        if (best := self.best_seed(result)) is not None:
+            replace_link(self.path / "best", best / "best")
+
+    def best_seed(self, result: Mapping[str, Any]) -> Path | None:
+        """The folder of the seed with the best dev score among those that have a model; None if none has.
 
         Seeds without a dev score are compared by their test score; collapsed seeds only count if all have collapsed.
         """
-        write_json(self.path / "result.json", result)
         candidates = [seed for seed in result["seeds"] if (self.seed(seed["seed"]) / "best").is_dir()]
-        if candidates:
-            best = max(candidates, key=lambda seed: (seed["status"] == "ok", _selecting_score(seed), -seed["seed"]))
-            replace_link(self.path / "best", self.seed(best["seed"]) / "best")
+        rank = lambda seed: (seed["status"] == "ok", _selecting_score(seed), -seed["seed"])  # noqa: E731
+        return self.seed(max(candidates, key=rank)["seed"]) if candidates else None
 
     @property
     def _file(self) -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -173,6 +175,24 @@ def test_file_reads_back(tmp_path: Path) -> None:
             numbers = list(map(int, offsets.split(",")))
             entities.append(Entity.from_flat(label, [n + i % 2 for i, n in enumerate(numbers)]))
         assert tuple(entities) == sentence.example.entities
+
+
+def test_several_may_be_the_first_to_use_it(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from genner.data.demo import write_demo\n"
+        "write_demo(Path(sys.argv[1]), sizes={'train': 300, 'dev': 20, 'test': 20})"
+    )
+    arguments = [sys.executable, "-c", program, str(tmp_path / "caches" / "demo")]
+    started = [subprocess.Popen(arguments, stderr=subprocess.PIPE) for _ in range(4)]
+    assert [(one.communicate()[1], one.returncode) for one in started] == [(b"", 0)] * 4
+
+
+def test_what_a_killed_process_left_is_written_again(tmp_path: Path) -> None:
+    write_demo(tmp_path, sizes=SMALL)
+    (tmp_path / "train.txt").unlink()
+    (tmp_path / "dev.txt").write_text("half", encoding="utf-8")
+    digests = write_demo(tmp_path, sizes=SMALL)["sha256"]
+    assert {name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in digests} == digests
 
 
 def test_a_users_corpus_is_not_overwritten(tmp_path: Path) -> None:

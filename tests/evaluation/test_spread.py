@@ -31,4 +31,9 @@ def test_the_mean_of_a_run_is_over_the_seeds_that_are_ok() -> None:
     assert mean_text(ok["dev"]["f"]) == "81.00 ± 1.41"
     assert mean_text(ok["test"]["f"]) == "70.00 (1 seed)"
     assert spread_over_seeds(seeds, ("ok", "collapsed"))["dev"]["f"]["mean"] == 55.0
+    # One that collapsed before it was scored counts as well.
+    early = {"status": "collapsed", "dev": {}, "test": {}}
+    assert spread_over_seeds([*seeds, early], ("ok", "collapsed"))["dev"]["f"]["mean"] == 41.25
+    assert spread_over_seeds([*seeds, early])["dev"]["f"]["mean"] == 81.0
+    assert spread_over_seeds([early], ("ok", "collapsed")) == {"dev": {}, "test": {}}
     assert mean_text(spread_over_seeds(seeds, ("failed",))["dev"].get("f")) == "-"

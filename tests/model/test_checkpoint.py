@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from genner.data.labels import LabelSet
 from genner.errors import DataFormatError
 from genner.model.checkpoint import load_model, save_model
-from genner.model.folder import ModelFolder
+from genner.model.folder import ModelFolder, read_weights
 from genner.model.pointer import PointerConfig, PointerModel
 from tests.model.tools import BOTH, LABEL_WORDS
 
@@ -143,6 +143,28 @@ def test_buffers_that_are_not_kept_are_no_hindrance(saved) -> None:
     model.register_buffer("scratch_pad", torch.zeros(3), persistent=False)
     save(folder, model)
     assert torch.equal(load(folder).backbone.embedding.weight, model.backbone.embedding.weight)
+
+    tensors = load_file(folder / "model.safetensors") | {"rows": torch.zeros(2)}
+    save_file(tensors, folder / "model.safetensors")
+    module = torch.nn.Module()
+    for name, value in tensors.items():
+        if "." not in name:
+            module.register_buffer(name, value, persistent=name != "rows")  # it was stored before
+    save_file({name: value for name, value in tensors.items() if "." not in name}, folder / "model.safetensors")
+    read_weights(folder, module)
+
+
+def test_folders_of_neighbouring_versions_are_read(saved, make_batch, caplog: pytest.LogCaptureFixture) -> None:
+    folder, model = saved
+    about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    about["settings"]["head"]["colour"] = "blue"  # a later one has more
+    del about["settings"]["head"]["word_dropout"], about["settings"]["output_scale"], about["versions"]
+    (folder / "model.json").write_text(json.dumps(about | {"licence": "mit"}), encoding="utf-8")
+    loaded = load(folder)
+    assert "head has settings of a later version: colour, not used" not in caplog.text
+    assert "model.json has settings of a later version: colour, not used" in caplog.text
+    batch = make_batch(model)
+    assert torch.equal(loaded(*batch)["logits"], model(*batch)["logits"])
 
 
 def test_weights_of_another_model(saved, make_model) -> None:

@@ -56,8 +56,8 @@ def test_the_errors_before_and_after(stored: ModelCalibration) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update(format=1), "calibration format 1, this version of GenNER reads format 2. Remove"),
-        (lambda c: c.update(format="new"), "calibration format 'new', this version"),
+        (lambda c: c.update(format=1), "calibration format 1. Expected 2, which this version of GenNER reads. Remove"),
+        (lambda c: c.update(format="new"), "calibration format 'new'. Expected 2"),
         (lambda c: c.pop("format"), "not a calibration"),
         (lambda c: c["scores"][0]["calibration"].update(temperature=0), "scores.0.calibration: .*temperature above 0"),
         (lambda c: c["scores"][0]["calibration"].update(shift="0"), "scores.0.calibration.shift: .*valid number"),

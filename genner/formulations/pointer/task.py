@@ -136,8 +136,8 @@ class Formulation:
         """The saved model, with the search of its training but for what is chosen otherwise."""
         model = load_model(folder)
         try:
-            target = Target(kind=folder.kind, **folder.settings["target"])
-            search = OpenSettings(**{**folder.settings["search"], **choices})
+            target = Target(kind=folder.kind, **folder.known("target", Target))
+            search = OpenSettings(**{**folder.known("search", OpenSettings), **choices})
         except (KeyError, TypeError) as error:
             damaged(folder.path, error)
         if problems := list(search.problems()):

@@ -5,12 +5,12 @@ What cannot be read becomes an input with an error.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from genner.data.folders import walk
 from genner.data.tally import Tally
 from genner.errors import ConfigError, DataFormatError
 from genner.prediction.reading.files import InputFile, Reading
@@ -118,12 +118,8 @@ def _inputs_of(file: InputFile, name: str, reading: Reading) -> Iterator[TextInp
 def _inputs_below(folder: Path, format_name: str, reading: Reading) -> Iterator[TextInput]:
     is_empty = True
     refused: list[OSError] = []
-    for where, folders, names in os.walk(folder, onerror=refused.append):
-        for name in folders:
-            if name.startswith("."):
-                reading.tally.add("hidden folder, left out", name)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))  # os.walk follows this order
-        formats = _formats_in(Path(where), sorted(names), format_name, reading.tally)
+    for where, names in walk(folder, reading.tally, refused.append):
+        formats = _formats_in(where, names, format_name, reading.tally)
         stems = Counter(path.stem for path in formats)
         for path, name in formats.items():
             is_empty = False
@@ -147,9 +143,7 @@ def _formats_in(where: Path, names: list[str], format_name: str, tally: Tally) -
     """The files of one folder that are read, with their formats."""
     found = {}
     for path in map(where.joinpath, names):
-        if path.name.startswith("."):
-            tally.add("hidden file, left out", path.name)
-        elif path.suffix == ".ann":
+        if path.suffix == ".ann":
             if not path.with_suffix(".txt").is_file():
                 tally.add("annotation file without a text, left out", path.name)
         elif not path.is_file() and path.exists():

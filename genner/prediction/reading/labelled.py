@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+from genner.data.brat import read_terms
 from genner.data.loaders import LoaderOptions, LoadReport
 from genner.data.loaders.conll import Row, column_sentences, is_docstart, read_sentence
 from genner.data.loaders.discontinuous import line_records, read_record
@@ -15,7 +16,6 @@ from genner.data.loaders.nested_jsonl import read_document
 from genner.data.loaders.reading import check_kind
 from genner.data.offsets import to_characters
 from genner.data.schema import Example
-from genner.data.text import read_terms
 from genner.errors import DataFormatError
 from genner.prediction.reading.files import InputFile, LineReader, Reading, example_input, with_mentions
 from genner.prediction.reading.plain import raw_text

@@ -2,6 +2,7 @@
 
 import pytest
 
+SPLITS = ("train", "dev", "test")
 TEXT = "My knees and my left hip hurt badly.\nI took Mossil and felt sick\n"
 
 
@@ -80,16 +81,62 @@ def brat(ann=ANN, **changes):
 
 
 def test_brat(write, prepare):
-    ann = ANN + "R1\tCause Arg1:T3 Arg2:T1\nT6\tADR 3 8;3 8\tknees\nT7\tADR 500 505\tno\nT8\tADR 8 8\t\n"
+    ann = ANN + "R1\tCause Arg1:T3 Arg2:T1\nE1\tX:T1\nA1\tSure T1\nN1\tReference T1 M:1\tx\n*\tAlias T1 T2\n"
+    ann += "T6\tADR 3 8;3 8\tknees\nT7\tADR 500 505\tno\nT8\tADR 8 8\t\n"
     made = prepare("brat", write(brat(ann, **{"train/b.txt": "Nothing here.\n"})), "--labels", "ADR", "Drug")
     assert made.code == 0, made.err
     assert made.entities("dev")[0][0] == ("ADR", "knees")
     for line in (
-        "3 x relation, event or attribute, no entity, left out (a.ann:7)",
-        "3 x annotation with overlapping fragments, merged (a.ann:8)",
-        "3 x annotation that ends after its text, dropped (a.ann:9)",
-        "3 x annotation with a fragment that ends before it starts, dropped (a.ann:10)",
+        "3 x relation, no entity, left out (a.ann:7)",
+        "3 x event, no entity, left out (a.ann:8)",
+        "3 x attribute, no entity, left out (a.ann:9)",
+        "3 x normalisation, no entity, left out (a.ann:10)",
+        "3 x relation of equivalence, no entity, left out (a.ann:11)",
+        "3 x annotation with overlapping fragments, merged (a.ann:12)",
+        "3 x annotation that ends after its text, dropped (a.ann:13)",
+        "3 x annotation with a fragment that ends before it starts, dropped (a.ann:14)",
         "1 x text without an annotation file, read as having no entities (b.txt)",
+    ):
+        assert line in made.out
+
+
+def test_covered_texts_that_are_broken_over_lines(write, prepare):
+    """The rest of a text stands in the next lines, whatever they look like; other lines are told as no annotation."""
+    text = "Hips: sore\r\n\r\nTo: Reed Labs\r\nAnd more.\r\n"
+    spans = [("PAIN", "Hips: sore\r\n\r\nTo: Reed"), ("ORG", "Reed Labs\r\nAnd")]
+    terms = [f"{label} {text.index(part)} {text.index(part) + len(part)}\t{part}" for label, part in spans]
+    ann = "".join(f"T{number}\t{term}\n" for number, term in enumerate(terms, 1)) + "stray\n#1\tNote T1\tgood\nso\n"
+    made = prepare("brat", write(brat(ann, **{f"{split}/a.txt": text for split in SPLITS})), "--across", "join")
+    assert made.code == 0, made.err
+    assert made.entities("dev") == [[("PAIN", "Hips : sore To : Reed"), ("ORG", "Reed Labs And")]]
+    assert "6 x line that is no annotation, left out (a.ann:6, a.ann:8)" in made.out
+    assert "3 x note, no entity, left out (a.ann:7)" in made.out and "text is not" not in made.out
+
+
+def test_offsets_in_utf16_units(write, prepare):
+    text = "🙂 Reed Labs 👋🏽 hired Ida.\n"
+    ann = "T1\tORG 3 12\tReed Labs\nT2\tPER 24 27\tIda\n"
+    made = prepare("brat", write(brat(ann, **{f"{split}/a.txt": text for split in SPLITS})))
+    assert made.code == 0, made.err
+    assert made.entities("train") == [[("ORG", "Reed Labs"), ("PER", "Ida")]]
+    assert "6 x annotation with offsets counted in UTF-16 units, converted (a.ann:1, a.ann:2)" in made.out
+
+
+def test_hidden_files_and_linked_folders(write, prepare, tmp_path):
+    mac = {f"train/{name}": b"\0\xff" for name in ("._a.txt", "__MACOSX/a.txt", ".ipynb_checkpoints/a.txt")}
+    raw = write(brat(**mac, **{"train/Thumbs.db": "", "train/no.ann": "", "conf": "x"}))
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/b.txt").write_text("Rain.")
+    (raw / "train/more").symlink_to(tmp_path / "more")
+    made = prepare("brat", raw)
+    assert made.code == 0, made.err
+    assert [len(made.examples(split)) for split in SPLITS] == [3, 2, 2]
+    for line in (
+        "1 x hidden file, left out (train/._a.txt)",
+        "1 x system folder, left out (train/__MACOSX)",
+        "1 x hidden folder, left out (train/.ipynb_checkpoints)",
+        "1 x annotation file without a text, left out (no.ann)",
+        "1 x file that ends neither in .txt nor in .ann, left out (conf)",
     ):
         assert line in made.out
 
@@ -97,6 +144,7 @@ def test_brat(write, prepare):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"train/a.ann": "T1\tX 3 8\tother\nT2\tX 3 8\tmore\n"}, "the texts of 2 of 2 annotations are not at their"),
         ({"train/a.ann": "T1 ADR 3 8 knees\n"}, "a.ann:1: 'T1 ADR 3 8 knees'. Expected 'T1<tab>LABEL start end"),
         ({"train/a.txt": b"caf\xe9"}, "a.txt:1: byte 0xe9 at offset 3 is not UTF-8; the file seems to be ISO-8859-1"),
         ({"dev/a.txt": None}, "no document for dev (train 1, dev 0, test 1)"),
@@ -104,7 +152,8 @@ def test_brat(write, prepare):
     ],
 )
 def test_broken_brat(changes, message, write, prepare):
-    made = prepare("brat", write({name: text for name, text in brat(**changes).items() if text is not None}))
+    files = brat("", **changes) if "are not at" in message else brat(**changes)
+    made = prepare("brat", write({name: text for name, text in files.items() if text is not None}))
     assert made.code == 2 and message in made.err
 
 

@@ -43,7 +43,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     access.add_argument(
         "--allowed_hosts", nargs="+", action="extend", metavar="HOST",
-        help="names in requests' header Host; * for any (default: those of this machine on a loopback --host, else any)",
+        help="names in the header Host; * for any (default: this machine's own on a loopback --host, else any)",
     )  # fmt: skip
     limits = parser.add_argument_group("limits")
     limits.add_argument("--max_chars", type=int, default=20_000, help="characters in a text (default 20000)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
@@ -24,7 +25,6 @@ from genner.prediction.options import PredictOptions
 from genner.prediction.results import TextInput, TextResult, place_entity
 from genner.prediction.scores import ModelCalibration, Scoring
 from genner.prediction.text import TextSplitter
-from genner.prediction.turns import TurnLock
 from genner.training.predictions import Prediction
 from genner.training.world import choose_device
 
@@ -37,7 +37,7 @@ _ALL: WeakSet[Recogniser] = WeakSet()
 
 
 class Recogniser:
-    """Finds entities in texts; made by :func:`load`. Several threads may call it, in turn.
+    """Finds entities in texts; made by :func:`load`. Several threads may call it; they read at the same time.
 
     A forked process may call it, too: on a CPU, and with one thread. Pickled, it is opened again from its folder.
 
@@ -65,7 +65,7 @@ class Recogniser:
         self.choices, self.kind, self.labels = dict(choices or {}), folder.kind, task.labels.tags
         self._splitter = TextSplitter(options.language, options.words)
         self._reading = ReadOptions(options.window, options.overlap, options.batch_size)
-        self._lock = TurnLock()
+        self._lock = threading.Lock()
         self._process = os.getpid()
         _ALL.add(self)
 
@@ -112,10 +112,6 @@ class Recogniser:
             InputTypeError: not an iterable of texts.
         """
         return self._stream(as_texts(inputs, "ner([text, ...])"), progress)
-
-    def give_way(self) -> None:
-        """For ``progress``: if other threads wait to read, let each have a turn first."""
-        self._lock.give_way()
 
     def splitter(self, pause: Callable[[], None]) -> Callable[[TextInput], TextInput]:
         """What splits texts as this recogniser does, for use in one thread.
@@ -192,8 +188,8 @@ class Recogniser:
                 "device: a forked process cannot use the GPU of its parent. Expected a process of its own. Start it "
                 "with multiprocessing.get_context('spawn')."
             )
-        reading = replace(self._reading, progress=progress)
-        with self._lock, torch.no_grad():
+        reading = replace(self._reading, progress=progress, encoding=self._lock)
+        with torch.no_grad():
             for answer in self.task.read([text.surfaces(span) for text, span in spans], reading):
                 text, span = spans[answer.example_idx]
                 by_text.setdefault(id(text), []).append((span.start, answer))
@@ -324,7 +320,7 @@ def _after_fork() -> None:
     """In the new process: the threads of the old one, which may hold a lock or be waited for, are not there."""
     torch.set_num_threads(1)
     for ner in _ALL:
-        ner._lock = TurnLock()
+        ner._lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

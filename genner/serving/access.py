@@ -31,7 +31,7 @@ class Access:
     Attributes:
         root_path: the path below which a proxy shows the server, such as ``/ner``; empty for none.
         origins: of pages of other servers that may ask from browsers (CORS); ``*`` for any.
-        hosts: names in the header ``Host``, lower case, without port; ``*`` for any, ``*.example.org`` for any below it.
+        hosts: names in the header ``Host``, lower case, without port; ``*`` for any, ``*.example.org`` for those below.
     """
 
     root_path: str = ""
@@ -60,7 +60,7 @@ class Access:
         given = None if hosts is None else tuple(_bracketed(host.lower()) for host in hosts)
         wrong = []
         if not _PREFIX.fullmatch(root_path):
-            wrong.append(f"--root_path {root_path}: Expected a path of letters, digits, '-', '.', '_' or '~', like /ner.")
+            wrong.append(f"--root_path {root_path}: Expected letters, digits and the signs -._~ after '/', like /ner.")
         wrong += [
             f"--cors {origin}: Expected scheme, name and port of a page, like https://example.org, or '*' for any."
             for origin in origins

@@ -1,7 +1,7 @@
 """The web page: a document, a style sheet and a script, and what the script asks for.
 
-The page keeps its texts and answers itself; the server keeps nothing of them. The script asks for the entities of a text
-and, whenever a visitor filters them, for their picture.
+The page keeps its texts and answers itself; the server keeps nothing of them. The script asks for the entities of a
+text and, whenever a visitor filters them, for their picture.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _FOLDER = Path(__file__).parent
 _MOST_DRAWN = 5_000  # entities; a browser lays out more only after many seconds
 _HEADERS = {
     "Cache-Control": "no-cache",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; "
-    "connect-src 'self'; base-uri 'self'; form-action 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src data:; connect-src 'self'; base-uri 'self'; form-action 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }

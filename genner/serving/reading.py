@@ -38,7 +38,7 @@ def _loads(body: bytes) -> Any:
     """The value of some JSON.
 
     Raises:
-        json.JSONDecodeError: it is not JSON, an object has a key twice, it is nested too deeply, or a number is too long.
+        json.JSONDecodeError: it is not JSON, an object has a key twice, it is nested too deeply, a number is too long.
     """
     try:
         return json.loads(body, object_pairs_hook=_unique)

@@ -147,13 +147,11 @@ class DrawnEntity(_Strict):
 
     type: Text
     score: Annotated[float, Field(ge=0, le=1)]
-    segments: Annotated[list[tuple[int, int]], Field(min_length=1)]
+    segments: Annotated[list[Annotated[list[int], Field(min_length=2, max_length=2)]], Field(min_length=1)]
 
 
 class Drawing(_Strict):
     """What the page wants to have drawn."""
-
-    model_config = ConfigDict(extra="forbid")  # JSON has no tuples
 
     text: Text
     entities: list[DrawnEntity]

@@ -107,7 +107,7 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(H11Protocol):
-    """Closes a connection on which the head of a request does not arrive in time, as a whole, from its first byte on."""
+    """Closes a connection on which the head of a request does not arrive in time, from its first byte to its last."""
 
     _patience: asyncio.TimerHandle | None = None
 

@@ -1,9 +1,8 @@
 """The model behind the page and the API: loaded in the background, stopped once all requests are answered.
 
 Requests take turns, text by text. Texts that arrive while one batch is read form the next, which is as large as can be
-read in half a second. A text that takes longer is read beside the batches, in a thread of its own: the reader lets both
-go on in turn. Splitting, reading and drawing happen in threads, everything else in the event loop, so no locks are
-needed here.
+read in half a second. A text that takes longer is read beside the batches, in a thread of its own. Splitting, reading
+and drawing happen in threads, everything else in the event loop, so no locks are needed here.
 """
 
 from __future__ import annotations
@@ -44,10 +43,7 @@ class TextReader(Protocol):
     def stream(
         self, inputs: Iterable[TextInput | str], *, progress: Callable[[float, int], None] | None = None
     ) -> Iterator[TextResult]:
-        """A result for every text, in the same order; ``progress`` is called in between and may raise."""
-
-    def give_way(self) -> None:
-        """Called by ``progress``: let other threads read."""
+        """A result for every text, in the same order; several threads may ask. ``progress`` may raise."""
 
     def splitter(self, pause: Callable[[], None]) -> _Split:
         """What splits texts into words, for one thread; ``pause`` is called in between."""
@@ -200,11 +196,9 @@ class Service:
         return list(self.reader.stream([waiting.given for waiting in batch], progress=progress))
 
     def _between(self, places: Sequence[Place], n_texts: float, n_words: int) -> None:
-        """Called while texts are read: others go on; what nobody waits for ends."""
+        """Called while texts are read: what nobody waits for ends."""
         if all(place.is_left for place in places):
             raise _NobodyWaitsError
-        assert self.reader is not None, "internal error: asked before the model was opened"
-        self.reader.give_way()
 
     async def _in_thread(self, name: str, call: Callable[..., _T], *args: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._threads[name], call, *args)

@@ -47,7 +47,7 @@ class Speed:
         return min(max(int(self._rate * self._seconds), 1), _MOST_WORDS)
 
     def measured(self, n_words: int, seconds: float) -> None:
-        """Take in a batch; a small one says how slow the model is at most, as much of its time does not depend on it."""
+        """Take in a batch. A small one only says how slow the model is at most: much of its time is for any batch."""
         rate = n_words / max(seconds, 1e-6)
         if rate > self._rate or seconds > self._seconds / 2:
             self._rate += _SHARE * (rate - self._rate)

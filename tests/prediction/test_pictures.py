@@ -130,7 +130,7 @@ def test_html_keeps_any_text_and_shows_every_entity_once(drawn: TextResult) -> N
     assert all(re.search(r" [01]\.\d\d$", tag) for tag in reader.tags)
     assert {tag for tag, _ in reader.elements} <= {"div", "style", "span", "h2", "ul", "li"}
     attributes = {name for _, attributes in reader.elements for name in attributes}
-    assert attributes <= {"class", "style", "title", "role", "aria-label", "dir"}
+    assert attributes <= {"class", "style", "title", "role", "aria-label", "dir", "aria-hidden", "data-label"}
     styles = {attributes["style"] for _, attributes in reader.elements if "style" in attributes}
     assert all(re.fullmatch(r"grid-area:[\d/]+|grid-template-columns:[\w(),]+ minmax\(0,1fr\)", one) for one in styles)
 
@@ -151,7 +151,7 @@ def test_comparisons_mark_every_entity(drawn: list[TextResult]) -> None:
 def test_labels_scores_and_legend() -> None:
     reader = Reader(render(EXAMPLE))
     assert sorted(reader.tags) == ["BODY 0.90", "PER 0.90", "SYMPTOM 0.87", "SYMPTOM 0.98"]
-    assert reader.legend == ["BODY", "PER", "SYMPTOM", "gap in a discontinuous entity"]
+    assert reader.legend == ["BODY", "PER", "SYMPTOM", "gap: words that do not belong to the entity"]
     assert sorted(Reader(render(EXAMPLE, scores=False)).tags) == ["BODY", "PER", "SYMPTOM", "SYMPTOM"]
     spoken = [attributes["aria-label"] for _, attributes in reader.elements if attributes.get("role") == "img"]
     assert "SYMPTOM: pain in the left … shoulder, score 0.87" in spoken

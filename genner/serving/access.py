@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
+from itertools import chain
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
@@ -16,11 +17,12 @@ from genner.errors import ConfigError
 
 __all__ = ["Access", "Doors"]
 
-_MOST_HEADERS = 100
+_MOST_HEADERS, _MOST_HEADER_BYTES = 100, 32_768
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^\s/?#@]+")
 _HOST = re.compile(r"\*|(\*\.)?[a-z0-9_.-]+|\[[0-9a-f:.]+\]")
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_IPV6 = re.compile(r"[0-9a-f]*:[0-9a-f:.]*:[0-9a-f.]*")
 _PORT = re.compile(r":\d*$")
 
 
@@ -104,8 +106,12 @@ class Doors:
             await self.app(scope, receive, send)
             return
         hosts = Headers(scope=scope).getlist("host")
-        if len(scope["headers"]) > _MOST_HEADERS:
-            detail = f"{len(scope['headers'])} headers. Expected at most {_MOST_HEADERS}. Send fewer."
+        n_headers, n_bytes = len(scope["headers"]), sum(map(len, chain.from_iterable(scope["headers"])))
+        if n_headers > _MOST_HEADERS or n_bytes > _MOST_HEADER_BYTES:
+            detail = (
+                f"{n_headers} headers of {n_bytes:,} bytes. Expected at most {_MOST_HEADERS} of {_MOST_HEADER_BYTES:,}. "
+                "Send fewer or shorter ones."
+            )
             await _refusal(431, detail)(scope, receive, send)
         elif len(hosts) > 1 or not all(map(self.access.knows, hosts)):  # browsers always send one
             detail = (
@@ -126,7 +132,7 @@ class Doors:
 
 def _bracketed(host: str) -> str:
     """An IPv6 address as it stands in a URL."""
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return f"[{host}]" if _IPV6.fullmatch(host) else host
 
 
 def _refusal(status: int, detail: str) -> JSONResponse:

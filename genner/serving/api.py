@@ -56,10 +56,9 @@ def build_api(service: Service, access: Access | None = None) -> FastAPI:
         version="1",
         docs_url=None,  # these pages load scripts from other hosts
         redoc_url=None,
-        root_path=access.root_path,
         redirect_slashes=False,
     )
-    app.state.service = service
+    app.state.service, app.state.access = service, access
     app.router.route_class = StrictRoute
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(RefusedError, _on_refused)

@@ -85,14 +85,18 @@
       hideAnswer(BEFORE);
       return say(OLD, "note");
     }
+    if (answer.record.error !== undefined) return say(answer.record.error, "error");
+    draw(filtered());
+  }
+
+  // All parts change together, once the picture is there.
+  function put(entities, pictured) {
     const { record } = answer;
-    if (record.error !== undefined) return say(record.error, "error");
-    const shown = filtered();
-    say(summary(record.entities.length, shown));
-    $("table").replaceChildren(table(shown));
-    $("json").replaceChildren(...json({ ...record, entities: shown }));
+    $("picture").replaceChildren(pictured);
+    say(summary(record.entities.length, entities));
+    $("table").replaceChildren(table(entities));
+    $("json").replaceChildren(...json({ ...record, entities }));
     $("jsonl").disabled = $("html").disabled = false;
-    draw(shown);
   }
 
   function filtered() {
@@ -117,11 +121,11 @@
       if ($("picture").querySelector(".genner")) await new Promise((done) => setTimeout(done, DRAWING_DELAY)); // a slider moves on
       if (drawing !== control) return;
       const html = await (await post("page/draw", drawn(entities, false), control.signal)).text();
-      if (drawing === control) $("picture").innerHTML = html; // escaped by the server
+      if (drawing === control) put(entities, document.createRange().createContextualFragment(html)); // escaped by the server
     } catch (error) {
       if (drawing !== control) return;
       picture = null;
-      $("picture").replaceChildren(element("p", "page-message page-error", error.message));
+      put(entities, element("p", "page-message page-error", error.message));
     }
   }
 

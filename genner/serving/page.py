@@ -49,7 +49,7 @@ def add_page(app: FastAPI, service: Service, examples: Sequence[str] | None = No
         examples: texts to try; None for those that fit the model, if any.
         min_score: initial value of the slider.
     """
-    page = _Page(service, examples, min_score, app.root_path)
+    page = _Page(service, examples, min_score, app.state.access.root_path)
     for path, call in {"/": page.document, "/page/about": page.about}.items():
         app.get(path, include_in_schema=False)(call)
     for path, call in {"/page/page.css": page.styles, "/page/page.js": page.script}.items():

@@ -106,11 +106,12 @@ class Doors:
             await self.app(scope, receive, send)
             return
         hosts = Headers(scope=scope).getlist("host")
-        n_headers, n_bytes = len(scope["headers"]), sum(map(len, chain.from_iterable(scope["headers"])))
+        n_headers = len(scope["headers"])
+        n_bytes = sum(map(len, chain.from_iterable(scope["headers"])))
         if n_headers > _MOST_HEADERS or n_bytes > _MOST_HEADER_BYTES:
             detail = (
-                f"{n_headers} headers of {n_bytes:,} bytes. Expected at most {_MOST_HEADERS} of {_MOST_HEADER_BYTES:,}. "
-                "Send fewer or shorter ones."
+                f"{n_headers} headers of {n_bytes:,} bytes. Expected at most {_MOST_HEADERS} headers of "
+                f"{_MOST_HEADER_BYTES:,} bytes. Send fewer or shorter ones."
             )
             await _refusal(431, detail)(scope, receive, send)
         elif len(hosts) > 1 or not all(map(self.access.knows, hosts)):  # browsers always send one

@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 from genner.errors import ConfigError, DataFormatError
 from genner.prediction.pictures import page_end, page_part, page_start, render
+from genner.prediction.pictures.layout import lines_of
+from genner.prediction.pictures.marks import Mark
 from genner.prediction.pictures.style import COLOURS, TEXTURES, looks
 from genner.prediction.results import TextEntity, TextResult, TextSegment
 
@@ -329,3 +331,27 @@ def test_the_styles_of_a_page_do_not_reach_into_a_picture(browser: object) -> No
         colour, size = tag.evaluate(style)
         assert colour == "rgb(255, 255, 255)" and size < 20
     assert page.eval_on_selector(".genner-word", style)[1] < 20
+
+
+def test_the_label_is_repeated_where_an_entity_goes_on_in_another_line() -> None:
+    def labels(text: str, *places: tuple[str, int, int]) -> list[tuple[str, str]]:
+        """The labels with the words that they begin with."""
+        entities = tuple(TextEntity(kind, (TextSegment(text[s:e], s, e, 0, 1),), 0.5) for kind, s, e in places)
+        lines = lines_of(text, [Mark(entity) for entity in entities], scores=True)
+        pieces = [piece for line in lines for group in line.groups for piece in group.pieces]
+        return [
+            (piece.text.strip(), ("… " if stroke.repeats else "") + stroke.mark.entity.type)
+            for piece in pieces
+            for stroke in piece.strokes
+            if stroke is not None and (stroke.is_labelled or stroke.repeats)
+        ]
+
+    assert labels("in Upper Gonshire now", ("LOC", 3, 17)) == [("Upper", "LOC")]
+    assert labels("in Upper\nGonshire\n\nnow", ("LOC", 3, 17)) == [("Upper", "LOC"), ("Gonshire", "… LOC")]
+    long = "the " + "very " * 20 + "old house"
+    found = labels(long, ("LOC", 4, len(long)), ("ORG", len(long) - 9, len(long)))
+    assert [label for _, label in found if "LOC" in label] == ["LOC", "… LOC", "… LOC", "… LOC"]
+    assert ("old", "ORG") in found
+    picture = render(TextResult(long, entities=(TextEntity("A&B", (TextSegment(long, 0, len(long), 0, 23),), 0.5),)))
+    assert picture.count('class="genner-tag') == 1
+    assert picture.count('class="genner-more') == picture.count('aria-hidden="true" data-label="A&amp;B"') == 3

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from genner.data.offsets import Mention
+from genner.data.offsets import EMPTY, Mention
 from genner.data.tally import Tally
 from genner.data.utf8 import read_raw
 from genner.errors import DataFormatError
@@ -49,7 +49,7 @@ def read_terms(path: Path, labels: Collection[str], tally: Tally) -> Iterator[Me
             continue
         fragments = _fragments(match["offsets"])
         if any(end <= start for start, end in fragments):
-            tally.add("annotation with a fragment that ends before it starts, dropped", place)
+            tally.add(EMPTY, place)
             continue
         yield Mention(match["label"], fragments, place, match["text"] or "")
 
@@ -57,7 +57,9 @@ def read_terms(path: Path, labels: Collection[str], tally: Tally) -> Iterator[Me
 def _annotations(path: Path, tally: Tally) -> Iterator[tuple[int, str]]:
     """Number and text of every text-bound annotation, broken ones put together."""
     open_term: tuple[int, str] | None = None
-    for number, line in enumerate(read_raw(path).split("\n"), 1):  # a covered text has line ends of its own
+    raw = read_raw(path)
+    end = "\n" if "\n" in raw else "\r"  # not both: covered texts have line ends of their own
+    for number, line in enumerate(raw.split(end), 1):
         other = _OTHER.match(line)
         if open_term and not (_TERM_ID.match(line) or other) and _lacks_text(open_term[1]):
             open_term = (open_term[0], f"{open_term[1]}\n{line}")

@@ -24,6 +24,7 @@ from genner.data.cache import CacheFile, digest_of
 from genner.data.columns import Sentences
 from genner.data.loaders import LOADERS, LoaderOptions, LoadReport
 from genner.data.schema import Entity, Example
+from genner.data.shapes import loader_for
 from genner.data.splits import SplitRules, apply_rules, find_split_files
 from genner.data.statistics import SplitStatistics, corpus_statistics, fingerprint
 from genner.data.utf8 import is_writable
@@ -32,7 +33,10 @@ from genner.errors import ConfigError, DataFormatError
 __all__ = ["LoadedCorpus", "SplitRules", "examples_of", "load_bundle", "load_cached", "to_bundle", "to_dataset"]
 
 # The contents of the cache also depend on this code; its digest replaces a version number kept by hand.
-_SOURCES = ("loaders/*.py", "schema.py", "splits.py", "statistics.py", "columns.py", "bundle.py")
+_SOURCES = (
+    "loaders/*.py", "schema.py", "schemes.py", "shares.py", "splits.py", "utf8.py", "statistics.py", "columns.py",
+    "bundle.py", "shapes.py", "shape_items.py", "records.py", "offsets.py", "text.py",
+)  # fmt: skip
 FIELDS = ("raw_words", "entities", "entity_tags", "entity_spans")
 
 
@@ -46,11 +50,13 @@ class LoadedCorpus:
         examples: sentences per split; none is empty.
         reports: what the loader changed, per file (including a dev file that was added to train).
         notes: effects of the split rules and of ``limited``.
+        unlabelled: splits whose entities are not known: they are predicted and not scored.
     """
 
     examples: Mapping[str, Sequence[Example]]
     reports: dict[str, LoadReport]
     notes: list[str] = field(default_factory=list)
+    unlabelled: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_filled(self.examples)
@@ -94,16 +100,21 @@ def load_bundle(
         ConfigError: no such loader.
         DataFormatError: a folder or file is missing, a file cannot be read, or a split is empty.
     """
-    load = _loader(loader_name)
+    _loader(loader_name)
     if files is None:
         files = corpus_files(Path(root or "."), loader_name, rules)
-    splits, reports = {}, {}
+    splits, reports, said = {}, {}, []
     for name, path in files.items():
-        splits[name], reports[name] = load(Path(path), options)
+        found = loader_for(Path(path), loader_name)
+        splits[name], reports[name] = _loader(found)(Path(path), options)
+        if found != loader_name:
+            said.append(f"{name}: {Path(path).name} is JSON of another tool or shape, read by the loader {found!r}.")
         if not splits[name]:
-            raise DataFormatError(f"{path}: no sentences for {name}. Expected at least one. Check the export.")
+            advice = "Export it again" if name == "train" else "Remove the file, or export it again"
+            raise DataFormatError(f"{path}: no sentences for {name}. Expected at least one. {advice}.")
+    unlabelled, about = _without_labels(splits, reports, rules)
     splits, notes = apply_rules(splits, rules)
-    return LoadedCorpus(splits, reports, notes)
+    return LoadedCorpus(splits, reports, said + notes + about, unlabelled)
 
 
 def load_cached(
@@ -141,12 +152,50 @@ def load_cached(
 def corpus_files(root: Path, loader_name: str, rules: SplitRules) -> dict[str, Path]:
     """The files in ``root`` that :func:`load_bundle` reads; raises the same errors for loader and folder."""
     _loader(loader_name)
-    return find_split_files(root, loader_name, ("train", "test") if rules.dev_every else ("train", "dev", "test"))
+    return find_split_files(root, loader_name, rules.required)
+
+
+def _without_labels(
+    splits: dict[str, list[Example]], reports: Mapping[str, LoadReport], rules: SplitRules
+) -> tuple[tuple[str, ...], list[str]]:
+    """The splits whose entities are not known, and notes on them; entities that are not to be looked at are removed.
+
+    Raises:
+        DataFormatError: words without tags in a split that has to have them.
+    """
+    for split, report in reports.items():
+        if report.is_labelled or (split == "test" and rules.unlabelled_test is not False):
+            continue
+        others = {"dev": "remove the file: a share of train is taken then", "test": "set data.unlabelled_test=true"}
+        advice = others.get(split, "set data.delimiter to what parts the columns, if that is no blank")
+        raise DataFormatError(
+            f"{report.path}:1: words without tags. Expected a word and a tag in every line, such as 'Tellmark B-LOC', "
+            f"or records with their entities, to {'learn from' if split == 'train' else 'score'}. Add the tags, or "
+            f"{advice}."
+        )
+    test = splits.get("test")
+    if test is None or rules.unlabelled_test is False or (rules.unlabelled_test is None and _has_entities(test)):
+        return (), []
+    if rules.unlabelled_test is None and not _has_entities(splits.get("train", [])):
+        return (), []
+    n_entities = sum(len(example.entities) for example in test)
+    splits["test"] = [replace(example, entities=()) for example in test]
+    what = f"its {n_entities} entities are not looked at" if n_entities else "it has no entity"
+    advice = "" if rules.unlabelled_test else " If it really has none, set data.unlabelled_test=false."
+    if "test" in reports and not reports["test"].is_labelled:
+        what, advice = "its words have no tags", ""
+    return ("test",), [f"test: not labelled ({what}): predictions are written for it, there are no scores.{advice}"]
+
+
+def _has_entities(examples: Sequence[Example]) -> bool:
+    return any(example.entities for example in examples)
 
 
 def _loader(name: str) -> Callable[[Path, LoaderOptions], tuple[list[Example], LoadReport]]:
     if name not in LOADERS:
-        raise ConfigError(f"data.loader: unknown loader {name!r}. Expected one of {', '.join(LOADERS)}.")
+        raise ConfigError(
+            f"data.loader: unknown loader {name!r}. Expected one of {', '.join(LOADERS)}. Set data.loader to one."
+        )
     return LOADERS[name]
 
 
@@ -161,6 +210,7 @@ def _note(corpus: LoadedCorpus, examples: Mapping[str, Sentences]) -> dict[str, 
         "labels": {split: list(rows.labels) for split, rows in examples.items()},
         "reports": {split: [report.counts, report.places] for split, report in corpus.reports.items()},
         "notes": corpus.notes,
+        "unlabelled": corpus.unlabelled,
         "statistics": {split: asdict(stats) for split, stats in corpus.statistics.items()},
         "fingerprint": corpus.fingerprint,
     }
@@ -174,7 +224,7 @@ def _from_cache(arrays: Mapping[str, np.ndarray], note: Mapping[str, Any], files
         split: LoadReport(files[split], counts=Counter(counts), places=places)
         for split, (counts, places) in note["reports"].items()
     }
-    corpus = LoadedCorpus(examples, reports, note["notes"])
+    corpus = LoadedCorpus(examples, reports, note["notes"], tuple(note["unlabelled"]))
     corpus.statistics = {split: SplitStatistics(**stats) for split, stats in note["statistics"].items()}
     corpus.fingerprint = note["fingerprint"]
     return corpus
@@ -194,7 +244,7 @@ def _code_digest() -> str:
 def _check_filled(splits: Mapping[str, Sequence[Example]]) -> None:
     for name, examples in splits.items():
         if not len(examples):
-            raise DataFormatError(f"{name}: no sentences. Expected at least one.")
+            raise DataFormatError(f"{name}: no sentences. Expected at least one. Leave the split out.")
 
 
 def to_bundle(splits: Mapping[str, Sequence[Example]]) -> DataBundle:
@@ -229,12 +279,12 @@ def examples_of(dataset: DataSet, split: str = "train", *, compat: bool = False)
         DataFormatError: a field is missing or does not hold what the contract says; names split, row and field.
     """
     if not len(dataset):
-        raise DataFormatError(f"{split}: no rows. Expected at least one sentence.")
+        raise DataFormatError(f"{split}: no rows. Expected at least one sentence. Leave the split out.")
     missing = [name for name in FIELDS if not dataset.has_field(name)]
     if missing:
         raise DataFormatError(
             f"{split}: fields {missing} are missing, found {sorted(dataset.get_field_names())}. "
-            f"Expected {', '.join(FIELDS)}."
+            f"Expected {', '.join(FIELDS)}. Add or rename them."
         )
     columns = [dataset.get_field(name).content for name in FIELDS]
     documents: list[int | None] = [None] * len(dataset)
@@ -293,7 +343,7 @@ def _checked_entities(
         if list(surface) != entity.surface(words):
             raise DataFormatError(
                 f"{where}, field entities: {list(surface)!r:.60}, but the words of {entity.flat} are "
-                f"{entity.surface(words)!r:.60}. Expected the same words."
+                f"{entity.surface(words)!r:.60}. Expected the same words. Correct the spans or the words."
             )
     return entities
 
@@ -304,24 +354,27 @@ def _is_list(value: object) -> bool:
 
 def _check_words(words: object, where: str, compat: bool) -> None:
     if not _is_list(words) or not words:
-        raise DataFormatError(f"{where}, field raw_words: {words!r:.60}. Expected a list of at least one word.")
+        raise DataFormatError(
+            f"{where}, field raw_words: {words!r:.60}. Expected a list of at least one word. Leave empty sentences out."
+        )
     for word in words:
         if not isinstance(word, str) or not (word or compat) or not is_writable(word):
             raise DataFormatError(
                 f"{where}, field raw_words: word {word!r:.60}. Expected text that is not empty and can be written as "
-                "UTF-8."
+                "UTF-8. Put a placeholder there."
             )
 
 
 def _check_tags(tags: object, where: str) -> None:
     if not _is_list(tags) or not all(isinstance(tag, str) and tag for tag in tags):
-        raise DataFormatError(f"{where}, field entity_tags: {tags!r:.60}. Expected a list of labels.")
+        raise DataFormatError(f"{where}, field entity_tags: {tags!r:.60}. Expected a list of labels. Correct it.")
 
 
 def _check_length(values: object, tags: Sequence[str], where: str, name: str) -> None:
     if not _is_list(values) or len(values) != len(tags):
         raise DataFormatError(
-            f"{where}, field {name}: {values!r:.60} for the labels {list(tags)!r:.60}. Expected one list per label."
+            f"{where}, field {name}: {values!r:.60} for the labels {list(tags)!r:.60}. Expected one list per label. "
+            "Add what is missing."
         )
 
 
@@ -329,12 +382,15 @@ def _check_span(span: object, n_words: int, where: str, compat: bool) -> list[in
     """The offsets of one entity as integers."""
     where = f"{where}, field entity_spans: {span!r:.60}"
     if not _is_list(span) or not span or len(span) % 2 or not all(_is_offset(offset) for offset in span):
-        raise DataFormatError(f"{where}. Expected offsets [start, end, start, end, ...], ends exclusive.")
+        raise DataFormatError(f"{where}. Expected offsets [start, end, ...], ends exclusive. Correct them.")
     offsets = [int(offset) for offset in span]
     if offsets[0] < 0 or max(offsets) > n_words:
-        raise DataFormatError(f"{where} in a sentence of {n_words} words. Expected offsets from 0 to {n_words}.")
+        raise DataFormatError(
+            f"{where} in a sentence of {n_words} words. Expected offsets from 0 to {n_words}. Count from the start "
+            "of the sentence."
+        )
     if any(end <= start for start, end in zip(offsets[::2], offsets[1::2], strict=True)):
-        raise DataFormatError(f"{where}. Expected ends after their starts: they are exclusive.")
+        raise DataFormatError(f"{where}. Expected ends after their starts: they are exclusive. Add 1 to the ends.")
     gaps = zip(offsets[1::2], offsets[2::2], strict=False)
     if not compat and any(start <= end for end, start in gaps):
         raise DataFormatError(f"{where}. Expected segments in order that do not touch. Sort and merge them.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ class LabelSet:
 
     def __post_init__(self) -> None:
         if len(set(self.tags)) != len(self.tags):
-            raise ConfigError(f"labels: a tag occurs twice in {list(self.tags)}. Expected every tag once.")
+            raise ConfigError(f"labels: a tag twice in {list(self.tags)}. Expected every tag once. Remove one.")
 
     def __len__(self) -> int:
         return len(self.tags)
@@ -59,13 +60,24 @@ class LabelSet:
         given = dict.fromkeys(tag.lower() for tag in words or {})
         return cls.from_tags(given | seen, words)
 
+    def strangers(self, words: Mapping[str, str]) -> list[str]:
+        """Sentences on the keys of ``words`` that are no tags, with the tag that was probably meant."""
+        known = {tag.casefold(): tag for tag in self.tags}
+        notes = []
+        for name in words:
+            if name.casefold() not in known:
+                near = difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.4)
+                hint = f" (did you mean {known[near[0]]!r}?)" if near else f" (there are {', '.join(self.tags)})"
+                notes.append(f"labels: no split has the label {name!r}{hint}; its words {words[name]!r} are not used.")
+        return notes
+
     def index(self, tag: str) -> int:
         """Position of ``tag``; raises :class:`DataFormatError` naming the known tags."""
         try:
             return self.tags.index(tag)
         except ValueError:
             raise DataFormatError(
-                f"label {tag!r} is not in the label set. Expected one of {list(self.tags)}."
+                f"label {tag!r}: not in the label set. Expected one of {list(self.tags)}. Correct the tag."
             ) from None
 
     def to_records(self) -> list[dict[str, str]]:

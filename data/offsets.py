@@ -25,20 +25,25 @@ from typing import NamedTuple
 from genner.data.schema import merge_segments
 from genner.data.tally import Tally
 
-__all__ = ["MISPLACED", "Mention", "Reading", "Span", "find_reading", "fit", "to_characters"]
+__all__ = ["DROPPED", "EMPTY", "Mention", "Reading", "find_reading", "fit", "to_characters"]
 
 Span = tuple[int, int]
 
 CHARACTERS, UTF16, UTF8 = "characters", "UTF-16 units", "UTF-8 bytes"
 AS_THEY_ARE, CRLF_ONE, LF_TWO = "", "CRLF counted as one", "LF counted as two"
 
-#: Why an annotation is not used although it lies in the text.
 MISPLACED = "annotation whose text is not at its offsets and at no single place near them, dropped"
 
 _TAKEN = "annotation whose text is not that at its offsets, offsets taken"
-_BEYOND = "annotation that ends after its text, dropped"
+BEYOND = "annotation that ends after its text, dropped"
+EMPTY = "annotation with a fragment that ends before it starts, dropped"
+UNPROVEN = "annotation behind emoji or the like, without its text: offsets taken as characters, not as UTF-16 units"
+#: The reasons for which annotations are dropped.
+DROPPED = (MISPLACED, BEYOND, EMPTY)
+
 _NEAR = 100  # characters before and after the offsets, in which a covered text is looked for
 _SIMILAR = 0.75
+_FIRST_UNPARTED = "\u2e80"
 _EXACT, _BUT_BLANKS, _BUT_FORM = 3, 2, 1  # how well a covered text agrees
 _CRLF, _LF = re.compile(r"\r\n"), re.compile(r"(?<!\r)\n")
 _WIDE = {UTF16: re.compile(r"[\U00010000-\U0010ffff]"), UTF8: re.compile(r"[^\0-\x7f]")}
@@ -88,21 +93,21 @@ class Reading(NamedTuple):
 _READINGS = tuple(Reading(*pair) for pair in product((CHARACTERS, UTF16, UTF8), (AS_THEY_ARE, CRLF_ONE, LF_TWO)))
 
 
-def find_reading(documents: Iterable[tuple[str, Sequence[Mention]]]) -> Reading:
+def find_reading(documents: Iterable[tuple[str, Sequence[Mention]]]) -> Reading | None:
     """The way of counting in which most covered texts of a corpus lie at their offsets.
 
     Args:
         documents: texts with their annotations.
 
     Returns:
-        the best reading; plain characters if no annotation tells.
+        the best reading; None if no covered text tells.
     """
     totals: Counter[Reading] = Counter()
     for text, mentions in documents:
         scores = _Document(text, mentions).scores()
         if len(scores) > 1:
             totals.update({reading: scores[reading.within(text)] for reading in _READINGS})
-    return max(_READINGS, key=lambda reading: totals[reading])
+    return max(_READINGS, key=lambda reading: totals[reading]) if len(set(totals.values())) > 1 else None
 
 
 def to_characters(
@@ -118,7 +123,7 @@ def to_characters(
         text: the document, with its line ends.
         mentions: its annotations.
         tally: counts conversions and what does not fit.
-        reading: of the corpus, from :func:`find_reading`.
+        reading: of the corpus, from :func:`find_reading` or known otherwise; None: not known.
         repair: False: take the offsets of annotations that do not fit, as published preprocessing does.
     """
     document = _Document(text, mentions)
@@ -129,6 +134,8 @@ def to_characters(
         if reading is not None and chosen.unit != best.unit:
             tally.add(f"document with offsets in {best}, unlike others, read so", mentions[0].place)
         chosen = best
+    if reading is None and len(set(scores.values())) == 1:
+        document.count_unproven(mentions, tally)
     placed = (document.place(mention, chosen, tally, repair) for mention in mentions)
     return [mention for mention in placed if mention is not None]
 
@@ -136,6 +143,25 @@ def to_characters(
 def fit(text: str, mentions: Sequence[Mention]) -> int:
     """How well annotations fit a text in the best reading: to choose between several forms of a document."""
     return max(_Document(text, mentions).scores().values())
+
+
+def count_cuts(text: str, mentions: Iterable[Mention], reading: Reading) -> tuple[int, int, int]:
+    """How often annotations without a covered text begin or end inside words: a hint at how offsets count.
+
+    Returns:
+        the number of annotations that the reading places elsewhere than characters do; of these, those that cut words
+        as characters, and those that cut words in the reading.
+    """
+    ruler = _Ruler(text, reading)
+    n_moved = n_plain = n_other = 0
+    for mention in mentions:
+        found = ruler.spans(mention.fragments)
+        if mention.text or found == (mention.fragments, True):
+            continue
+        n_moved += 1
+        n_plain += _cuts_words(text, mention.fragments)
+        n_other += found is None or not found[1] or _cuts_words(text, found[0])
+    return n_moved, n_plain, n_other
 
 
 class _Document:
@@ -160,7 +186,7 @@ class _Document:
             if found:
                 tally.add(_TAKEN, mention.place)
         if found is None:
-            tally.add(_BEYOND, mention.place)
+            tally.add(BEYOND, mention.place)
             return None
         spans, is_whole = found
         if not is_whole:
@@ -168,6 +194,16 @@ class _Document:
         if chosen.unit != CHARACTERS and spans != mention.fragments:
             tally.add(f"annotation with offsets counted in {chosen.unit}, converted", mention.place)
         return mention._replace(fragments=spans)
+
+    def count_unproven(self, mentions: Iterable[Mention], tally: Tally) -> None:
+        """Count the annotations that UTF-16 units would place elsewhere, if nothing says which count is right."""
+        other = Reading(UTF16).within(self._text)
+        if other == Reading():
+            return
+        for mention in mentions:
+            found = self._ruler(other).spans(mention.fragments)
+            if not mention.text and (found is None or found[0] != mention.fragments):
+                tally.add(UNPROVEN, mention.place)
 
     def _repaired(self, mention: Mention, spans: Sequence[Span], tally: Tally) -> Mention | None:
         """The annotation at the place that its text shows, if it shows one; ``spans`` are where it should be."""
@@ -180,7 +216,7 @@ class _Document:
             tally.add("annotation whose text is near its offsets, placed there", mention.place)
             return mention._replace(fragments=near)
         if spans[-1][1] > len(self._text):
-            tally.add(_BEYOND, mention.place)
+            tally.add(BEYOND, mention.place)
             return None
         if _is_similar(self._covered(spans), mention.text):
             tally.add(_TAKEN, mention.place)
@@ -260,6 +296,17 @@ def _folded(text: str) -> str:
     """Without case, width, blanks and invisible signs."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     return "".join(char for char in plain if not char.isspace() and unicodedata.category(char) != "Cf")
+
+
+def _cuts_words(text: str, spans: Iterable[Span]) -> bool:
+    """Whether a part begins or ends inside a word, at a blank, or beyond the text; CJK scripts do not part words."""
+    for start, end in spans:
+        if end > len(text) or text[start:end] != text[start:end].strip():
+            return True
+        for around in (text[edge - 1 : edge + 1] for edge in (start, end) if 0 < edge < len(text)):
+            if around.isalnum() and max(around) < _FIRST_UNPARTED:
+                return True
+    return False
 
 
 def _is_similar(found: str, stated: str) -> bool:

@@ -44,7 +44,9 @@ class PipeConfig:
 
     def __post_init__(self) -> None:
         if self.on_too_long not in _REACTIONS:
-            raise ConfigError(f"data.on_too_long: {self.on_too_long!r}. Expected one of {list(_REACTIONS)}.")
+            raise ConfigError(
+                f"data.on_too_long: {self.on_too_long!r}. Expected one of {list(_REACTIONS)}. Choose one of them."
+            )
 
 
 @dataclass

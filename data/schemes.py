@@ -19,15 +19,15 @@ __all__ = ["AUTO", "LOOSE_TAG", "SCHEMES", "TagError", "TagReader", "is_tag"]
 AUTO = "auto"
 LOOSE_TAG = "I-X with neither B-X nor I-X before it, read as B-X"
 
-#: Name -> the signs that its tags begin with, O apart.
+#: Name -> the signs that its tags begin with, O apart; those of ``io`` may be labels alone, so it has to be asked for.
 SCHEMES = {
     "bio": "BI", "iob1": "BI", "iob2": "BI", "ioe1": "IE", "ioe2": "IE",
-    "bioes": "BIES", "iobes": "BIES", "bmes": "BMES", "bmewo": "BMEW", "bilou": "BILU",
+    "io": "I", "bioes": "BIES", "iobes": "BIES", "bmes": "BMES", "bmewo": "BMEW", "bilou": "BILU",
 }  # fmt: skip
 _ROLES = {"B": "B", "I": "I", "M": "I", "E": "E", "L": "E", "S": "S", "U": "S", "W": "S"}
 _SIGNS = "".join(_ROLES)
 _TAG = re.compile(rf"(?P<sign>[{_SIGNS}{_SIGNS.lower()}])(?P<gap>[-_])(?P<label>\S.*)", re.DOTALL)
-_SEVERAL = re.compile(rf"[,;|/+&][{_SIGNS}]-|[,;|]O$")
+_SEVERAL = re.compile(rf"[,;|][{_SIGNS}]-|[/+&][BI]-|[,;|]O$")
 _SAME = {"iob2": "bio", "iobes": "bioes"}
 
 
@@ -36,11 +36,13 @@ class TagError(ValueError):
 
     Attributes:
         index: of its word.
+        tag: as it stands.
+        problem: what is wrong with it and what to do; follows ``tag 'X'`` in a sentence.
     """
 
-    def __init__(self, index: int, problem: str) -> None:
-        super().__init__(problem)
-        self.index = index
+    def __init__(self, index: int, tag: str, problem: str) -> None:
+        super().__init__(f"tag {tag!r} {problem}")
+        self.index, self.tag, self.problem = index, tag, problem
 
 
 class _Chunk(NamedTuple):
@@ -59,6 +61,8 @@ class _Chunk(NamedTuple):
         match scheme:
             case "bio":
                 return self.first != "B"
+            case "io":
+                return False
             case "iob1":
                 return (self.first == "B") != self.follows
             case "ioe1":
@@ -89,7 +93,7 @@ class TagReader:
         self._examples: dict[bool, str] = {}  # whether tags are in lower case -> the first such tag
         self._signs: set[str] = set()
         self._oddities = Tally()
-        names = [self._forced] if self._forced else [name for name in SCHEMES if name not in _SAME]
+        names = [self._forced] if self._forced else [name for name in SCHEMES if name not in (*_SAME, "io")]
         # BIOES and its kin follow the same rules and differ by their signs alone.
         rules = dict.fromkeys("bioes" if name in ("bmes", "bmewo", "bilou") else name for name in names)
         self._breaks = {name: Tally() for name in rules}
@@ -127,7 +131,7 @@ class TagReader:
         found = self._seen.get(tag)
         if found is None:
             found = self._parsed(tag, index)
-            if tag[0].isupper() and tag[1] == "-":
+            if self._forced == "io" or (tag[0].isupper() and tag[1] == "-"):
                 self._seen[tag] = found  # an ordinary tag needs no second look
             else:
                 self._note(tag, index, place)
@@ -143,21 +147,25 @@ class TagReader:
         if tag == "o":
             return "O", ""
         match = _TAG.fullmatch(tag)
+        if self._forced == "io" and tag and (match is None or match["sign"] != "I"):
+            return "I", tag
         if match is None or _SEVERAL.search(tag):
-            raise TagError(index, f"tag {tag!r} {_problem(tag)}")
+            raise TagError(index, tag, _problem(tag))
         sign = match["sign"].upper()
         if sign not in self._allowed:
             raise TagError(
                 index,
-                f"tag {tag!r} is not of the scheme {str(self._forced).upper()}, which was asked for. "
-                f"Expected O or a tag that begins with one of {', '.join(self._allowed)}.",
+                tag,
+                f"is not of the scheme {str(self._forced).upper()}, which was asked for. "
+                f"Expected O or a tag that begins with one of {', '.join(self._allowed)}. Ask for another scheme.",
             )
         is_lower = match["sign"].islower()
         if other := self._examples.get(not is_lower):
             raise TagError(
                 index,
-                f"tag {tag!r}, but {other!r} elsewhere. Expected all tags in the same case, since labels in different "
-                "case are different labels. Write them alike.",
+                tag,
+                f"is in another case than {other!r}. Expected the same case everywhere, since labels in different case "
+                "are different labels. Write them alike.",
             )
         self._examples.setdefault(is_lower, tag)
         self._signs.add(sign)

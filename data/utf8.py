@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from genner.errors import DataFormatError
 
-__all__ = ["Guess", "decode", "guess_encoding", "is_writable", "read_raw", "without_edge_signs"]
+__all__ = [
+    "Guess", "decode", "guess_encoding", "is_writable", "packed_as", "read_raw", "without_edge_signs",
+]  # fmt: skip
 
 _BOM = codecs.BOM_UTF8
 _SAMPLE = 1 << 16  # bytes that a guess is based on
@@ -120,6 +122,15 @@ def decode(raw: bytes, where: str) -> str:
             f"{guess.advice(where)}"
         )
     return text
+
+
+def packed_as(start: bytes) -> str | None:
+    """What a file of an archive, a compressor or an office program is, by its first bytes; None for others.
+
+    >>> packed_as(b"%PDF-1.7"), packed_as(b"Sore knees")
+    ('a PDF document', None)
+    """
+    return next((what for mark, (what, _) in _PACKED.items() if start.startswith(mark)), None)
 
 
 def guess_encoding(raw: bytes, offset: int = 0) -> Guess:

@@ -12,6 +12,7 @@ from pathlib import Path
 from genner.data.loaders.conll import DOCSTART
 from genner.data.schema import Entity, Example
 from genner.data.tally import Tally
+from genner.data.utf8 import without_edge_signs
 from genner.errors import DataFormatError
 from genner.files import replace_file
 
@@ -27,8 +28,9 @@ FORMATS = {"conll": ".txt", "nested": ".jsonlines", "discontinuous": ".txt"}
 def write_split(folder: Path, split: str, loader: str, examples: Sequence[Example], tally: Tally) -> Path:
     """Write a split for a loader and return its file.
 
-    White space inside words, which columns and three-line records cannot hold, becomes ``_``, as does an empty word.
-    Characters in labels that would not read back become ``_`` as well. Both are counted.
+    White space inside words, which columns and three-line records cannot hold, becomes ``_``, as does an empty word;
+    signs of no width at the edges of words, which would be taken off in reading, are left out. Characters in labels
+    that would not read back become ``_`` as well. All of this is counted.
 
     Args:
         folder: for the file, which is replaced atomically.
@@ -76,6 +78,10 @@ def _clean(example: Example, place: str, loader: str, tally: Tally) -> Example:
     if "" in words or (loader != "nested" and any(_BLANK.search(word) for word in words)):
         tally.add("word that is empty or has white space inside, written with '_'", place)
         words = tuple((word if loader == "nested" else _BLANK.sub("_", word)) or "_" for word in words)
+    visible = words if loader == "nested" else tuple(map(without_edge_signs, words))
+    if visible != words:
+        tally.add("word with signs of no width at its edges, written without them", place)
+        words = visible
     if any(_BAD_LABEL.search(entity.label) for entity in entities):
         tally.add("label with characters that do not read back, written with '_'", place)
         entities = tuple(Entity(_plain_label(entity.label), entity.segments) for entity in entities)

@@ -20,12 +20,13 @@ import yaml
 from genner.errors import ConfigError
 from genner.formulations import settings_of
 from genner.names import folder_name_problem
-from genner.settings import FormulationSettings, Values, build, flatten, leaves, parse_value, parse_yaml
+from genner.settings import FormulationSettings, Values, build, flatten, leaves, parse_value, parse_yaml, yaml_problem
 
 __all__ = ["Kind", "Recipe", "flat_settings", "load_recipe", "recipe_path", "recipe_yaml", "scoring_settings"]
 
 RECIPES = max((folder / "recipes" for folder in Path(__file__).resolve().parents[:2]), key=Path.is_dir)
 
+_DATA_ENDINGS = (".txt", ".conll", ".bio", ".iob", ".iob2", ".tsv", ".csv", ".json", ".jsonl", ".jsonlines")
 _WHOLE = ("labels", "reported")  # mappings that are values, not groups of keys
 
 #: Settings that do not shape the scores of a seed: two commands with the same run name may differ in them.
@@ -89,18 +90,51 @@ class OnCollapse(Enum):
     restart = "restart"
 
 
+class Scheme(Enum):
+    """The scheme of the tags in column files; ``auto`` recognises all but ``io``, whose tags are labels alone."""
+
+    auto = "auto"
+    io = "io"
+    bio = "bio"
+    iob1 = "iob1"
+    iob2 = "iob2"
+    ioe1 = "ioe1"
+    ioe2 = "ioe2"
+    bioes = "bioes"
+    iobes = "iobes"
+    bmes = "bmes"
+    bmewo = "bmewo"
+    bilou = "bilou"
+
+
+class Comments(Enum):
+    """Which lines of column files that begin with ``#`` are comments; ``auto``: those that can be no row."""
+
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
 @dataclass(frozen=True)
 class DataConfig:
     root: str | None = None  # folder of the corpora; default $NER_DATA_ROOT, else ../data
-    loader: str | None = None  # conll | ontonotes | nested | discontinuous; default by kind
-    word_column: int = 0  # of column files, from 0; negative counts from the end
-    tag_column: int = -1
+    loader: str | None = None  # conll | ontonotes | nested | discontinuous | json; default by kind and content
+    word_column: str = "0"  # of column files: from 0, negative counts from the end; or a name in the first row
+    tag_column: str = "-1"
+    sentence_column: str | None = None  # its change starts a sentence; default: empty lines end sentences
+    delimiter: str | None = None  # tab, comma, semicolon, bar or a character; default blanks and tabs, or CSV's
+    scheme: Scheme = Scheme.auto  # of the tags
+    comments: Comments = Comments.auto  # which lines that begin with # are comments
     max_words: int = 150  # longer sentences of nested files are split, as published
     on_too_long: TooLong = TooLong.error
     max_pieces: int | None = None  # lower than what the backbone allows, if set
     train_on_dev: bool = False  # conll2003: train and dev together
     dev_every: int | None = None  # genia: every n-th training sentence goes to dev ...
     dev_size: int | None = None  # ... until dev has this many
+    dev_share: float | None = None  # of train, where there is no dev file; default 0.1, 0 for published settings
+    test_share: float = 0.0  # of train, where there is no test file; 0: no test split
+    share_seed: int = 1  # of what is drawn from train
+    unlabelled_test: bool | None = None  # predicted, not scored; default: if its file has no entity
     limit: int | None = None
     allow_unseen_labels: bool = False  # dev and test may have labels that train lacks
     cache: bool = True
@@ -170,7 +204,14 @@ class Recipe:
 
 
 def recipe_path(dataset: str, formulation: str = "pointer") -> Path:
-    """Where the recipe of a dataset lies, whether or not it exists."""
+    """Where the recipe of a dataset lies, whether or not it exists.
+
+    Raises:
+        ConfigError: a name that no folder or file can have.
+    """
+    for key, name in (("dataset", dataset), ("formulation", formulation)):
+        if problem := folder_name_problem(name):
+            raise ConfigError(f"{key}: {problem} Choose such a name.")
     return RECIPES / dataset / f"{formulation}.yaml"
 
 
@@ -191,10 +232,14 @@ def load_recipe(path: Path | None, overrides: Sequence[str] = (), flags: Mapping
         try:
             given.append((key, parse_value(text), "command line"))
         except yaml.YAMLError:
-            problems.append(f"command line: {override!r} has unbalanced brackets. Expected a list or mapping in YAML.")
+            problems.append(
+                f"command line: {override!r:.80} has unbalanced brackets. Expected a YAML list or mapping. Close them."
+            )
         if not equals:
             given.pop()
-            problems.append(f"command line: {override!r} is no setting. Expected key=value, such as optim.lr=2e-5.")
+            problems.append(
+                f"command line: {override!r:.80} is no setting. Expected key=value. Write it like optim.lr=2e-5."
+            )
     formulation = next((value for key, value, _ in reversed(given) if key == "formulation"), Recipe.formulation)
     schema: type[FormulationSettings] = settings_of(str(formulation))
     values = Values({"": Recipe, formulation: schema}, problems=problems)
@@ -245,29 +290,40 @@ def recipe_yaml(recipe: Recipe) -> str:
 
 
 def corpus_folder(recipe: Recipe) -> Path:
-    """``<root>/<dataset>``, or the root itself where that folder does not exist and the root has split files."""
+    """``<root>/<dataset>``, or the root itself where that folder does not exist and the root has files of data."""
     root = Path(recipe.data.root or os.environ.get("NER_DATA_ROOT") or "../data")
     inside = root / recipe.dataset
-    is_corpus = (
-        not inside.is_dir() and root.is_dir() and any("train" in path.name for path in root.iterdir() if path.is_file())
-    )
-    return root if is_corpus else inside
+    if inside.is_dir() or not root.is_dir():
+        return root if root.is_file() else inside
+    names = [path.name for path in root.iterdir() if path.is_file() and not path.name.startswith(".")]
+    has_data = any("train" in name for name in names)
+    if recipe.data.root and not has_data:  # whoever named the folder wants to know what is wrong with these files
+        has_data = any(name.endswith(_DATA_ENDINGS) for name in names)
+    return root if has_data else inside
 
 
 def _read_yaml(path: Path) -> Mapping[str, Any]:
     try:
         content = parse_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as a recipe: {error}. Expected a YAML file of settings.") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read as a recipe: {error.strerror}. Expected a YAML file of settings. Name another."
+        ) from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"{path}: cannot be read as a recipe: {yaml_problem(error)}. Expected a YAML file of settings. Correct it."
+        ) from None
     if not isinstance(content, Mapping):
-        raise ConfigError(f"{path}: holds {type(content).__name__}. Expected a YAML mapping of settings.")
+        raise ConfigError(
+            f"{path}: holds {type(content).__name__}. Expected a YAML mapping of settings. Write key: value lines."
+        )
     return content
 
 
 def _impossible(recipe: Recipe) -> Iterator[str]:
     """Values that have the right type but cannot work."""
     if problem := folder_name_problem(recipe.dataset):
-        yield f"dataset: {problem}"
+        yield f"dataset: {problem} Choose such a name."
     positive = {
         "optim.lr": recipe.optim.lr,
         "training.epochs": recipe.training.epochs,
@@ -280,7 +336,7 @@ def _impossible(recipe: Recipe) -> Iterator[str]:
     }
     for key, value in positive.items():
         if value is not None and not value > 0:
-            yield f"{key} is {value}. Expected more than 0."
+            yield f"{key} is {value}. Expected more than 0. Raise it."
     not_negative = {
         "optim.warmup_ratio": recipe.optim.warmup_ratio,
         "optim.weight_decay": recipe.optim.weight_decay,
@@ -289,11 +345,11 @@ def _impossible(recipe: Recipe) -> Iterator[str]:
     }
     for key, value in not_negative.items():
         if value < 0:
-            yield f"{key} is {value}. Expected 0 or more."
+            yield f"{key} is {value}. Expected 0 or more. Raise it."
     if not recipe.seeds or len(set(recipe.seeds)) != len(recipe.seeds) or min(recipe.seeds, default=0) < 0:
-        yield f"seeds is {recipe.seeds}. Expected one or more different numbers from 0 on."
+        yield f"seeds is {recipe.seeds}. Expected one or more different numbers from 0 on. Change them."
     if (recipe.data.dev_every is None) != (recipe.data.dev_size is None):
-        yield "data.dev_every and data.dev_size belong together. Expected both or neither."
+        yield "data.dev_every and data.dev_size: only one is set. Expected both or neither. Set the other too."
 
 
 def _resolved(recipe: Recipe) -> Recipe:
@@ -303,6 +359,13 @@ def _resolved(recipe: Recipe) -> Recipe:
         optim = replace(optim, lr=5e-4 if recipe.backbone.startswith("scratch") else 2e-5)
     if data.loader is None:
         data = replace(data, loader={"flat": "conll"}.get(recipe.kind.value, recipe.kind.value))
+    if data.dev_share is None:
+        # A published setting says itself where its dev comes from.
+        is_published = recipe.reported or recipe.is_reference or data.train_on_dev or data.dev_every
+        data = replace(data, dev_share=0.0 if is_published else 0.1)
+    backbone = recipe.backbone
+    if not backbone.startswith((".", "~")) and not os.path.isabs(backbone) and os.path.isdir(backbone):
+        backbone = os.path.join(".", backbone)  # a folder here, which nobody takes for a name on the hub
     # A trial with fewer epochs than the recipe's first evaluation is evaluated at its end.
     training = replace(training, evaluate_from=min(training.evaluate_from, training.epochs))
-    return replace(recipe, optim=optim, data=data, training=training)
+    return replace(recipe, backbone=backbone, optim=optim, data=data, training=training)

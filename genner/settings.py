@@ -77,6 +77,11 @@ class Values:
                 f"{where}: {key}: {value!r:.80} refers to another value. Expected the value itself. Write it out."
             )
             return
+        if not _is_text(value):
+            self.problems.append(
+                f"{where}: {key}: {value!r} is not UTF-8. Expected text. Set your locale, such as LC_ALL=C.UTF-8."
+            )
+            return
         try:
             typed = _typed(hint, None if hint is str and value == "null" and not is_entry else value)
         except ValidationError:
@@ -158,6 +163,13 @@ def parse_yaml(text: str) -> Any:
         raise yaml.YAMLError("nested too deeply") from None
 
 
+def yaml_problem(error: Exception) -> str:
+    """What is wrong with a text that is no YAML, and in which line, without line ends."""
+    mark = getattr(error, "problem_mark", None)
+    where = f"line {mark.line + 1}: " if mark is not None else ""
+    return where + " ".join(str(getattr(error, "problem", None) or error).split())[:200]
+
+
 def parse_value(text: str) -> Any:
     """The value of ``key=value``: a list or mapping in brackets, else the text as it stands, without quotes around it.
 
@@ -219,6 +231,15 @@ def _plain(value: Any) -> Any:
         except ValueError:
             continue
     return value
+
+
+def _is_text(value: Any) -> bool:
+    """False for bytes of a shell or a file that are not UTF-8, which Python keeps as surrogates."""
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_mapping(hint: Any) -> bool:

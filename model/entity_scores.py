@@ -21,7 +21,7 @@ SCORES = ("symbols", "nbest")
 def check_scores(scores: str, candidates: bool, generation: GenerationConfig) -> None:
     """Raises :class:`ConfigError` where a search cannot give the scores that are asked for."""
     if scores not in SCORES:
-        raise ConfigError(f"scores: unknown kind {scores!r}. Expected one of {', '.join(SCORES)}.")
+        raise ConfigError(f"scores: unknown kind {scores!r}. Expected one of {', '.join(SCORES)}. Choose one.")
     if scores == "nbest" and generation.num_beams < 2:
         raise ConfigError(
             f"scores: nbest with num_beams {generation.num_beams}. Expected several hypotheses to compare. "

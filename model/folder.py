@@ -15,6 +15,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from hashlib import blake2b, file_digest
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 3
 ABOUT, WEIGHTS = "model.json", "model.safetensors"
+_KINDS = ("flat", "nested", "discontinuous")
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,25 @@ class ModelFolder:
     labels: LabelSet
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_backbone(cls, spec: str) -> ModelFolder | None:
+        """The model of ours that ``--backbone`` names, by its folder or that of its run; None for any other backbone.
+
+        Raises:
+            DataFormatError: see :meth:`read`.
+        """
+        path = Path(spec).expanduser()
+        found = next((folder for folder in (path, path / "best") if (folder / ABOUT).is_file()), None)
+        return None if found is None else cls.read(found)
+
+    def digest(self) -> str:
+        """Of description and weights: what a training that starts from this model depends on."""
+        digest = blake2b(digest_size=16)
+        for name in (ABOUT, WEIGHTS):
+            with (self.path / name).open("rb") as file:
+                digest.update(file_digest(file, "blake2b").digest())
+        return digest.hexdigest()
 
     def known(self, name: str, schema: type) -> dict[str, Any]:
         """The settings under a name that are fields of a dataclass; others, as of a later version, are logged.
@@ -89,7 +110,9 @@ class ModelFolder:
         """
         path = Path(path)
         if not path.is_dir():
-            raise DataFormatError(f"{path}: no such model folder. Expected the folder 'best' of a finished run.")
+            raise DataFormatError(
+                f"{path}: no such model folder. Expected the folder 'best' of a finished run. Name that folder."
+            )
         if not (path / ABOUT).is_file():
             raise DataFormatError(
                 f"{path}: not a model folder, {ABOUT} is missing. Expected the folder 'best' of a finished run. Name "
@@ -100,14 +123,20 @@ class ModelFolder:
             version = about["format"]
             if version != FORMAT:
                 raise DataFormatError(
-                    f"{path}: model format {version}, this version of GenNER reads format {FORMAT}. "
+                    f"{path}: model format {version!r:.40}. Expected {FORMAT}, which this version of GenNER reads. "
                     + ("Update GenNER." if isinstance(version, int) and version > FORMAT else "Train the model again.")
                 )
             labels = LabelSet.from_records(about["labels"])
             kept = {name: about[name] for name in ("formulation", "kind", "settings")}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            _check_types(**kept)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             damaged(path, error)
         return cls(path, labels=labels, **kept, versions=about.get("versions", {}))
+
+
+def _check_types(formulation: object, kind: object, settings: object) -> None:
+    if not isinstance(formulation, str) or kind not in _KINDS or not isinstance(settings, Mapping):
+        raise TypeError(f"formulation {formulation!r:.40}, kind {kind!r:.40}, settings {settings!r:.40} in {ABOUT}")
 
 
 def damaged(path: Path, error: Exception) -> NoReturn:

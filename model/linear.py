@@ -78,7 +78,7 @@ def lighten(model: nn.Module, form: str) -> nn.Module:
         MissingBackendError: this build of torch has no kernels for the form.
     """
     if form not in FORMS:
-        raise ConfigError(f"form: unknown form {form!r}. Expected one of {', '.join(FORMS)}.")
+        raise ConfigError(f"form: unknown form {form!r}. Expected one of {', '.join(FORMS)}. Choose one.")
     device = next(model.parameters()).device
     if form != "float32" and device.type != "cpu":
         raise ConfigError(f"form: {form} is for the CPU, the model is on {device}. Move it there, or take float32.")

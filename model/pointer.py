@@ -59,10 +59,10 @@ class PointerConfig:
         for name, known in (("decoder_type", DECODER_TYPES), ("draft_unit", (None, *DRAFT_UNITS))):
             if (value := getattr(self, name)) not in known:
                 expected = ", ".join(map(str, known))
-                raise ConfigError(f"pointer.{name}: unknown value {value!r}. Expected one of {expected}.")
+                raise ConfigError(f"pointer.{name}: unknown value {value!r}. Expected one of {expected}. Choose one.")
         for name in ("dropout", "word_dropout"):
             if not 0.0 <= (value := getattr(self, name)) < 1.0:
-                raise ConfigError(f"pointer.{name}: {value} is not a probability. Expected 0 <= {name} < 1.")
+                raise ConfigError(f"pointer.{name}: {value} is not a probability. Expected 0 <= {name} < 1. Change it.")
 
     @property
     def has_mlp(self) -> bool:
@@ -90,7 +90,7 @@ class PointerModel(nn.Module):
     ) -> None:
         super().__init__()
         if not label_words:
-            raise ConfigError("labels: an empty label set. Expected at least one label in the training data.")
+            raise ConfigError("labels: an empty label set. Expected at least one label to learn. Add it.")
         self.backbone = backbone
         self.config = config or PointerConfig()
         self.n_labels = len(label_words)

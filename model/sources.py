@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from genner.errors import ConfigError, MissingBackendError, NerError
 from genner.model.backbones import Backbone, backbone_class
+from genner.model.folder import ModelFolder
 from genner.model.hub import hub_is_reachable
 from genner.model.tokenizers import train_byte_bpe, train_unigram
 
@@ -110,7 +111,8 @@ def load_tokenizer(
     """
     if spec.startswith(_SCRATCH_PREFIXES):
         return _train_tokenizer(spec, corpus_words), None if _is_t5(spec) else _SCRATCH_POSITIONS, []
-    location = _locate(spec)
+    ours = ModelFolder.of_backbone(spec)
+    location = _locate(spec) if ours is None else ours.path
     where, is_local = str(location or spec), location is not None or not hub_is_reachable()
     try:
         config = read_config(where, local_files_only=is_local)
@@ -234,7 +236,7 @@ def _train_tokenizer(spec: str, corpus_words: Iterable[Sequence[str]] | None) ->
     if shape is None:
         raise ConfigError(f"backbone: unknown size {spec!r}. Expected one of {', '.join(SCRATCH)}. Change --backbone.")
     if corpus_words is None:
-        raise ConfigError(f"backbone: {spec} without a corpus. Expected sentences to train its tokenizer on.")
+        raise ConfigError(f"backbone: {spec} without a corpus. Expected words for its tokenizer. Give corpus_words.")
     return (train_unigram if _is_t5(spec) else train_byte_bpe)(corpus_words, shape.vocab_size)
 
 

@@ -81,7 +81,7 @@ def train_unigram(words: Iterable[Sequence[str]], vocab_size: int) -> PreTrained
     n_characters = len(set(_CONTROL_CHARS).union(chain.from_iterable(lines)))
     if n_characters + _N_SPECIALS > vocab_size:
         raise ConfigError(
-            f"tokenizer: the corpus has {n_characters} distinct characters, too many for {vocab_size} pieces. "
+            f"tokenizer: {n_characters} distinct characters in the corpus. Expected fewer than {vocab_size} pieces. "
             "Use a backbone whose tokenizer works on bytes (scratch:tiny, scratch:small) or a pretrained one."
         )
     buffer = io.BytesIO()
@@ -124,4 +124,4 @@ def _lines(words: Iterable[Sequence[str]]) -> Iterator[list[str]]:
             empty = False
             yield list(sentence[start : start + _WORDS_PER_LINE])
     if empty:
-        raise ConfigError("tokenizer: no words to train on. Expected a corpus with at least one sentence.")
+        raise ConfigError("tokenizer: no words to train on. Expected a corpus with at least one sentence. Add one.")

@@ -30,7 +30,8 @@ RULES: dict[str, tuple[set[str], set[str] | None]] = {
     "data.labels": ({"data.schema", "errors"}, set()),
     "data.codecs": ({"data.schema", "data.codecs.*", "errors"}, set()),
     "data.loaders": (
-        {"data.schema", "data.schemes", "data.labels", "data.loaders.*", "data.tally", "data.utf8", "errors"},
+        {"data", "data.schema", "data.schemes", "data.labels", "data.loaders.*", "data.tally", "data.utf8", "errors"}
+        | {"data.lines", "data.records", "data.shapes"},
         set(),
     ),
     "data": (DATA | {"errors", "files", "patches"}, None),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from genner import cli
+from genner.commands import train
 from genner.names import folder_name_problem
 
 ROOT = Path(__file__).parents[1]
@@ -107,3 +108,36 @@ def test_names_that_are_no_folders_everywhere(name: str) -> None:
 @pytest.mark.parametrize("name", ["a", "lr_2e-5", "run.2", "Zoë", "console", "x" * 100, "2", "_x"])
 def test_names_that_are(name: str) -> None:
     assert folder_name_problem(name) == ""
+
+
+@pytest.mark.parametrize("arguments", [["--run_name", "a/b"], ["--run_name", "../up", "--check_data"]])
+def test_a_run_is_not_begun_under_such_a_name(arguments: list[str], tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert train.main(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: --run_name: ") and err.endswith("Choose such a --run_name.\n")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["report", "x" * 300],
+        ["report", "--compare", "x" * 300, "y"],
+        ["sweep", "x" * 300 + ".yaml"],
+        ["train", "--recipe", "x" * 300],
+        ["train", "--backbone", "x" * 300, "--check_data"],
+        ["train", "--runs_dir", "file/runs", "--limit", "20"],
+        ["prepare", "brat", "--raw", "x" * 300, "--out", "out"],
+        ["predict", "x" * 300, "--text", "pain"],
+        ["calibrate", "x" * 300, "--input", "texts.txt"],
+        ["share", "x" * 300, "--to", "y"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_file_that_the_system_refuses_is_one_error(arguments: list[str], tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert cli.main(arguments) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if not line.endswith("...")]
+    assert len(errors) == 1 and errors[0].startswith("error: ") and ". Expected " in errors[0]

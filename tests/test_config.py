@@ -158,7 +158,7 @@ def test_a_data_set_names_a_folder(name: str) -> None:
 
 
 def test_the_block_of_another_formulation_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"unknown key 'tokens.scheme'. Expected one of dataset, .*, pointer\."):
+    with pytest.raises(ConfigError, match=r"unknown key 'tokens.scheme'. Expected one of dataset, .*, pointer "):
         load_recipe(None, ["tokens.scheme=bio"])
     with pytest.raises(ConfigError, match=r"unknown name 'pointr' \(did you mean 'pointer'\?\)"):
         load_recipe(None, ["formulation=pointr"])
@@ -216,3 +216,8 @@ def test_corpus_folder_is_inside_the_root_or_the_root(tmp_path: Path) -> None:
     assert corpus_folder(recipe) == tmp_path
     (tmp_path / "mine").mkdir()
     assert corpus_folder(recipe) == tmp_path / "mine"
+
+
+def test_what_is_no_text_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"labels.PER: '\\udce9' is not UTF-8. Expected text. Set your locale"):
+        load_recipe(None, ["labels.PER=\udce9"])

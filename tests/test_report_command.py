@@ -20,6 +20,7 @@ from genner.data.schema import Entity, Example
 from genner.errors import DataFormatError
 from genner.evaluation.calibration import fit
 from genner.evaluation.span_f1 import SpanF1, entity_surfaces
+from genner.evaluation.spread import mean_text, spread_over_seeds
 from genner.training.predictions import Prediction, write_predictions
 from genner.training.results import RunInfo, failed_result, run_result
 
@@ -297,6 +298,9 @@ def test_comparison(run: Path, capsys: pytest.CaptureFixture) -> None:
     pairs = [load_result(better)["seeds"][n]["test"]["f"] - load_result(run)["seeds"][n]["test"]["f"] for n in (0, 1)]
     found = re.fullmatch(r"60 sentences, 2 seed pairs: seed 1 (\S+), seed 2 (\S+)", lines[2])
     assert list(map(float, found.groups())) == pytest.approx(pairs, abs=0.021)  # result.json is rounded, this is not
+    (mean,) = [line for line in lines if "with its collapsed seeds" in line]
+    every = load_result(run)["seeds"]
+    assert mean.endswith(mean_text(spread_over_seeds(every, ("ok", "collapsed"))["test"]["f"]))
     assert float(lines[4].removeprefix("delta F1 (B - A)")) == pytest.approx(sum(pairs) / 2, abs=0.021)
     assert any(line.startswith("p, randomisation        0.00") or "< 0.002" in line for line in lines)
     assert f"{run}: left out: seed 3 collapsed" in lines
@@ -380,3 +384,19 @@ def test_the_file_of_another_run_is_noted(run: Path) -> None:
     make_seed(run, 1, examples(), quality=0.3)
     data = write_run_report(run, load_result(run))
     assert any(note.startswith("Seed 1: the file of predictions gives F1") for note in data["notes"])
+
+
+def test_the_report_of_an_early_collapse(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Before its first epoch was complete: no scores, no history, no model."""
+    folder = tmp_path / "runs" / "fruit" / "early"
+    reason = "the mean loss is nan in epoch 1"
+    nothing = {"dev": {}, "test": {}, "history": [], "attempts": [], "malformed": {}, "epochs": 0, "best_epoch": 0}
+    seed = {"seed": 1, "status": "collapsed", "reason": reason, "train_seconds": 0.0, "peak_memory_mb": 1.0, **nothing}
+    result = make_run(folder, [seed])
+    assert report.main([str(folder), "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert f"Not ok, so not in the means: seed 1 (collapsed: {reason})." in printed
+    assert "No learning curve: no seed completed an epoch." in printed
+    assert "no seed is ok; 1 collapsed and left out: no scores" in run_summary(
+        result | {"n_ok": 0, "n_collapsed": 1, "n_failed": 0}
+    )

@@ -166,14 +166,17 @@ name: a b
     assert str(caught.value).splitlines() == [
         f"{path}: unknown key 'bases'. Expected one of name, base, grid, list (did you mean 'base'?). "
         "Settings of all experiments belong under 'base'.",
-        f"{path}: base: run_name cannot be set. Expected no such key: the name is derived from the settings.",
+        f"{path}: base: run_name cannot be set. Expected no such key: the name is derived from the settings. "
+        "Remove it.",
         f"{path}: base: optim.lr is set twice. Expected one value. Remove 'optim.lr'.",
-        f"{path}: base: '-x' is not a key. Expected a dotted key, such as optim.lr.",
-        f"{path}: grid: pointer.unit: 'word' is not a list of values. Expected a list, such as [1, 2].",
-        f"{path}: grid: pointer.dropout: [] is not a list of values. Expected a list, such as [1, 2].",
+        f"{path}: base: '-x' is not a key. Expected a dotted key, such as optim.lr. Correct it there.",
+        f"{path}: grid: pointer.unit: 'word' is not a list of values. Expected a list, such as [1, 2]. "
+        "Correct it there.",
+        f"{path}: grid: pointer.dropout: [] is not a list of values. Expected a list, such as [1, 2]. "
+        "Correct it there.",
         f"{path}: grid: seeds cannot be an axis, because the seeds of an experiment run in one command. "
-        "Expected them in 'base'.",
-        f"{path}: list entry 1: holds str. Expected a mapping of settings.",
+        "Expected them in 'base'. Correct it there.",
+        f"{path}: list entry 1: holds str. Expected a mapping of settings. Correct it there.",
         f"{path}: list entry 2: data.limit is set twice. Expected one value. Remove 'limit'.",
         f"{path}: name: 'a b' cannot name a folder everywhere. Expected at most 91 bytes of letters, digits, '_', '-' "
         "and '.', the first a letter, digit or '_', the last no '.', and no device of Windows such as CON. Set name.",
@@ -192,7 +195,7 @@ list: [{dataset_name: dmeo}, {data.dev_every: 3}]
     path = tmp_path / "s.yaml"
     assert lines[0].startswith(f"{path}: base: unknown key 'optim.learning_rate'. Expected one of lr,")
     assert any(line.startswith(f"{path}: grid: pointer.unit: 'piece' cannot be used") for line in lines)
-    assert f"{path}: grid: kind: 'round' cannot be used. Expected flat, nested, discontinuous." in lines
+    assert f"{path}: grid: kind: 'round' cannot be used. Expected flat, nested, discontinuous. Change it." in lines
     assert any(
         line.startswith(f"{path}: list entry 1: dataset_name: dmeo: no such recipe (did you mean") for line in lines
     )
@@ -214,8 +217,8 @@ def test_experiments_that_would_share_a_folder_are_refused(tmp_path: Path) -> No
     ("name", "text", "message"),
     [
         ("s.toml", "", r"s.toml: not a sweep file. Expected a file name that ends in .yaml"),
-        ("s.yaml", "a: [1", r"s.yaml: while parsing a flow sequence .*line 1"),
-        ("s.yaml", "base: {limit: 1}\nbase: {}", r"s.yaml: .*found duplicate key base .*line 1"),
+        ("s.yaml", "a: [1", r"s.yaml: line 1: expected ',' or '\]'"),
+        ("s.yaml", "base: {limit: 1}\nbase: {}", r"s.yaml: line 1: found duplicate key base"),
         ("s.yaml", "[1, 2]", r"s.yaml: holds list. Expected name, base, grid, list"),
         ("s.yaml", "base: {limit: 1}", r"s.yaml: grid: no experiment. Expected values in 'grid' or entries in 'list'"),
         ("s.json", '{"grid": ', r"s.json: Expecting value: line 1"),
@@ -252,7 +255,7 @@ def test_usage_errors_are_one_message(workplace: Path, capsys) -> None:
     assert sweep.main(["gone.yaml"]) == 2
     assert (
         capsys.readouterr().err
-        == "error: gone.yaml: cannot be read: No such file or directory. Expected a sweep file.\n"
+        == "error: gone.yaml: cannot be read: No such file or directory. Expected a sweep file. Name another.\n"
     )
     assert sweep.main([str(write(workplace, "grid: {optim.lrr: [1]}"))]) == 2
     assert "grid: unknown key 'optim.lrr'" in capsys.readouterr().err

@@ -70,14 +70,18 @@ class FuzzedService:
         if choose.random() < 0.05:
             messages = [*messages[: choose.randrange(len(messages) + 1)], {"type": "http.disconnect"}]
         sent: list[dict[str, Any]] = []
+        is_answered = asyncio.Event()
 
         async def receive() -> dict[str, Any]:
-            if not messages:
-                await asyncio.Event().wait()
-            return messages.pop(0)
+            if messages:
+                return messages.pop(0)
+            await is_answered.wait()  # the client has its answer and leaves
+            return {"type": "http.disconnect"}
 
         async def send(message: dict[str, Any]) -> None:
             sent.append(message)
+            if message["type"] == "http.response.body":
+                is_answered.set()
 
         await self._app(scope, receive, send)
         status = next((message["status"] for message in sent if message["type"] == "http.response.start"), None)

@@ -42,7 +42,7 @@ class PointerVocab:
         object.__setattr__(self, "labels", tuple(self.labels))
         object.__setattr__(self, "_ids", {tag: _FIRST_LABEL + idx for idx, tag in enumerate(self.labels)})
         if len(self._ids) != len(self.labels):
-            raise ConfigError(f"labels: a tag occurs twice in {list(self.labels)}. Expected every tag once.")
+            raise ConfigError(f"labels: a tag twice in {list(self.labels)}. Expected every tag once. Remove one.")
 
     @property
     def shift(self) -> int:
@@ -55,7 +55,7 @@ class PointerVocab:
             return self._ids[tag]
         except KeyError:
             raise DataFormatError(
-                f"label {tag!r} is not in the label set. Expected one of {list(self.labels)}. "
+                f"label {tag!r}: not in the label set. Expected one of {list(self.labels)}. "
                 "Collect the labels over all splits, or correct the tag."
             ) from None
 
@@ -129,7 +129,7 @@ class PointerCodec:
     def __init__(self, vocab: PointerVocab, unit: Unit, *, compat: bool = False, order: Order = "position") -> None:
         writers = {"word": _write_words, "span": _write_ends, "bpe": _write_pieces, "span_bpe": _write_end_pieces}
         if unit not in writers:
-            raise ConfigError(f"pointer.unit: {unit!r}. Expected one of {list(writers)}.")
+            raise ConfigError(f"pointer.unit: {unit!r}. Expected one of {list(writers)}. Choose one.")
         self.vocab = vocab
         self.unit = unit
         self.compat = compat

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from genner.data import shapes  # the module, as it imports loaders in its turn
 from genner.data.loaders import conll, discontinuous, nested_jsonl, ontonotes
 from genner.data.loaders.reading import LoaderOptions, LoadReport
 from genner.data.schema import Example
@@ -16,4 +17,5 @@ LOADERS: dict[str, Callable[[Path, LoaderOptions], tuple[list[Example], LoadRepo
     "ontonotes": ontonotes.load,
     "nested": nested_jsonl.load,
     "discontinuous": discontinuous.load,
+    "json": lambda path, options: shapes.load(path, options),
 }

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from genner.data.loaders.reading import LoaderOptions, LoadReport, in_order, is_usable, open_lines
+from genner.data.loaders.reading import LoaderOptions, LoadReport, clean_word, in_order, is_usable, open_lines
 from genner.data.schema import Entity, Example, Segment, merge_segments
 from genner.errors import DataFormatError
 
@@ -88,9 +88,9 @@ def _split_words(text: str, line: int, report: LoadReport, options: LoaderOption
         raise DataFormatError(
             f"{report.path}:{line}: {'a tab' if chr(9) in text else 'two blanks in a row or one at the start'} in "
             f"{text[:40]!r}, so that word indices are not certain. Expected single blanks between words. "
-            "Check which word is missing."
+            "Remove the blank, or write _ for the word that is missing."
         )
-    return words
+    return tuple(clean_word(word, report, line) for word in words)
 
 
 def _read_mentions(text: str, line: int, n_words: int, report: LoadReport, options: LoaderOptions) -> Iterator[Entity]:

@@ -1,4 +1,4 @@
-"""Flat and nested entities, one JSON document per line.
+"""Flat and nested entities, a JSON document per line (or in a list, or over several lines).
 
 ``{"ners": [[[start, end, "TYPE"], ...] per sentence], "sentences": [[words], ...]}``; offsets count from the start of
 the sentence, ends are the index of the last word. Other keys are ignored. Sentences of more than ``max_words`` words
@@ -7,158 +7,144 @@ are cut, as in the published preprocessing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from genner.data.loaders.reading import LoaderOptions, LoadReport, in_order, is_usable, open_lines
+from genner.data.loaders.reading import LoaderOptions, LoadReport, check_start, in_order, is_usable, opened
+from genner.data.records import check_text, check_words, read_json, shown
 from genner.data.schema import Entity, Example, Segment, entities_within
-from genner.data.utf8 import is_writable
 from genner.errors import DataFormatError
 
-__all__ = ["check_text", "check_words", "cut", "load", "read_document"]
+__all__ = ["cut", "load", "read_document", "read_mention"]
 
 _REFERENCE_LIMIT = 150
 _SENTENCE_END = (".", "!", "?", "。", "！", "？")
 
 
 def load(path: Path, options: LoaderOptions = LoaderOptions()) -> tuple[list[Example], LoadReport]:  # noqa: B008
-    """Read a file of JSON lines; every example has the number of its document.
+    """Read a file of JSON documents; every example has the number of its document.
 
     With ``options.compat`` duplicates are kept, tags are lower-cased, sentences are cut where the reference cuts them.
 
     Raises:
-        DataFormatError: a line is not a JSON object, lacks a key, or holds words or mentions of another shape.
+        DataFormatError: a record is not a JSON object, lacks a key, or holds words or mentions of another shape.
     """
-    lines, report = open_lines(path, "nested")
+    path = Path(path)
+    check_start(path, "nested")
+    report = LoadReport(path)
     examples = []
-    n_documents = 0
-    for number, line in enumerate(lines, 1):
-        if not line.strip(" \t"):
-            continue
-        examples += read_document(line, number, report, options, n_documents)
-        n_documents += 1
+    with opened(path) as stream:
+        for number, record in enumerate(read_json(stream, str(path), report)):
+            if record.problem is not None:
+                raise DataFormatError(record.problem)
+            examples += read_document(record.value, record.place, report, options, number)
     return examples, report
 
 
 def read_document(
-    line: str, number: int, report: LoadReport, options: LoaderOptions, document: int | None = None
+    value: object, place: str, report: LoadReport, options: LoaderOptions, document: int | None = None
 ) -> list[Example]:
-    """The sentences of one line.
+    """The sentences of a document.
 
     Args:
-        line: a JSON object.
-        number: of the line, from 1.
+        value: a JSON object.
+        place: its line.
         report: counts repairs and losses.
         options: whether long sentences are cut.
         document: number of the document.
 
     Raises:
-        DataFormatError: it is not a JSON object, lacks a key, or holds words or mentions of another shape.
+        DataFormatError: it is not an object, lacks a key, or holds words or mentions of another shape.
     """
     examples = []
-    for words, mentions in _read_lists(line, f"{report.path}:{number}"):
+    for words, mentions in _read_lists(value, report.where(place)):
         if not words and not mentions:
-            report.add_line("sentence without words, skipped", number)
+            report.add_line("sentence without words, skipped", place)
             continue
-        entities = in_order(_read_mentions(words, mentions, number, report, options), report, number, options)
-        examples += cut(Example(words, entities, document), number, report, options)
+        entities = in_order(_read_mentions(words, mentions, place, report, options), report, place, options)
+        examples += cut(Example(words, entities, document), place, report, options)
     return examples
 
 
-def _read_lists(line: str, where: str) -> Iterator[tuple[tuple[str, ...], list]]:
-    """The words and the raw mentions of every sentence of a line."""
+def _read_lists(document: object, where: str) -> Iterator[tuple[tuple[str, ...], list]]:
+    """The words and the raw mentions of every sentence of a document."""
     shape = 'one JSON object per line: {"ners": [[[start, end, "TYPE"], ...], ...], "sentences": [["word", ...], ...]}'
-    try:
-        document = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataFormatError(
-            f"{where}: not JSON ({error}) in {line[:40]!r}. Expected {shape}. Write one object per line."
-        ) from None
     if not isinstance(document, dict):
-        raise DataFormatError(f"{where}: JSON, but not an object: {line[:40]!r}. Expected {shape}.")
+        raise DataFormatError(
+            f"{where}: JSON, but not an object: {shown(document)}. Expected {shape}. Write the file in this way."
+        )
     for key in ("sentences", "ners"):
         if key not in document:
             raise DataFormatError(
-                f"{where}: the key {key!r} is missing, found {list(document)}. Expected {shape}. Rename or add it."
+                f"{where}: the key {key!r} is missing, found {shown(list(document))}. Expected {shape}. Rename or add "
+                "it."
             )
         if not isinstance(document[key], list):
-            raise DataFormatError(f"{where}: {key!r} is {document[key]!r:.40}, not a list. Expected {shape}.")
+            raise DataFormatError(
+                f"{where}: {key!r} is {shown(document[key])}, not a list. Expected {shape}. Correct it."
+            )
     sentences, ners = document["sentences"], document["ners"]
     if len(sentences) != len(ners):
         raise DataFormatError(
             f"{where}: {len(sentences)} sentences but {len(ners)} lists in 'ners'. Expected one list per sentence, "
-            "empty where a sentence has no mention."
+            "empty where a sentence has no mention. Add the missing lists."
         )
     for sentence, mentions in zip(sentences, ners, strict=True):
         if not isinstance(mentions, list):
-            raise DataFormatError(f"{where}: {mentions!r:.40} in 'ners'. Expected a list of mentions per sentence.")
+            raise DataFormatError(
+                f"{where}: {shown(mentions)} in 'ners'. Expected a list of mentions per sentence. Correct it."
+            )
         yield check_words(sentence, where), mentions
 
 
-def check_words(sentence: object, where: str) -> tuple[str, ...]:
-    """The words of a sentence from JSON.
-
-    Raises:
-        DataFormatError: it is not a list of non-empty strings; names ``where``.
-    """
-    if not isinstance(sentence, list):
-        raise DataFormatError(f"{where}: sentence {sentence!r:.40}. Expected a list of words.")
-    for index, word in enumerate(sentence):
-        if not isinstance(word, str) or not word:
-            raise DataFormatError(
-                f"{where}: word {index} of a sentence is {word!r:.40}. Expected text that is not empty. Put a "
-                "placeholder there: leaving the word out would shift the mentions."
-            )
-        check_text(word, where)
-    return tuple(sentence)
-
-
-def check_text(text: str, where: str) -> None:
-    """Raise :class:`DataFormatError`, which names ``where``, for text that UTF-8 cannot represent."""
-    if not is_writable(text):
-        raise DataFormatError(
-            f"{where}: {text!r:.40} contains a lone surrogate, which cannot be written as UTF-8. Expected whole "
-            "characters. Fix the text that was cut inside an emoji."
-        )
-
-
 def _read_mentions(
-    words: tuple[str, ...], mentions: list, line: int, report: LoadReport, options: LoaderOptions
+    words: tuple[str, ...], mentions: list, place: str, report: LoadReport, options: LoaderOptions
 ) -> Iterator[Entity]:
     for mention in mentions:
-        start, end, label = _check_mention(mention, line, report)
-        if is_usable([(start, end)], len(words), report, line):
+        start, end, label = read_mention(mention, place, report)
+        if is_usable([(start, end)], len(words), report, place):
             yield Entity(label.lower() if options.compat else label, (Segment(start, end + 1),))
 
 
-def _check_mention(mention: object, line: int, report: LoadReport) -> tuple[int, int, str]:
-    """Start, inclusive end and label of a raw mention."""
-    where = f"{report.path}:{line}"
+def read_mention(mention: object, place: str, report: LoadReport) -> tuple[int, int, str]:
+    """Start, inclusive end and label of ``[start, end, "TYPE"]``.
+
+    Args:
+        mention: from JSON.
+        place: its line.
+        report: counts repairs.
+
+    Raises:
+        DataFormatError: it is something else.
+    """
+    where = report.where(place)
     if not isinstance(mention, list) or len(mention) < 3:
-        raise DataFormatError(f'{where}: mention {mention!r:.60}. Expected [start, end, "TYPE"].')
+        shape = '[start, end, "TYPE"]'
+        raise DataFormatError(f"{where}: mention {shown(mention)}. Expected {shape}. Correct or remove it.")
     *offsets, label = mention[:3]
     if len(mention) > 3:
-        report.add_line("mention with more than start, end and type, the rest ignored", line)
+        report.add_line("mention with more than start, end and type, the rest ignored", place)
     for index, offset in enumerate(offsets):
         if isinstance(offset, float) and offset.is_integer():
-            report.add_line("offset written as a float, read as an integer", line)
+            report.add_line("offset written as a float, read as an integer", place)
             offsets[index] = offset = int(offset)
         if type(offset) is not int or offset < 0:
             raise DataFormatError(
-                f"{where}: offset {offset!r:.40} in mention {mention!r:.60}. Expected whole numbers from 0, "
-                "the indices of the first and the last word."
+                f"{where}: offset {shown(offset)} in mention {shown(mention)}. Expected whole numbers from 0, "
+                "the indices of the first and the last word. Correct or remove it."
             )
     if not isinstance(label, str) or not label.strip():
-        raise DataFormatError(f"{where}: type {label!r:.40} in mention {mention!r:.60}. Expected a name.")
+        raise DataFormatError(
+            f"{where}: type {shown(label)} in mention {shown(mention)}. Expected a name. Correct or remove it."
+        )
     check_text(label, where)
     if label != label.strip():
-        report.add_line("blank around a type, ignored", line)
+        report.add_line("blank around a type, ignored", place)
     return offsets[0], offsets[1], label.strip()
 
 
-def cut(example: Example, line: int, report: LoadReport, options: LoaderOptions) -> list[Example]:
+def cut(example: Example, place: str | int, report: LoadReport, options: LoaderOptions) -> list[Example]:
     """Cut a sentence of more than ``options.max_words`` words at sentence ends; entities stay whole.
 
     Each part ends at the last sentence end within the limit that no entity crosses; if there is none, at the first one
@@ -169,9 +155,9 @@ def cut(example: Example, line: int, report: LoadReport, options: LoaderOptions)
         return [example]
     bounds = [0, *(_reference_cuts(example) if options.compat else _cuts(example, limit)), len(example.words)]
     if len(bounds) > 2:
-        report.add_line(f"sentence of more than {limit} words, cut at sentence ends", line)
+        report.add_line(f"sentence of more than {limit} words, cut at sentence ends", place)
     if any(end - start > limit for start, end in pairwise(bounds)):
-        report.add_line(f"sentence of more than {limit} words without a place to cut, left longer", line)
+        report.add_line(f"sentence of more than {limit} words without a place to cut, left longer", place)
     return [
         Example(example.words[start:end], tuple(entities_within(example.entities, start, end)), example.document)
         for start, end in pairwise(bounds)

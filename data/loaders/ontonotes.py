@@ -14,9 +14,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from genner.data.loaders.conll import Row, column_sentences
 from genner.data.loaders.conll import load as load_columns
-from genner.data.loaders.reading import LoaderOptions, LoadReport, read_lines, split_fields
+from genner.data.loaders.layout import Layout, Row, read_rows
+from genner.data.loaders.reading import LoaderOptions, LoadReport, clean_word, read_lines, split_fields
 from genner.data.schema import Entity, Example, Segment
 from genner.errors import DataFormatError
 
@@ -58,7 +58,8 @@ def _read_block(
 ) -> list[Example]:
     """The sentences of one document; ``offset`` lines of the file are before it."""
     examples = []
-    for rows in column_sentences(lines, report, options):
+    comments = "always" if options.compat else "never"
+    for rows in read_rows(lines, Layout(comments=comments, is_lax=options.compat), report):
         numbered = [(offset + number, fields) for number, fields in rows]
         for number, fields in numbered:
             if len(fields) <= NAME_COLUMN:
@@ -66,7 +67,7 @@ def _read_block(
                     f"{report.path}:{number}: {len(fields)} columns. Expected the CoNLL-2012 layout, at least "
                     f"{NAME_COLUMN + 1} columns with the word in the 4th and the name in the 11th. Fix the line."
                 )
-        words = tuple(_unescaped(fields[WORD_COLUMN], options) for _, fields in numbered)
+        words = tuple(_word(fields[WORD_COLUMN], report, number, options) for number, fields in numbered)
         examples.append(Example(words, _read_names(numbered, report, options), document))
     return examples
 
@@ -100,11 +101,12 @@ def _bracket_error(report: LoadReport, number: int, name: str, what: str) -> Dat
     )
 
 
-def _unescaped(word: str, options: LoaderOptions) -> str:
+def _word(word: str, report: LoadReport, line: int, options: LoaderOptions) -> str:
+    """The word without the Treebank's escapes."""
     if options.compat:
         word = word.replace("/.", ".")
         return word if word == "/?" else ESCAPES.get(word, word)
-    return ESCAPES.get(word, word)
+    return ESCAPES.get(word) or clean_word(word, report, line)
 
 
 def _has_names_in_brackets(lines: list[str]) -> bool:

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
+from genner.data.lines import LineReader
 from genner.data.schema import Entity, sort_entities
 from genner.data.tally import Tally
-from genner.data.utf8 import read_raw
+from genner.data.utf8 import read_raw, without_edge_signs
 from genner.errors import DataFormatError
 
-__all__ = ["LoadReport", "LoaderOptions", "check_kind", "in_order", "is_usable", "open_lines", "read_lines"]
+__all__ = [
+    "LoadReport", "LoaderOptions", "check_kind", "clean_word", "in_order", "is_usable", "opened",
+]  # fmt: skip
 
 _FIELD = re.compile(r"[^ \t]+")
-_BIO = re.compile(r"O|[BI]-.+")
+_BIO = re.compile(r"O|[BIESMLUW]-.+")
 _MENTIONS = re.compile(r"[0-9]+,[0-9]+(,[0-9]+,[0-9]+)*[ \t]+[^\s|]")
+# What a format looks like, and how it is chosen in training.
 _KINDS = {
-    "conll": "columns with a BIO tag at the end (loader 'conll', --kind flat)",
-    "ontonotes": "the CoNLL-2012 layout (loader 'ontonotes')",
-    "nested": "one JSON object per line (loader 'nested', --kind nested)",
-    "discontinuous": "three lines per sentence (loader 'discontinuous', --kind discontinuous)",
+    "conll": ("columns with a BIO tag at the end", "--kind flat"),
+    "ontonotes": ("the CoNLL-2012 layout", "data.loader=ontonotes"),
+    "nested": ("one JSON object per line", "--kind nested"),
+    "discontinuous": ("three lines per sentence", "--kind discontinuous"),
 }
 
 
@@ -33,25 +41,48 @@ class LoaderOptions:
     Args:
         compat: read as the reference does: tags in lower case, duplicates kept, sentences cut and skipped likewise.
         max_words: nested: longer sentences are cut; None or 0: never.
-        tag_column: flat: the column of the tag, from 0; negative counts from the end.
+        tag_column: flat: the column of the tag, from 0 (negative counts from the end), or its name in the first row.
         word_column: flat: the column of the word.
+        sentence_column: flat: the column whose change starts a sentence; None: empty lines end sentences.
+        delimiter: flat: what parts the columns, such as ``tab`` or ``,``; None: blanks and tabs, or what CSV has.
+        scheme: flat: of the tags, see :data:`genner.data.schemes.SCHEMES`.
+        comments: flat: ``always``, ``never`` or ``auto``: which lines that begin with ``#`` are comments.
+        is_training: whether a recipe says how to read; messages then name its keys.
     """
 
     compat: bool = False
     max_words: int | None = 150
-    tag_column: int = -1
-    word_column: int = 0
+    tag_column: int | str = -1
+    word_column: int | str = 0
+    sentence_column: int | str | None = None
+    delimiter: str | None = None
+    scheme: str = "auto"
+    comments: str = "auto"
+    is_training: bool = True
+
+    def advice(self, training: str, otherwise: str) -> str:
+        """The last sentence of a message: for who has a recipe, or for who predicts."""
+        return training if self.is_training else otherwise
 
 
 @dataclass
 class LoadReport(Tally):
-    """What a loader changed or left out in the file ``path``."""
+    """What a loader changed or left out in the file ``path``.
+
+    Attributes:
+        is_labelled: whether the file says what the entities are.
+    """
 
     path: Path
+    is_labelled: bool = True
 
-    def add_line(self, reason: str, line: int) -> None:
-        """Count ``reason`` once, at ``line`` (from 1)."""
+    def add_line(self, reason: str, line: int | str) -> None:
+        """Count ``reason`` once, at ``line`` (from 1; of several records in it, ``line.number``)."""
         self.add(reason, f"{self.path.name}:{line}")
+
+    def where(self, line: int | str) -> str:
+        """A line in an error message."""
+        return f"{self.path}:{line}"
 
     def lines(self) -> list[str]:
         """One line of text per reason, the most frequent first."""
@@ -80,7 +111,7 @@ def read_lines(path: Path) -> list[str]:
     if lines[-1] == "":
         lines.pop()
     if "\r" in text:
-        _reject_lone_cr(path, lines)
+        _reject_lone_cr(path, lines, has_ends="\n" in text)
     return lines
 
 
@@ -93,16 +124,53 @@ def split_fields(line: str) -> list[str]:
     return _FIELD.findall(line)
 
 
-def check_kind(path: Path, lines: list[str], expected: str) -> None:
+def check_kind(path: Path, lines: list[str], expected: str, *, is_training: bool = True) -> None:
     """Raise :class:`DataFormatError` if the first lines are clearly in another format."""
     found = _guess_kind(lines)
-    if found is not None and found != expected:
+    if found is None or found == expected:
+        return
+    looks, choice = _KINDS[found]
+    if not is_training:
+        choice = f"--format {found}" if found != "ontonotes" else "a file with a word and a BIO tag per line"
+    raise DataFormatError(f"{path}: the file looks like {looks}. Expected {_KINDS[expected][0]}. Give {choice}.")
+
+
+def clean_word(word: str, report: LoadReport, line: int) -> str:
+    """The word without signs of no width at its edges, which is counted, see :func:`without_edge_signs`."""
+    clean = without_edge_signs(word)
+    if clean != word:
+        alone = "word of signs of no width alone, read as _"
+        report.add_line(alone if clean == "_" else "signs of no width at the edge of a word, removed", line)
+    return clean
+
+
+def check_start(path: Path, expected: str, *, is_training: bool = True) -> None:
+    """:func:`check_kind` of the first lines of a file."""
+    with opened(path) as stream:
+        lines = LineReader(stream, str(path))
+        first = [line for line in islice(lines, 100) if line.strip(" \t")][:2]
+    check_kind(path, first, expected, is_training=is_training)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file to read, as bytes.
+
+    Raises:
+        DataFormatError: it cannot be opened or read.
+    """
+    try:
+        with path.open("rb") as stream:
+            yield stream
+    except OSError as error:
         raise DataFormatError(
-            f"{path}: the file looks like {_KINDS[found]}. Expected {_KINDS[expected]}. Choose the other loader."
-        )
+            f"{path}: cannot be read ({error.strerror}). Expected a text file. Check its name and its permissions."
+        ) from None
 
 
-def in_order(entities: Iterable[Entity], report: LoadReport, line: int, options: LoaderOptions) -> tuple[Entity, ...]:
+def in_order(
+    entities: Iterable[Entity], report: LoadReport, line: int | str, options: LoaderOptions
+) -> tuple[Entity, ...]:
     """Sort the entities of a sentence; exact duplicates are counted once (compat: kept, and the sort is stable)."""
     entities = list(entities)
     if options.compat:
@@ -113,7 +181,7 @@ def in_order(entities: Iterable[Entity], report: LoadReport, line: int, options:
     return sort_entities(unique)
 
 
-def is_usable(pairs: Sequence[tuple[int, int]], n_words: int, report: LoadReport, line: int) -> bool:
+def is_usable(pairs: Sequence[tuple[int, int]], n_words: int, report: LoadReport, line: int | str) -> bool:
     """Whether the parts ``(start, inclusive end)`` of a mention lie in the sentence; if not, it is dropped and counted.
 
     Offsets that indicate a wrong reading of the whole file are errors: an end of exactly ``n_words`` (exclusive ends)
@@ -144,12 +212,15 @@ def is_usable(pairs: Sequence[tuple[int, int]], n_words: int, report: LoadReport
     return True
 
 
-def _reject_lone_cr(path: Path, lines: list[str]) -> None:
+def _reject_lone_cr(path: Path, lines: list[str], *, has_ends: bool) -> None:
+    name, new = shlex.quote(str(path)), shlex.quote(f"{path}.new")
+    command = f"Run: tr '\\r' '\\n' < {name} > {new} && mv {new} {name}"
+    advice = "Remove it, or replace it by a blank." if has_ends else command
     for number, line in enumerate(lines, 1):
         if "\r" in line:
             raise DataFormatError(
                 f"{path}:{number}: a carriage return inside a line: {line[:40]!r}. "
-                "Expected lines that end in LF or CRLF. Convert the file, e.g. with mac2unix."
+                f"Expected lines that end in LF or CRLF. {advice}"
             )
 
 

@@ -40,8 +40,8 @@ def ace(request: Request, tally: Tally) -> dict[str, list[Example]]:
     if request.splits is None:
         raise ConfigError(
             "ACE: no lists of documents. Expected --splits with a file of 'split document' lines or a folder with "
-            "train.txt, dev.txt and test.txt: this corpus has no split of its own. docs/corpora.md says where to find "
-            "the published one."
+            "train.txt, dev.txt and test.txt: this corpus has no split of its own. Set --splits; docs/corpora.md says "
+            "where to find the published one."
         )
     lists = read_lists(request.splits)
     files = _files(request.raw, tally)
@@ -102,7 +102,7 @@ def _mentions(path: Path) -> Iterator[Mention]:
     try:
         tree = ElementTree.parse(path)
     except (ElementTree.ParseError, OSError) as error:
-        raise DataFormatError(f"{path}: cannot be read ({error}). Expected an APF annotation in XML.") from None
+        raise DataFormatError(f"{path}: cannot be read ({error}). Expected APF in XML. Copy it again.") from None
     for entity in tree.iter("entity"):
         label = entity.get("TYPE", "")
         for mention in entity.iter("entity_mention"):

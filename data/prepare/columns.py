@@ -34,9 +34,9 @@ def conll2003(request: Request, tally: Tally) -> dict[str, list[Example]]:
         DataFormatError: a file is missing or has other columns.
     """
     splits = {}
-    for split, path in request.progress(find_split_files(request.raw, "conll").items(), "files"):
+    for split, path in request.progress(find_split_files(request.raw, "conll", option="--raw").items(), "files"):
         _check_columns(path)
-        splits[split], report = LOADERS["conll"](path, LoaderOptions())
+        splits[split], report = LOADERS["conll"](path, LoaderOptions(is_training=False))
         tally.merge(report)
     return splits
 
@@ -60,7 +60,7 @@ def ontonotes(request: Request, tally: Tally) -> dict[str, list[Example]]:
             if not request.new_testament and _is_pivot_text(path, request.raw):
                 tally.add("document of the New Testament, left out", path.name)
                 continue
-            examples, report = LOADERS["ontonotes"](path, LoaderOptions())
+            examples, report = LOADERS["ontonotes"](path, LoaderOptions(is_training=False))
             if examples and examples[0].words[0] == _SKELETON:
                 raise DataFormatError(
                     f"{path}: the words are not filled in ({_SKELETON}). Expected words in the 4th column. Run the "

@@ -48,7 +48,7 @@ def genia(request: Request, tally: Tally) -> dict[str, list[Example]]:
         paths = [path for path in files_below(request.raw, tally) if path.suffix.lower() == ".xml"]
     if not paths:
         required = ("train", "test")
-        files = find_split_files(request.raw, "nested", required)
+        files = find_split_files(request.raw, "nested", required, option="--raw")
         return {split: _json_lines(path, tally) for split, path in request.progress(files.items(), "files")}
     if len(paths) > 1:
         raise DataFormatError(
@@ -95,7 +95,7 @@ def _documents(path: Path, tally: Tally) -> Iterator[Document]:
             number += 1
             element.clear()
     except (ElementTree.ParseError, OSError) as error:
-        raise DataFormatError(f"{path}: cannot be read ({error}). Expected the GENIA corpus in XML.") from None
+        raise DataFormatError(f"{path}: cannot be read ({error}). Expected GENIA in XML. Copy it again.") from None
     if not number:
         raise DataFormatError(f"{path}: no <article>. Expected the GENIA corpus 3.02 in XML. Check --raw.")
 
@@ -161,7 +161,7 @@ def _json_lines(path: Path, tally: Tally) -> list[Example]:
     """A file of JSON lines: a document each (``sentences``, ``ners``) or a sentence each (``tokens``)."""
     lines = [(number, line) for number, line in enumerate(read_lines(path), 1) if line.strip()]
     if not lines or '"tokens"' not in lines[0][1]:
-        examples, report = LOADERS["nested"](path, LoaderOptions(max_words=None))
+        examples, report = LOADERS["nested"](path, LoaderOptions(max_words=None, is_training=False))
         tally.merge(report)
         return examples
     examples = []
@@ -182,7 +182,7 @@ def _json_row(line: str, place: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise DataFormatError(f"{place}: not JSON ({error}). Expected one object per line.") from None
+        raise DataFormatError(f"{place}: not JSON ({error}). Expected one object per line. Copy it again.") from None
     lists = [row.get(key) for key in ("tokens", "entity_mentions")] if isinstance(row, dict) else [None]
     if not all(isinstance(value, list) for value in lists) or not all(isinstance(word, str) for word in lists[0]):
         raise DataFormatError(

@@ -1,86 +1,221 @@
-"""Any Hugging Face dataset with words and BIO tags, words and spans, or text and spans.
+"""Any Hugging Face dataset with words and tags, words and spans, or text and spans.
 
-A folder made by ``save_to_disk``, a folder of data files and a name on the hub are all read by the library
+A folder made by ``save_to_disk``, a folder of data files, a data file and a name on the hub are all read by the library
 ``datasets``, which is imported only here. Scripts of a dataset are never run.
 """
 
 from __future__ import annotations
 
-import re
+import json
+import logging
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from genner.data.loaders.conll import LOOSE_TAG, bio_entities
-from genner.data.offsets import Mention
+from genner.data.folders import is_clutter
+from genner.data.prepare.hub_rows import Rows
 from genner.data.prepare.request import SPLITS, Request
-from genner.data.schema import Entity, Example, Segment, sort_entities
-from genner.data.splits import SPLIT_WORDS
+from genner.data.prepare.shares import advice, by_shares, check_shares, in_words
+from genner.data.schema import Example
+from genner.data.splits import SPLIT_WORDS, find_split_files
 from genner.data.tally import Tally
-from genner.data.text import build_examples, sentence_words
+from genner.data.utf8 import read_raw
 from genner.errors import ConfigError, DataFormatError, import_extra
 
 __all__ = ["hub"]
 
-_TAG = re.compile(r"O|[BI]-.+", re.DOTALL)
 _SAVED = ("dataset_dict.json", "state.json")
+_BUILDERS = {".jsonl": "json", ".jsonlines": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet"}
+_BUILDERS |= {".csv": "csv", ".tsv": "csv", ".arrow": "arrow"}
 
 
 def hub(request: Request, tally: Tally) -> dict[str, list[Example]]:
     """The splits of a dataset; see :class:`genner.data.prepare.request.HubColumns` for the columns.
 
+    Dev and test without any labels are left out and counted.
+
     Raises:
         MissingBackendError: ``datasets`` is not installed.
-        ConfigError: the options name no columns to read, or missing ones.
+        ConfigError: the options name no columns to read, missing ones, or shares of a split that is there.
         DataFormatError: the dataset cannot be opened, lacks a split, or has an invalid row.
     """
     columns = request.hub
-    given = [columns.words or columns.text, columns.tags or columns.spans]
     clash = (columns.words and columns.text) or (columns.tags and columns.spans) or (columns.text and columns.tags)
-    if None in given or clash:
+    if not (columns.words or columns.text) or not (columns.tags or columns.spans) or clash:
         raise ConfigError(
-            "hf: expected --words and --tags, --words and --spans, or --text and --spans, each with a column's name. "
-            "Give one of these pairs."
+            "hf: no pair of columns. Expected --words and --tags, --words and --spans, or --text and --spans, each "
+            "with a column's name. Give one of these pairs."
         )
-    dataset = _open(request)
-    tables = {split: _split(dataset, split, request) for split in SPLITS}
-    for split, rows in tables.items():
-        _check_columns(rows, [name for name in given if name], split)
-    result: dict[str, list[Example]] = {}
-    for split, rows in tables.items():
-        names = _tag_names(rows, columns.tags)
-        result[split] = []
-        for number, row in enumerate(request.progress(rows, f"{split} rows"), 1):
-            place = f"{split}, row {number}"
-            result[split] += _examples(row, number - 1, names, place, request, tally)
-    return result
+    tables = _tables(_open(request), request, tally)
+    labels = columns.tags or columns.spans
+    for split in [split for split in tables if split != "train" and labels not in tables[split].column_names]:
+        _leave_out(tables, split, f"column {labels!r}", tally)
+    for split, table in tables.items():
+        _check_columns(table, [columns.words or columns.text, labels], split)
+    rows = Rows(columns, columns.names or _names(tables["train"], labels), tally)
+    for split, table in tables.items():
+        counted = request.progress(range(1, table.num_rows + 1), f"{split} rows")
+        for number, row in zip(counted, _decoded(table, request.raw), strict=False):
+            rows.add(row, split, number)
+    for split in [split for split in tables if split != "train" and rows.is_unlabelled(split)]:
+        _leave_out(tables, split, f"value in column {labels!r}", tally)
+    if rows.is_unlabelled("train"):
+        option = "tags" if columns.tags else "spans"
+        raise DataFormatError(
+            f"hf: {request.raw}: no row of train has a value in column {labels!r}. Expected labels. Choose another "
+            f"column with --{option}."
+        )
+    return rows.examples(list(tables), request)
 
 
 def _open(request: Request) -> Any:
     datasets = import_extra("datasets", "datasets>=5,<6", needed_for="hf")
+    datasets.logging.set_verbosity(logging.CRITICAL)  # we say what it would
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
     path = request.raw
+    builder = _BUILDERS.get(path.suffix.lower()) if path.is_file() else None
     try:
         if any((path / name).is_file() for name in _SAVED):
             return datasets.load_from_disk(str(path))
+        if builder:
+            extra = {"sep": "\t"} if path.suffix.lower() == ".tsv" else {}
+            return datasets.load_dataset(builder, data_files=str(path), **extra)
+        if path.is_dir() and (files := _unusual_files(path)):
+            return datasets.load_dataset("json", data_files=files)
         return datasets.load_dataset(str(path), request.hub.config)
-    except (OSError, ValueError, RuntimeError, LookupError, datasets.exceptions.DatasetsError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+    except (
+        OSError, ValueError, RuntimeError, LookupError, EOFError, StopIteration, datasets.exceptions.DatasetsError
+    ) as error:  # fmt: skip
+        _check_files(path)
+        cause = error.__cause__ or error
+        reason = " ".join((str(cause) or type(cause).__name__).split())[:200]
         raise DataFormatError(
-            f"hf: {path}: cannot be opened ({reason}). Expected a folder made by save_to_disk, a folder of data files, "
-            "or a dataset's name (datasets that need their own script are not supported). Check --raw and --config."
+            f"hf: {path}: cannot be opened ({reason}). Expected a folder made by save_to_disk, a file or folder of "
+            "JSON, CSV or Parquet, or a dataset's name (datasets that need their own script are not supported). "
+            "Check --raw and --config."
         ) from None
 
 
-def _split(dataset: Any, split: str, request: Request) -> Any:
-    if not isinstance(dataset, Mapping):
-        raise DataFormatError(f"hf: {request.raw}: one table without splits. Expected train, validation and test.")
-    wanted = request.hub.splits.get(split)
-    found = [name for name in ([wanted] if wanted else SPLIT_WORDS[split]) if name in dataset]
-    if not found:
+def _unusual_files(folder: Path) -> dict[str, list[str]]:
+    """Split -> JSON files whose endings the library does not know, if there are no others."""
+    found = [path for path in sorted(folder.iterdir()) if path.is_file() and not is_clutter(path.name)]
+    unusual = [path for path in found if path.suffix.lower() in (".jsonlines", ".ndjson")]
+    if not unusual or any(path.suffix.lower() in _BUILDERS for path in found if path not in unusual):
+        return {}
+    splits = find_split_files(folder, "nested", (), option="--raw")
+    return {split: [str(path)] for split, path in splits.items()} or {"train": list(map(str, unusual))}
+
+
+def _check_files(path: Path) -> None:
+    """Say which file of text is not UTF-8, empty or not JSON, and where, which the library does not.
+
+    Raises:
+        DataFormatError: there is one.
+    """
+    files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
+    for file in files:
+        builder = _BUILDERS.get(file.suffix.lower())
+        if builder not in ("json", "csv") or not file.is_file() or is_clutter(file.name):
+            continue
+        text = read_raw(file)
+        if not text.strip():
+            raise DataFormatError(f"hf: {file}: empty. Expected rows of a dataset. Fill or remove the file.")
+        if builder == "json" and not _is_json(text):
+            first = json.loads(text.strip().split("\n")[0]) if _is_json(text.strip().split("\n")[0]) else {}
+            if not isinstance(first, dict):
+                raise DataFormatError(
+                    f"hf: {file}:1: JSON, but no object: {str(first)[:60]!r}. Expected objects, whose keys are the "
+                    "columns. Give every value a key."
+                )
+            for number, line in enumerate(text.split("\n"), 1):
+                if line.strip() and not _is_json(line):
+                    raise DataFormatError(
+                        f"hf: {file}:{number}: not JSON: {line[:60]!r}. Expected one object per line, or one list of "
+                        "objects. Correct the line."
+                    )
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _decoded(table: Any, path: Path) -> Iterator[Mapping[str, Any]]:
+    """The rows of a table; files that are not UTF-8 show only when their rows are read.
+
+    Raises:
+        DataFormatError: a row is not UTF-8.
+    """
+    try:
+        yield from table
+    except UnicodeDecodeError as error:
+        _check_files(path)
         raise DataFormatError(
-            f"hf: {request.raw}: no split {wanted or split!r}, found {', '.join(dataset)}. Expected one for {split}. "
-            f"Name it with --split {split}=NAME."
+            f"hf: {path}: {error}. Expected UTF-8. Convert the files of the dataset to UTF-8."
+        ) from None
+
+
+def _tables(dataset: Any, request: Request, tally: Tally) -> dict[str, Any]:
+    """The rows of every split, in our order."""
+    tables = dict(dataset) if isinstance(dataset, Mapping) else {"train": dataset}
+    for split, wanted in request.hub.splits.items():
+        if wanted not in tables:
+            raise DataFormatError(
+                f"hf: {request.raw}: no split {wanted!r}, found {', '.join(tables)}. Expected one for {split}. "
+                f"Name it with --split {split}=NAME."
+            )
+    own = dict(request.hub.splits)
+    for split in SPLITS:
+        found = [name for name in SPLIT_WORDS[split] if name in tables]
+        if split not in own and found:
+            own[split] = found[0]
+    if "train" not in own and len(tables) == 1:
+        own["train"] = next(iter(tables))
+    missing = [split for split in SPLITS if split not in own]
+    if "train" in missing or (missing and request.shares is None):
+        cure = "" if "train" in missing else f", or write {advice(missing, tables[own['train']].num_rows)}"
+        raise DataFormatError(
+            f"hf: {request.raw}: no split for {' and '.join(missing)}, found {', '.join(tables)}. Expected train, dev "
+            f"and test. Name it with --split {missing[0]}=NAME{cure}."
         )
-    return dataset[found[0]]
+    if request.shares is None:
+        return {split: tables[own[split]] for split in SPLITS}
+    check_shares(request.shares, {split: f"{name!r} of the dataset" for split, name in own.items()})
+    parts = _divided(tables[own["train"]], request, tally)
+    return {split: parts.get(split) or tables[own[split]] for split in SPLITS if split in parts or split in own}
+
+
+def _divided(table: Any, request: Request, tally: Tally) -> dict[str, Any]:
+    """The rows of train, divided by shares; those of a document stay together."""
+    column = request.hub.document
+    if column is not None:
+        _check_columns(table, [column], "train")
+    keys = [str(key) for key in (range(table.num_rows) if column is None else table[column])]
+    chosen = by_shares(keys, request.shares, seed=request.seed)
+    indices: dict[str, list[int]] = {}
+    for index, key in enumerate(keys):
+        indices.setdefault(chosen[key], []).append(index)
+    for split, share in zip(SPLITS, request.shares, strict=True):
+        if share and split not in indices:
+            wanted = [split for split, share in zip(SPLITS[1:], request.shares[1:], strict=True) if share]
+            what = "rows" if column is None else f"documents (column {column!r})"
+            raise DataFormatError(
+                f"hf: {request.raw}: {len(set(keys))} {what} for {sum(map(bool, request.shares))} shares. Expected at "
+                f"least one for each. Write {advice(wanted, len(set(keys)))}."
+            )
+        if split in indices:
+            reason = f"row assigned to a split by {in_words(request.shares)}: not a published split"
+            tally.add(reason, split, len(indices[split]))
+    return {split: table.select(indices[split]) for split in SPLITS if split in indices}
+
+
+def _leave_out(tables: dict[str, Any], split: str, what: str, tally: Tally) -> None:
+    tally.add(f"row of a split without any {what}, left out", split, tables.pop(split).num_rows)
 
 
 def _check_columns(rows: Any, names: Sequence[str], split: str) -> None:
@@ -88,94 +223,17 @@ def _check_columns(rows: Any, names: Sequence[str], split: str) -> None:
     if missing:
         raise ConfigError(
             f"hf: {split} has no column {', '.join(missing)}. Expected one of {', '.join(rows.column_names)}. "
-            "Name the columns with --words, --tags, --text and --spans."
+            "Name the columns with --words, --tags, --text, --spans and --document."
         )
 
 
-def _tag_names(rows: Any, column: str | None) -> Sequence[str] | None:
-    """The names of numbered tags, if the dataset has them."""
-    feature = rows.features.get(column) if column else None
-    return getattr(getattr(feature, "feature", feature), "names", None)
-
-
-def _examples(
-    row: Mapping[str, Any], number: int, names: Sequence[str] | None, place: str, request: Request, tally: Tally
-) -> list[Example]:
-    columns = request.hub
-    if columns.text:
-        text = row[columns.text] or ""
-        mentions = [
-            Mention(label, ((start, end),), place)
-            for start, end, label in _spans(row[columns.spans], len(text), columns.inclusive, place)
-        ]
-        sentences = sentence_words(text, lines=True if request.lines is None else request.lines)
-        examples = build_examples(text, sentences, mentions, number, tally, across=request.across)
-        return examples or _empty(place, tally)
-    words = tuple(str(word) for word in row[columns.words] or ())
-    if not words:
-        return _empty(place, tally)
-    if columns.tags:
-        entities, repaired = bio_entities(_tags(row[columns.tags], names, len(words), place))
-        if repaired:
-            tally.add(LOOSE_TAG, place, len(repaired))
-        return [Example(words, tuple(entities))]
-    spans = _spans(row[columns.spans], len(words), columns.inclusive, place)
-    entities = [Entity(label, (Segment(start, end),)) for start, end, label in spans]
-    unique = dict.fromkeys(entities)
-    if len(unique) < len(entities):
-        tally.add("duplicate annotation, counted once", place, len(entities) - len(unique))
-    return [Example(words, sort_entities(unique))]
-
-
-def _empty(place: str, tally: Tally) -> list[Example]:
-    tally.add("row without words, skipped", place)
-    return []
-
-
-def _tags(values: Sequence[Any], names: Sequence[str] | None, n_words: int, place: str) -> list[str]:
-    if len(values) != n_words:
-        raise DataFormatError(f"{place}: {len(values)} tags for {n_words} words. Expected one tag per word.")
-    tags = []
-    for value in values:
-        if isinstance(value, int) and names and 0 <= value < len(names):
-            value = names[value]
-        if not isinstance(value, str) or not _TAG.fullmatch(value):
-            raise DataFormatError(
-                f"{place}: tag {value!r}. Expected O, B-type or I-type, or numbers whose names the dataset defines. "
-                "Choose another column with --tags."
-            )
-        tags.append(value)
-    return tags
-
-
-def _spans(values: Any, length: int, inclusive: bool, place: str) -> Iterator[tuple[int, int, str]]:
-    """Start, exclusive end and label of spans: objects, lists of three, or an object of three lists."""
-    if isinstance(values, Mapping):
-        keys = list(values)
-        values = [dict(zip(keys, parts, strict=True)) for parts in zip(*values.values(), strict=True)]
-    for value in values or ():
-        if isinstance(value, Mapping):
-            label = next((value[key] for key in ("label", "type", "entity_type", "entity") if key in value), None)
-            start, end = value.get("start"), value.get("end")
-        else:
-            start, end, label = value if isinstance(value, Sequence) and len(value) == 3 else (None, None, None)
-        start, end = (_whole(start), _whole(end))
-        if start is None or end is None or not isinstance(label, str) or not label:
-            raise DataFormatError(
-                f"{place}: span {value!r:.60}. Expected start, end and label, as an object or a list of three. "
-                "Choose another column with --spans."
-            )
-        end += inclusive
-        if not 0 <= start < end <= length:
-            raise DataFormatError(
-                f"{place}: span {start}..{end} of {length}. Expected offsets inside, ends exclusive. "
-                "Set --inclusive if the ends are the last word or character."
-            )
-        yield start, end, label
-
-
-def _whole(value: Any) -> int | None:
-    """An offset; some datasets store numbers as text."""
-    if isinstance(value, str) and value.isdecimal():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _names(rows: Any, column: str) -> Sequence[str]:
+    """The names of numbered tags or labels, if the dataset has them."""
+    waiting = [rows.features.get(column)]
+    while waiting:
+        feature = waiting.pop()
+        if names := getattr(feature, "names", None):
+            return names
+        inner = list(feature.values()) if isinstance(feature, Mapping) else [getattr(feature, "feature", None)]
+        waiting += [one for one in inner if one is not None]
+    return ()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genner.data.offsets import Reading
 from genner.data.tally import Tally
 from genner.data.utf8 import read_raw
 from genner.errors import DataFormatError
@@ -31,6 +32,8 @@ class HubColumns:
         spans: column of spans, instead of tags: of words if there are words, of characters if there is text.
         inclusive: whether the ends of spans are inclusive.
         splits: our split -> the dataset's.
+        document: column of the document that a row belongs to; its rows stay in one split.
+        names: of numbered tags or labels, from 0 on, if the dataset does not have them.
     """
 
     config: str | None = None
@@ -40,6 +43,8 @@ class HubColumns:
     spans: str | None = None
     inclusive: bool = False
     splits: dict[str, str] = field(default_factory=dict)
+    document: str | None = None
+    names: tuple[str, ...] = ()
 
 
 def _unseen(items: Iterable[Any], _: str) -> Iterable[Any]:
@@ -55,6 +60,9 @@ class Request:
         splits: file or folder with the documents of every split.
         labels: keep only these; None: the source's default; an empty tuple: all.
         across: ``drop`` annotations that cross a sentence boundary, or ``join`` the sentences.
+        shares: of train, dev and test, for what the source does not divide; None: the source's default.
+        seed: of the division by shares.
+        offsets: what the offsets of annotations on text count; None: what their covered texts show.
         lines: every line end of a raw text ends a sentence; None: the source's default.
         new_testament: OntoNotes: keep the pivot text.
         hub: columns of a Hugging Face dataset.
@@ -65,6 +73,9 @@ class Request:
     splits: Path | None = None
     labels: tuple[str, ...] | None = None
     across: str = "drop"
+    shares: tuple[float, ...] | None = None
+    seed: int = 0
+    offsets: Reading | None = None
     lines: bool | None = None
     new_testament: bool = False
     hub: HubColumns = HubColumns()
@@ -94,7 +105,9 @@ def read_lists(path: Path) -> dict[str, str]:
                 )
             pairs.append((split, document.strip(), f"{path}:{number}"))
     if not pairs:
-        raise DataFormatError(f"{path}: names no document. Expected a list of documents for train, dev or test.")
+        raise DataFormatError(
+            f"{path}: names no document. Expected a list of documents for train, dev or test. Write one a line."
+        )
     lists: dict[str, str] = {}
     for split, document, place in pairs:
         if lists.setdefault(plain_name(document), split) != split:
@@ -111,7 +124,13 @@ def plain_name(document: str) -> str:
 
 
 def assign(
-    documents: Mapping[str, str | None], lists: Mapping[str, str] | None, tally: Tally, where: Path
+    documents: Mapping[str, str | None],
+    lists: Mapping[str, str] | None,
+    tally: Tally,
+    where: Path,
+    *,
+    wanted: Sequence[str] = SPLITS,
+    cure: str = "Give lists of documents with --splits.",
 ) -> dict[str, list[str]]:
     """The documents of every split, in the order given.
 
@@ -123,6 +142,8 @@ def assign(
         lists: from :func:`read_lists`.
         tally: counts documents without a split.
         where: the folder, for messages.
+        wanted: the splits that must have documents.
+        cure: the last sentence of the message if one has none.
 
     Raises:
         DataFormatError: a listed document is missing, or a split has no document.
@@ -132,7 +153,7 @@ def assign(
     if missing:
         raise DataFormatError(
             f"{where}: {len(missing)} of {len(lists)} listed documents are not there: {', '.join(missing[:5])}"
-            f"{', ...' if len(missing) > 5 else ''}. Expected a file for each. Check --raw and the lists."
+            f"{', ...' if len(missing) > 5 else ''}. Expected a file for each. Correct --raw or the lists."
         )
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     for name, part in documents.items():
@@ -141,14 +162,14 @@ def assign(
             tally.add("document that is in no split, left out", name)
         else:
             splits[split].append(name)
-    empty = [split for split in SPLITS if not splits[split]]
+    empty = [split for split in wanted if not splits[split]]
     if empty:
         counts = ", ".join(f"{split} {len(names)}" for split, names in splits.items())
         raise DataFormatError(
-            f"{where}: no document for {' and '.join(empty)} ({counts}). Expected documents in train, dev and test. "
-            "Give lists of documents with --splits."
+            f"{where}: no document for {' and '.join(empty)} ({counts}). Expected documents in {', '.join(wanted)}. "
+            f"{cure}"
         )
-    return splits
+    return {split: names for split, names in splits.items() if names}
 
 
 def _entries(path: Path) -> list[tuple[int, str]]:

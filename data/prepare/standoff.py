@@ -7,30 +7,31 @@ the label ``Disorder``.
 
 from __future__ import annotations
 
-import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from genner.data.brat import read_terms
 from genner.data.folders import files_below
-from genner.data.offsets import MISPLACED, Mention, find_reading, to_characters
-from genner.data.prepare.request import Request, assign, plain_name, read_lists
+from genner.data.offsets import EMPTY, Mention, find_reading, to_characters
+from genner.data.prepare.offsets_check import reading_of, refuse_misplaced
+from genner.data.prepare.request import SPLITS, Request, assign, plain_name, read_lists
+from genner.data.prepare.shares import USUAL, advice, by_shares, check_shares, in_words
 from genner.data.schema import Example
 from genner.data.tally import Tally
 from genner.data.text import build_examples, sentence_words
 from genner.data.utf8 import read_raw
-from genner.errors import DataFormatError
+from genner.errors import ConfigError, DataFormatError
 
-__all__ = ["brat", "by_shares", "cadec", "part_of", "share"]
+__all__ = ["brat", "cadec", "part_of", "share"]
 
-_SHARES = {"train": 70, "dev": 15, "test": 15}  # percent
 _PARTS = {
     "train": re.compile(r"(?<![a-z])train"),
     "dev": re.compile(r"(?<![a-z])(?:dev|devel|development|valid|validation)(?![a-z])"),
     "test": re.compile(r"(?<![a-z])test"),
 }
-_OWN_SPLIT = "document assigned to a split by our own 70/15/15 shares (no --splits): not a published split"
+_LEFT_OUT = re.compile(r"annotation of type (.+), left out")
 _LABEL = "Disorder"
 _OLD = re.compile(r"(?P<note>[^|]+)\|\|(?P<kind>[^|]*)\|\|(?P<cui>[^|]*)(?P<offsets>(?:\|\|\d+\|\|\d+)+)(?:\|\|)?")
 _NEW = re.compile(r"(?P<note>[^|]+)\|(?P<offsets>\d+-\d+(?:,\d+-\d+)*)\|.*")
@@ -99,11 +100,7 @@ def _read_brat(
             f"{request.raw}: {len(texts)} texts and {len(annotations)} annotations. Expected .txt files with .ann "
             "files of the same names. Set --raw."
         )
-    lists = read_lists(request.splits) if request.splits else None
-    if lists is None and not any(parts.values()):
-        shares = by_shares(map(plain_name, texts))
-        lists = {name: shares[plain_name(name)] for name in texts}
-        tally.add(_OWN_SPLIT, request.raw.name, len(texts))
+    lists = read_lists(request.splits) if request.splits else _divided(parts, request, tally)
 
     def mentions(name: str) -> list[Mention]:
         if name in annotations:
@@ -111,8 +108,46 @@ def _read_brat(
         tally.add("text without an annotation file, read as having no entities", texts[name].name)
         return []
 
-    splits = assign(parts, lists, tally, request.raw)
+    given = zip(SPLITS, request.shares or USUAL, strict=True)
+    wanted = [split for split, share in given if share or split in parts.values()]
+    missing = [split for split in wanted if split not in parts.values() and split != "train"]
+    n_free = sum(part in (None, "train") for part in parts.values())
+    cure = f"Give lists of documents with --splits, or write {advice(missing, n_free)}."
+    splits = assign(parts, lists, tally, request.raw, wanted=wanted, cure=cure)
     return _read_texts(texts, mentions, splits, "documents", request, tally, repair=repair)
+
+
+def _check_labels(wanted: Sequence[str], found: Collection[str], tally: Tally) -> None:
+    """Refuse labels that no annotation has.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    unknown = [label for label in wanted if label not in found]
+    if unknown:
+        counts = Counter(found)
+        for reason, count in tally.counts.items():
+            if match := _LEFT_OUT.fullmatch(reason):
+                counts[match[1]] += count
+        known = ", ".join(f"{label} ({count:,})" for label, count in counts.most_common())
+        raise ConfigError(
+            f"--labels: no annotation of type {' or '.join(unknown)}. Expected types of the source: {known or 'none'}. "
+            f"Leave out {' and '.join(unknown)}, or correct the name."
+        )
+
+
+def _divided(parts: Mapping[str, str | None], request: Request, tally: Tally) -> dict[str, str] | None:
+    """Document -> split for those that our shares divide; None if the folders divide them all."""
+    if request.shares is None and any(parts.values()):
+        return None
+    own = {part: f"folder {part}" for part in parts.values() if part}
+    shares = request.shares or USUAL
+    check_shares(shares, own)
+    names = [name for name, part in parts.items() if part in (None, "train")]
+    chosen = by_shares(map(plain_name, names), shares, seed=request.seed)
+    stated = in_words(shares) if request.shares else "our own 70/15/15 shares (no --splits)"
+    tally.add(f"document assigned to a split by {stated}: not a published split", request.raw.name, len(names))
+    return {name: chosen[plain_name(name)] for name in names}
 
 
 def share(request: Request, tally: Tally) -> dict[str, list[Example]]:
@@ -158,7 +193,9 @@ def _read_texts(
     """The sentences of every split's documents, given by their names; ``repair`` as in :func:`to_characters`."""
     chosen = [name for names in splits.values() for name in names]
     documents = {name: (read_raw(texts[name]), mentions(name)) for name in request.progress(chosen, "documents")}
-    reading = find_reading(documents.values())
+    _check_labels(request.labels or (), [one.label for _, some in documents.values() for one in some], tally)
+    pairs = list(documents.values())
+    reading = reading_of(pairs, request, str(request.raw)) if repair else find_reading(pairs)
     result: dict[str, list[Example]] = {}
     for split, names in splits.items():
         result[split] = []
@@ -167,13 +204,7 @@ def _read_texts(
             inside = to_characters(text, inside, tally, reading=reading, repair=repair)
             sentences = sentence_words(text, lines=request.lines is not False)
             result[split] += build_examples(text, sentences, inside, number, tally, across=request.across)
-    n_lost, n_telling = tally.counts[MISPLACED], sum(bool(one.text) for _, some in documents.values() for one in some)
-    if n_lost > n_telling / 2:
-        raise DataFormatError(
-            f"{request.raw}: the texts of {n_lost} of {n_telling} annotations are not at their offsets "
-            f"({', '.join(tally.places[MISPLACED])}). Expected offsets in characters, UTF-16 units or UTF-8 bytes of "
-            "the .txt files. Check that texts and annotations are of the same version."
-        )
+    refuse_misplaced(sum(len(some) for _, some in documents.values()), tally, str(request.raw))
     return result
 
 
@@ -208,7 +239,7 @@ def _read_pipe(path: Path, tally: Tally) -> Iterator[tuple[Mention, str]]:
         fragments = tuple(sorted(zip(offsets[::2], offsets[1::2], strict=True)))
         place = f"{path.name}:{number}"
         if any(end <= start for start, end in fragments):
-            tally.add("annotation with a fragment that ends before it starts, dropped", place)
+            tally.add(EMPTY, place)
             continue
         yield Mention(_LABEL, fragments, place), plain_name(match["note"].strip())
 
@@ -233,18 +264,6 @@ def part_of(path: Path, root: Path) -> str | None:
     text = str(path.relative_to(root)).lower()
     found = [split for split, pattern in _PARTS.items() if pattern.search(text)]
     return found[0] if len(found) == 1 else None
-
-
-def by_shares(names: Iterable[str]) -> dict[str, str]:
-    """Split documents into our shares in the order of a digest of their names: the same on every machine."""
-    ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
-    result, start, total = {}, 0, 0
-    for split, share in _SHARES.items():
-        total += share
-        end = round(len(ordered) * total / 100)
-        result |= dict.fromkeys(ordered[start:end], split)
-        start = end
-    return result
 
 
 def unique_names(paths: Iterable[Path], tally: Tally) -> dict[str, Path]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,7 +61,7 @@ def write_corpus(
         folder: for the files.
         dataset: name of the recipe whose published counts are compared.
         loader: of the format.
-        splits: the examples; where dev is missing, it is taken from train as ``genia``'s recipe does.
+        splits: the examples; if ``genia`` has no dev, it is taken from train as its recipe does.
         tally: the counts so far.
         start: of the preparation (``time.perf_counter``).
 
@@ -67,19 +70,47 @@ def write_corpus(
     """
     for split, examples in splits.items():
         if not examples:
-            raise DataFormatError(f"{split}: no sentences left. Expected at least one. Check --raw and --splits.")
-    _check_folder(folder, [split + FORMATS[loader] for split in splits])
-    files = {split: write_split(folder, split, loader, examples, tally) for split, examples in splits.items()}
-    seconds = max(time.perf_counter() - start, 1e-9)
-    corpus = _read_back(loader, files, splits)
-    statistics = corpus_statistics(corpus.examples)
-    verdict = compare(dataset, statistics)
-    names = {split: path.name for split, path in files.items()}
-    record = {"dataset": dataset, "loader": loader, "files": names, "counted": dict(tally.counts)}
-    write_json(folder / "prepare.json", record | {"places": tally.places, "verdict": verdict})
+            left_out = f" ({'; '.join(tally.lines()[:3])})" if tally.counts else ""
+            raise DataFormatError(
+                f"{split}: no sentences left{left_out}. Expected at least one. Correct the source, or choose another "
+                "--raw."
+            )
+    names = {split: split + FORMATS[loader] for split in splits}
+    _check_folder(folder, list(names.values()))
+    with _workshop(folder) as temporary:
+        files = {split: write_split(temporary, split, loader, examples, tally) for split, examples in splits.items()}
+        seconds = max(time.perf_counter() - start, 1e-9)
+        corpus = _read_back(dataset, loader, files, splits)
+        statistics = corpus_statistics(corpus.examples)
+        verdict = compare(dataset, statistics)
+        record = {"dataset": dataset, "loader": loader, "files": names, "counted": dict(tally.counts)}
+        write_json(temporary / "prepare.json", record | {"places": tally.places, "verdict": verdict})
+        for name in (*names.values(), "prepare.json"):
+            os.replace(temporary / name, folder / name)
     changes = {split: report.lines() for split, report in corpus.reports.items()}
     notes = [*corpus.notes, *corpus_notes(statistics)]
     return Prepared(folder, statistics, changes, notes, verdict, sum(map(len, splits.values())), seconds)
+
+
+@contextlib.contextmanager
+def _workshop(folder: Path) -> Iterator[Path]:
+    """A folder for files that are not checked yet, which goes whatever happens, as does ``folder`` if it is new."""
+    is_new = not folder.exists()
+    temporary = folder / ".prepare.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)  # of a killed preparation
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise DataFormatError(
+            f"--out: {folder}: cannot be made or written ({error.strerror}). Expected a folder, or the name of a new "
+            "one. Choose another --out."
+        ) from None
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if is_new and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _check_folder(folder: Path, names: Sequence[str]) -> None:
@@ -94,14 +125,16 @@ def _check_folder(folder: Path, names: Sequence[str]) -> None:
         )
 
 
-def _read_back(loader: str, files: Mapping[str, Path], splits: Mapping[str, Sequence[Example]]) -> LoadedCorpus:
+def _read_back(
+    dataset: str, loader: str, files: Mapping[str, Path], splits: Mapping[str, Sequence[Example]]
+) -> LoadedCorpus:
     """The corpus as training will read it, after a check that nothing was lost."""
     from genner.data.bundle import load_bundle  # late: fastNLP takes seconds, which --help should not cost
 
     whole = load_bundle(None, loader, LoaderOptions(max_words=None), files=files)
     _check_read_back(whole.examples, splits)
     rules = SplitRules()
-    if "dev" not in splits:
+    if dataset == "genia" and "dev" not in splits:
         rules = SplitRules(dev_every=_DEV_EVERY, dev_size=max(1, len(splits["train"]) // _DEV_SHARE))
     return load_bundle(None, loader, LoaderOptions(), rules, files=files)
 

@@ -40,7 +40,8 @@ def compare_runs(first: Path, second: Path, *, n_resamples: int = 10_000) -> tup
     if not seeds:
         raise DataFormatError(
             f"{first} ({_described(states[0])}) and {second} ({_described(states[1])}): no seed in common that is ok "
-            f"and has {_SPLIT} predictions. Expected at least one. Train both with the same --seeds."
+            f"and has {_SPLIT} scores. Expected at least one. Train both with the same --seeds, on data whose {_SPLIT} "
+            "split is labelled."
         )
     notes = []
     for folder, state, result in zip((first, second), states, results, strict=True):
@@ -80,11 +81,11 @@ def comparison_text(first: Path, second: Path, comparison: Comparison, seeds: li
 
 
 def _states(folder: Path, seeds: list[dict[str, Any]]) -> dict[int, str]:
-    """The status of each seed, or ``no predictions`` if its file is missing."""
+    """The status of each seed, or ``no test scores`` if it is not scored on that split or its file is missing."""
     states = {}
     for seed in seeds:
-        has_file = predictions_path(folder, seed["seed"], _SPLIT).is_file()
-        states[seed["seed"]] = seed["status"] if has_file or seed["status"] != "ok" else "no predictions"
+        is_scored = seed[_SPLIT] and predictions_path(folder, seed["seed"], _SPLIT).is_file()
+        states[seed["seed"]] = seed["status"] if is_scored or seed["status"] != "ok" else f"no {_SPLIT} scores"
     return states
 
 

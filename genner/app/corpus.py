@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, pairwise
 
 from genner.config import Kind, Recipe, corpus_folder, scoring_settings
@@ -19,6 +18,7 @@ from genner.data.statistics import SplitStatistics, corpus_notes
 from genner.errors import DataFormatError
 from genner.evaluation.report import split_table
 from genner.formulations.base import Encoded
+from genner.model.folder import ModelFolder
 from genner.training.identity import RunIdentity
 from genner.training.results import versions
 
@@ -47,8 +47,21 @@ def open_corpus(recipe: Recipe) -> LoadedCorpus:
         max_words=data.max_words,
         word_column=data.word_column,
         tag_column=data.tag_column,
+        sentence_column=data.sentence_column,
+        delimiter=data.delimiter,
+        scheme=data.scheme.value,
+        comments=data.comments.value,
     )
-    rules = SplitRules(train_on_dev=data.train_on_dev, dev_every=data.dev_every, dev_size=data.dev_size)
+    rules = SplitRules(
+        train_on_dev=data.train_on_dev,
+        dev_every=data.dev_every,
+        dev_size=data.dev_size,
+        dev_share=data.dev_share,
+        test_share=data.test_share,
+        share_seed=data.share_seed,
+        needs_test=bool(recipe.reported),
+        unlabelled_test=data.unlabelled_test,
+    )
     if data.cache:
         return load_cached(folder, data.loader, options, rules, cache_dir=CACHES)
     return load_bundle(folder, data.loader, options, rules)
@@ -94,27 +107,33 @@ def check_text(
     parts = []
     for split in corpus.examples:
         found = encoded.splits[split]
-        repairs = corpus.reports[split].lines() if split in corpus.reports else []
+        # A file that became part of train, such as that of dev, has its repairs there.
+        files = [split, *(name for name in corpus.reports if name not in corpus.examples and split == "train")]
+        repairs = [line for name in files if name in corpus.reports for line in corpus.reports[name].lines()]
         changes, about = [*repairs, *found.changes], statistics[split].to_dict()
-        parts.append(split_table(split, about, lengths=found.lengths, oracle_f=found.oracle_f, changes=changes))
+        oracle_f = None if split in corpus.unlabelled else found.oracle_f
+        parts.append(split_table(split, about, lengths=found.lengths, oracle_f=oracle_f, changes=changes))
     verdict = compare(recipe.dataset, statistics) if recipe.data.limit is None else []
-    notes = [*verdict, *corpus.notes, *_word_notes(recipe, encoded), *corpus_notes(statistics), *encoded.notes]
+    strangers = encoded.labels.strangers(recipe.labels)
+    known = {split: stats for split, stats in statistics.items() if split not in corpus.unlabelled}
+    notes = [*verdict, *corpus.notes, *strangers, *corpus_notes(known), *encoded.notes]
     target = recipe.settings.describe()
     title = [f"{recipe.dataset}: {recipe.kind.value}", *([f"{target} targets"] if target else []), recipe.backbone]
     return "\n\n".join([", ".join(title), *parts, *(["\n".join(f"note: {note}" for note in notes)] if notes else [])])
 
 
-def _word_notes(recipe: Recipe, encoded: Encoded) -> Iterator[str]:
-    """Words given for labels that no split has."""
-    for tag in sorted(recipe.labels.keys() - set(encoded.labels.tags)):
-        near = difflib.get_close_matches(tag, encoded.labels.tags, n=1, cutoff=0.4)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        yield f"labels: no split has the label {tag!r}{hint}; its words {recipe.labels[tag]!r} are not used."
-
-
 def identity_of(recipe: Recipe, corpus: LoadedCorpus, labels: LabelSet) -> RunIdentity:
-    """What another run must share with one of ``recipe`` (resolved) on ``corpus`` (limited) to be the same."""
-    return RunIdentity(scoring_settings(recipe), corpus.fingerprint, labels.tags, versions())
+    """What another run must share with one of ``recipe`` (resolved) on ``corpus`` (limited) to be the same.
+
+    A model that training starts from counts by its content, wherever it lies.
+
+    Raises:
+        DataFormatError: that model cannot be read.
+    """
+    settings = scoring_settings(recipe)
+    if (start := ModelFolder.of_backbone(recipe.backbone)) is not None:
+        settings["backbone"] = f"model {start.digest()}"
+    return RunIdentity(settings, corpus.fingerprint, labels.tags, versions())
 
 
 def _check_labels(recipe: Recipe, statistics: Mapping[str, SplitStatistics]) -> None:

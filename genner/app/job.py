@@ -6,7 +6,7 @@ import contextlib
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,15 @@ from typing import Any
 from genner.app.corpus import check_corpus, check_text, identity_of, open_corpus
 from genner.app.launch import device_arguments, run_all
 from genner.app.prediction_files import JudgedSentence, read_predictions
+from genner.app.run_data import scored_split
 from genner.app.run_report import write_run_report
 from genner.app.seed import finished_result, run_seed
 from genner.config import Recipe, recipe_yaml, settings_digest
 from genner.data.schema import Entity
-from genner.errors import ConfigError
 from genner.evaluation.report import score_table
 from genner.evaluation.spread import Spread, mean_text, spread_over_seeds
 from genner.evaluation.terminal import ERROR_LEGEND, Style, render_sentence
 from genner.formulations import formulation_class
-from genner.names import folder_name_problem
 from genner.training.logs import console_log
 from genner.training.results import RunInfo, failed_result, run_result
 from genner.training.runs import RunFolder, locked
@@ -53,8 +52,10 @@ def check_data(recipe: Recipe) -> str:
 
 
 @contextlib.contextmanager
-def open_run(runs_dir: Path, name: str | None, recipe: Recipe) -> Iterator[RunFolder]:
-    """The run folder, new or that of the same run, locked while the block runs.
+def open_run(
+    runs_dir: Path, name: str | None, recipe: Recipe, train_on: Callable[[int], str] | None = None
+) -> Iterator[RunFolder]:
+    """The run folder, new or that of the same run, locked while the block runs; ``train_on`` as in `RunFolder.open`.
 
     Raises:
         NerError: the corpus cannot be used, or the folder holds another run.
@@ -63,19 +64,13 @@ def open_run(runs_dir: Path, name: str | None, recipe: Recipe) -> Iterator[RunFo
     with locked(path):
         with console_log():
             corpus, labels, _ = check_corpus(recipe, open_corpus(recipe))
-            run = RunFolder.open(path, identity_of(recipe, corpus, labels), recipe_yaml(recipe))
+            run = RunFolder.open(path, identity_of(recipe, corpus, labels), recipe_yaml(recipe), train_on)
         del corpus  # the processes of the seeds need the memory
         yield run
 
 
 def run_path(runs_dir: Path, name: str | None, recipe: Recipe) -> Path:
-    """The path of the run folder; the default name is derived from the recipe.
-
-    Raises:
-        ConfigError: the name cannot be that of a folder.
-    """
-    if name is not None and (problem := folder_name_problem(name)):
-        raise ConfigError(f"--run_name: {problem} Choose such a --run_name.")
+    """The path of the run folder; the default name is derived from the recipe."""
     return runs_dir / recipe.dataset / (name or default_name(recipe))
 
 
@@ -152,34 +147,36 @@ def finish(recipe: Recipe, run: RunFolder, *, command: str) -> str:
     result = run_result(info, run.results())  # seeds of earlier commands too
     run.finish(result)
     write_run_report(run.path, result)
-    parts = [run_summary(result), *_samples(run.best_seed(result), identity.labels), f"run folder: {run.path}"]
-    return "\n\n".join(parts)
+    samples = _samples(run.best_seed(result), identity.labels, scored_split(result["seeds"]))
+    return "\n\n".join([run_summary(result), *samples, f"run folder: {run.path}"])
 
 
 def run_summary(result: Mapping[str, Any]) -> str:
-    """The test scores of every seed, and their mean and standard deviation."""
+    """The scores of every seed on test, or on dev if there is no test split, and their mean and standard deviation."""
+    split = scored_split(result["seeds"])
     parts = [
-        score_table(seed["test"], f"test, seed {seed['seed']}, best epoch {seed['best_epoch']}")
+        score_table(seed[split], f"{split}, seed {seed['seed']}, best epoch {seed['best_epoch']}")
         for seed in result["seeds"]
-        if seed["test"]
+        if seed[split]
     ]
     return "\n\n".join([*parts, _seeds(result), *_reported(result["reported"])])
 
 
-def _samples(seed: Path | None, labels: Sequence[str]) -> list[str]:
-    predictions = seed and seed / "predictions.test.jsonl"
+def _samples(seed: Path | None, labels: Sequence[str], split: str) -> list[str]:
+    predictions = seed and seed / f"predictions.{split}.jsonl"
     if predictions is None or not predictions.is_file():
         return []
     style = Style.of(sys.stdout, labels)
     drawn = [render_sentence(row.words, row.predicted, style, gold=row.gold) for row in _pick(predictions)]
-    return [f"test sentences ({ERROR_LEGEND}):", *drawn]
+    return [f"{split} sentences ({ERROR_LEGEND}):", *drawn]
 
 
 def _seeds(result: Mapping[str, Any]) -> str:
     spreads, n_ok = _shown(result["seeds"]), result["n_ok"]
     lost = {"collapsed": result["n_collapsed"], "failed": result["n_failed"]}
     left_out = "".join(f"; {count} {what} and left out" for what, count in lost.items() if count)
-    title = "scores" if n_ok == 1 else f"mean ± standard deviation over {n_ok} seeds"
+    several = f"mean ± standard deviation over {n_ok} seeds"
+    title = {0: "no seed is ok", 1: "scores"}.get(n_ok, several)
     lines = [f"{title}{left_out}: {_listed(spreads) or 'no scores'}"]
     lines += [
         f"  {name} {spread['min']:.2f} to {spread['max']:.2f}, 95 % confidence interval of the mean "

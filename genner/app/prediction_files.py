@@ -46,6 +46,11 @@ def read_predictions(path: Path) -> Iterator[JudgedSentence]:
             for line in file:
                 number += 1
                 record = json.loads(line)
+                if "pred" in record and "gold" not in record:
+                    raise DataFormatError(
+                        f"{path}:{number}: no gold entities, since the split is not labelled. Expected predictions "
+                        "that can be scored. Name a run whose split is labelled."
+                    )
                 words, gold, predicted = record["raw_words"], record["gold"], record["pred"]
                 if not all(isinstance(word, str) for word in words):
                     raise TypeError("raw_words are not all text")

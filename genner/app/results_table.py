@@ -61,7 +61,7 @@ def results_rows(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         # Published scores belong to the published backbone; they are shown whatever backbone we used.
         published = dict(zip(_MEASURES, published_scores(data["reported"], target), strict=True))
         ours = data["scores"][split].get("f")
-        has_delta = ours and published["f"] is not None
+        has_delta = ours and split == "test" and published["f"] is not None
         rows.append(
             {
                 **{name: data["run"][name] for name in _KEPT},

@@ -19,7 +19,7 @@ from genner.evaluation.calibration import Calibration, brier_score, calibration_
 from genner.evaluation.errors_table import KINDS, ErrorExample, ErrorTable
 from genner.evaluation.spread import MEASURES, spread_of, spread_over_seeds
 
-__all__ = ["run_data"]
+__all__ = ["run_data", "scored_split"]
 
 #: The three kinds of malformed output and the metric's reasons for each; any other reason is a kind of its own.
 MALFORMED = {
@@ -43,12 +43,13 @@ def run_data(run_folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
         DataFormatError: a file of predictions cannot be read.
     """
     seeds = result["seeds"]
-    split = "test" if any(seed["test"] for seed in seeds) or not seeds else "dev"
+    split = scored_split(seeds)
     ok = [seed for seed in seeds if seed["status"] == "ok"]
     scored = [seed for seed in seeds if seed[split]]
     shown = [seed for seed in ok if seed[split]] or scored  # the tables below the scores are based on these
     rows = [_seed_row(seed) for seed in seeds]
-    notes = list(_seed_notes(seeds, ok, shown, split))
+    notes = list(dict.fromkeys(note for seed in seeds for note in seed.get("notes", ())))  # absent if it failed
+    notes += _seed_notes(seeds, ok, shown, split)
     details = _from_predictions(run_folder, shown, split, notes)
     return {
         "run": {
@@ -72,6 +73,11 @@ def run_data(run_folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def scored_split(seeds: Sequence[Mapping[str, Any]]) -> str:
+    """The split that a run is judged by: test, or dev if no seed has scores on test."""
+    return "test" if any(seed["test"] for seed in seeds) or not seeds else "dev"
+
+
 def _seed_row(seed: Mapping[str, Any]) -> dict[str, Any]:
     kept = ("seed", "status", "best_epoch", "epochs", "train_seconds", "peak_memory_mb")
     reasons = [attempt["reason"] for attempt in seed.get("attempts", ())]  # absent if the seed failed
@@ -85,7 +91,7 @@ def _seed_row(seed: Mapping[str, Any]) -> dict[str, Any]:
 
 def _seed_notes(seeds: Sequence[Mapping], ok: Sequence[Mapping], shown: Sequence[Mapping], split: str) -> Iterable[str]:
     """What the means leave out, and why."""
-    others = [f"seed {seed['seed']} ({seed['status']})" for seed in seeds if seed["status"] != "ok"]
+    others = [f"seed {seed['seed']} ({_state(seed)})" for seed in seeds if seed["status"] != "ok"]
     if others:
         yield f"Not ok, so not in the means: {', '.join(others)}."
     without = [str(seed["seed"]) for seed in seeds if not seed[split]]
@@ -93,6 +99,11 @@ def _seed_notes(seeds: Sequence[Mapping], ok: Sequence[Mapping], shown: Sequence
         yield f"No scores on {split}: seed {', '.join(without)}."
     if shown and not ok:
         yield "No seed is ok: the tables below the scores are based on the other seeds."
+
+
+def _state(seed: Mapping[str, Any]) -> str:
+    """The status of a seed, and the reason if it has one."""
+    return f"{seed['status']}: {seed['reason']}" if seed.get("reason") else seed["status"]
 
 
 def _groups(seeds: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ def write_run_report(run_folder: Path, result: Mapping[str, Any]) -> dict[str, A
             "reliability.png": reliability_diagram((data["calibration"] or {}).get("bins", {})),
         }
         if drawn["curves.png"] is None:
-            data["notes"].append("No learning curve: no seed has a history of its epochs.")
+            data["notes"].append("No learning curve: no seed completed an epoch.")
         data["pictures"] = [name for name, picture in drawn.items() if picture is not None]
         texts = {"report.md": _markdown(data), "report.tex": _latex(data)}
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:

@@ -28,6 +28,7 @@ from genner.training.evaluation import predict, score
 from genner.training.job import FitConfig, FitJob, FitResult
 from genner.training.logs import run_log
 from genner.training.optim import Schedule, build_optimizer
+from genner.training.predictions import write_predictions
 from genner.training.results import seed_result
 from genner.training.runs import RunFolder, locked
 from genner.training.samplers import LoaderConfig, build_loader
@@ -113,7 +114,8 @@ def run_seed(recipe: Recipe, run: RunFolder, seed: int, corpus: LoadedCorpus | N
             attempt = _Attempt(recipe, corpus, labels, folder, seed, number=attempt.number + 1)
             fitted = attempt.fit()
         calibrate_seed(folder, attempt.job.task.score_kind)
-        result = _seed_result(run, seed, fitted) | {"malformed": attempt.malformed(fitted)}
+        attempt.predict_unlabelled(fitted)
+        result = _seed_result(run, seed, fitted) | {"malformed": attempt.malformed(fitted), "notes": corpus.notes}
         if emissions := read_emissions(folder):
             result["emissions"] = emissions
         run.finish_seed(seed, result, recipe_yaml(recipe))
@@ -224,6 +226,19 @@ class _Attempt:
         trackers = build_trackers(self.recipe.training.track, self.folder, settings)
         return fit(self.job, config, [FitlogCallback(_LOGS, settings, memory), *trackers])
 
+    def predict_unlabelled(self, fitted: FitResult) -> None:
+        """Write the best model's predictions for splits whose entities are not known."""
+        if not self.corpus.unlabelled or not (self.folder / "best").is_dir():
+            return
+        best = open_task(ModelFolder.read(self.folder / "best"), fitted.device, {})
+        for split in self.corpus.unlabelled:
+            examples = self.corpus.examples[split]
+            loader = _loader(self.recipe, best, split, self.encoded.splits[split].rows, self.order_seed)
+            found = predict(best, loader, len(examples), title=split, bf16=self.recipe.training.bf16)
+            path = self.folder / f"predictions.{split}.jsonl"
+            write_predictions(path, examples, found, has_gold=False)
+            logger.info("%s is not labelled: its predictions are in %s", split, path)
+
     def malformed(self, fitted: FitResult) -> dict[str, Any]:
         """How many entities and rejects the best model and each of its variants write on test."""
         if "test" not in fitted.scores:
@@ -248,6 +263,7 @@ class _Attempt:
             loaders={
                 split: _loader(recipe, task, split, found.rows, self.order_seed)
                 for split, found in self.encoded.splits.items()
+                if split not in self.corpus.unlabelled
             },
             examples=examples,
             metric=partial(SpanF1, seen_surfaces=entity_surfaces(examples["train"])),

@@ -103,7 +103,7 @@ def write_sweep(plan: Plan, rows: Sequence[Mapping[str, Any]], folder: Path) -> 
     """Write ``sweep.json`` and ``sweep.md`` into a folder, each replaced atomically."""
     best: dict[str, str] = {}
     for row in rows:
-        if row["scores_with_collapsed"]["dev"]:
+        if _selecting(row) >= 0:
             best.setdefault(row["dataset"], row["run"])
     counts = {f"n_{status}": sum(row["status"] == status for row in rows) for status in _STATES}
     about = {"name": plan.name, "n_experiments": len(rows), **counts, "settings": list(plan.columns), "best": best}
@@ -177,8 +177,9 @@ def _row(experiment: Experiment, failure: str) -> dict[str, Any]:
 
 
 def _selecting(row: Mapping[str, Any]) -> float:
-    dev = row["scores_with_collapsed"]["dev"]
-    return dev["f"]["mean"] if dev else -1.0
+    scores = row["scores_with_collapsed"]
+    chosen = scores["dev"] or scores["test"]  # of a corpus without dev
+    return chosen["f"]["mean"] if chosen else -1.0
 
 
 def _numbers(row: Mapping[str, Any]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from yaml import YAMLError
 from genner.config import Kind, Recipe, flat_settings, recipe_tree, settings_digest
 from genner.errors import ConfigError, import_extra
 from genner.names import folder_name_problem
-from genner.settings import leaves, parse_yaml
+from genner.settings import leaves, parse_yaml, yaml_problem
 
 __all__ = ["Experiment", "Plan", "plan_sweep", "read_sweep", "shown"]
 
@@ -208,32 +208,39 @@ class _Reader:
         for written, value in leaves(tree, _WHOLE):
             key = _SAME_KEY.get(written, written)
             if written in _NOT_A_SETTING:
-                self._problem(section, f"{written} cannot be set", f"Expected no such key: {_NOT_A_SETTING[written]}")
+                expected = f"Expected no such key: {_NOT_A_SETTING[written]}"
+                self._problem(section, f"{written} cannot be set", expected, "Remove it.")
             elif not _KEY.fullmatch(key):
                 self._problem(section, f"{written!r} is not a key", "Expected a dotted key, such as optim.lr")
             elif key in settings:
-                self._problem(section, f"{key} is set twice", f"Expected one value. Remove {written!r}")
+                self._problem(section, f"{key} is set twice", "Expected one value", f"Remove {written!r}.")
             is_one_seed = wrap_seeds and key == "seeds" and not isinstance(value, list)
             value = [value] if is_one_seed else value
             settings[key] = list(map(_or_none, value)) if isinstance(value, list) else _or_none(value)
         return settings
 
-    def _problem(self, section: str, what: str, expected: str) -> None:
-        self.problems.append(f"{self.where}: {section}: {what}. {expected}.")
+    def _problem(self, section: str, what: str, expected: str, action: str = "Correct it there.") -> None:
+        self.problems.append(f"{self.where}: {section}: {what[:200]}. {expected}. {action}")
 
 
 def _load(path: Path) -> Mapping[str, Any]:
     loaders = {".yaml": parse_yaml, ".yml": parse_yaml, ".json": _json, ".jsonnet": partial(_jsonnet, path)}
     if path.suffix not in loaders:
-        raise ConfigError(f"{path}: not a sweep file. Expected a file name that ends in {', '.join(loaders)}.")
+        raise ConfigError(
+            f"{path}: not a sweep file. Expected a file name that ends in {', '.join(loaders)}. Rename it."
+        )
     try:
         content = loaders[path.suffix](path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}. Expected a sweep file.") from None
+        raise ConfigError(
+            f"{path}: cannot be read: {error.strerror}. Expected a sweep file. Name another."
+        ) from None
     except (ValueError, YAMLError, RuntimeError, RecursionError) as error:
-        raise ConfigError(f"{path}: {' '.join(str(error).split())}. Expected a sweep file. Correct it there.") from None
+        raise ConfigError(f"{path}: {yaml_problem(error)}. Expected a sweep file. Correct it there.") from None
     if not isinstance(content, Mapping):
-        raise ConfigError(f"{path}: holds {type(content).__name__}. Expected {', '.join(_SECTIONS)} as keys.")
+        raise ConfigError(
+            f"{path}: holds {type(content).__name__}. Expected {', '.join(_SECTIONS)} as keys. Put settings below them."
+        )
     return content
 
 
@@ -302,7 +309,8 @@ def _wrong_kind(draft: Draft) -> list[str]:
     """A kind for which argparse would exit."""
     kind = draft.settings.get("kind")
     known = [one.value for one in Kind]
-    return [] if kind is None or kind in known else [f"kind: {kind!r} cannot be used. Expected {', '.join(known)}."]
+    problem = f"kind: {kind!r:.80} cannot be used. Expected {', '.join(known)}. Change it."
+    return [] if kind is None or kind in known else [problem]
 
 
 def _located(problem: str, draft: Draft, path: Path) -> str:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from genner.commands.common import add_reading_options, command_main, command_parser, open_model, text_splitter
+from genner.commands.progress import Progress, count_texts
 from genner.data.tally import Tally
+from genner.prediction.options import PredictOptions
 from genner.prediction.reading import FORMATS, read_inputs
 
 __all__ = ["main", "parse"]
@@ -42,13 +42,16 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> int:
     """Fit scores and print how good they were before and after; returns 1 if some texts failed."""
     options.calibrated, read = False, Tally()
-    inputs = read_inputs(options.input, options.format, split=text_splitter(options), tally=read)
+    max_chars = PredictOptions.max_chars if options.max_chars is None else options.max_chars
+    inputs = read_inputs(options.input, options.format, split=text_splitter(options), tally=read, max_chars=max_chars)
+    n_texts = count_texts(options.input, options.format)
     ner = open_model(options, with_candidates=options.misses)
     from genner.prediction.calibrate import calibrate  # late, as in open_model
     from genner.prediction.scores import CALIBRATION
 
-    bar = tqdm(inputs, unit=" texts", disable=None, leave=False)
-    done = calibrate(ner, bar, conformal=options.misses, name=Path(options.input).name)
+    with Progress(n_texts) as progress:
+        name = Path(options.input).name
+        done = calibrate(ner, inputs, conformal=options.misses, name=name, progress=progress.at)
     lines = [f"texts {done.n_texts}  without known entities {done.n_without_gold}  failed {len(done.failed)}"]
     lines += [f"  {error}" for error in done.failed[:_N_SHOWN]]
     if done.scores is not None:

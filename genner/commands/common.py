@@ -6,16 +6,23 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genner.cli import say, say_loading
 from genner.errors import ConfigError, NerError
+from genner.prediction.hub import resolve_model
 from genner.prediction.text import RULES, SplitText, TextSplitter
 
 if TYPE_CHECKING:
     from genner.prediction.recogniser import Recogniser
 
-__all__ = ["add_reading_options", "command_main", "command_parser", "open_model", "positive", "text_splitter"]
+__all__ = [
+    "add_reading_options", "command_main", "command_parser", "open_model", "positive", "resolve_named", "text_splitter",
+]  # fmt: skip
+
+
+_LONGEST_NAME = 120  # of a file, in a message
 
 
 def command_parser(
@@ -39,6 +46,8 @@ def command_parser(
 def command_main(parse: Callable[[Sequence[str]], argparse.Namespace], argv: Sequence[str] | None = None) -> int:
     """Run a command line. Errors that users can fix are one line on standard error; with ``--debug``, a traceback.
 
+    So is a file that the system refuses.
+
     Returns:
         the exit code: that of the command, 2 for a usage or data error, 130 for Ctrl-C.
     """
@@ -49,6 +58,16 @@ def command_main(parse: Callable[[Sequence[str]], argparse.Namespace], argv: Seq
         if options.debug:
             raise
         say(f"error: {error}")
+        return 2
+    except OSError as error:
+        if options.debug or error.filename is None:
+            raise
+        name = str(error.filename)
+        shown = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
+        say(
+            f"error: {shown}: {error.strerror}. Expected a file or folder that can be read, or written to, here. Name "
+            "another one, or correct its rights."
+        )
         return 2
     except KeyboardInterrupt:
         say(options.interrupted)
@@ -62,6 +81,18 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def resolve_named(model: str) -> Path:
+    """The folder of the model that a command line names; says so where that is a run's best model.
+
+    Raises:
+        NerError: see :func:`genner.prediction.hub.resolve_model`.
+    """
+    folder = resolve_model(model)
+    if folder.parent == Path(model).expanduser():
+        say(f"{model}: its best model, {folder}")
+    return folder
+
+
 def open_model(options: argparse.Namespace, *, with_candidates: bool = False, **fixed: Any) -> Recogniser:
     """Load the model that a command line names, with its reading options.
 
@@ -73,10 +104,8 @@ def open_model(options: argparse.Namespace, *, with_candidates: bool = False, **
     Raises:
         NerError: the model or an option cannot be used.
     """
-    from genner.prediction.hub import resolve_model
-
     # Nobody should wait for libraries to hear of a misspelling.
-    folder, chosen = resolve_model(options.model), _chosen_options(options)
+    folder, chosen = resolve_named(options.model), _chosen_options(options)
     say_loading("torch and transformers")
     from genner.formulations.opening import candidate_choices  # late: torch takes seconds, which --help should not cost
     from genner.model.folder import ModelFolder
@@ -133,6 +162,6 @@ def _chosen_options(options: argparse.Namespace) -> dict[str, Any]:
     for text in options.choices:
         key, equals, value = text.partition("=")
         if not equals:
-            raise ConfigError(f"command line: {text!r} is no choice. Expected key=value, such as num_beams=4.")
+            raise ConfigError(f"command line: {text!r} is no choice. Expected key=value. Write it like num_beams=4.")
         chosen[key] = value
     return chosen

@@ -7,7 +7,6 @@ genner predict runs/demo/model/best --input letters --output found.jsonl
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -15,8 +14,6 @@ from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from tqdm import tqdm
 
 from genner.cli import say
 from genner.commands.common import (
@@ -27,9 +24,11 @@ from genner.commands.common import (
     positive,
     text_splitter,
 )
-from genner.data.loaders.nested_jsonl import check_text
+from genner.commands.progress import Progress, count_texts
+from genner.data.records import check_text
 from genner.data.tally import Tally
 from genner.errors import ConfigError, DataFormatError
+from genner.prediction.options import PredictOptions
 from genner.prediction.reading import FORMATS as INPUT_FORMATS
 from genner.prediction.reading import read_inputs
 from genner.prediction.results import TextInput
@@ -48,13 +47,13 @@ _STDOUT = "-"
 
 _EPILOG = """\
 exit codes: 0 done; 1 some texts failed, the others are written; 2 usage or data error, nothing more is written;
-130 interrupted (Ctrl-C). docs/prediction.md describes all formats.
+130 interrupted (Ctrl-C). docs/formats.md describes all formats.
 """
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; what is left out of how texts are read is None."""
-    parser = command_parser("predict", __doc__, _unless_closed)
+    parser = command_parser("predict", __doc__, _run)
     parser.epilog = _EPILOG
     parser.add_argument("model", metavar="MODEL", help="model folder, such as 'best' of a run, or a name on the hub")
     where = parser.add_argument_group("texts and results")
@@ -84,15 +83,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _unless_closed(options: argparse.Namespace) -> int:
-    try:
-        return _run(options)
-    except BrokenPipeError:  # ``genner predict ... | head`` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        say("standard output was closed; the rest is not written")
-        return 1
-
-
 def _run(options: argparse.Namespace) -> int:
     format_name = options.to or _usual_format(options)
     writer = FORMATS[format_name](Tally())
@@ -103,7 +93,14 @@ def _run(options: argparse.Namespace) -> int:
     with open_output(
         options.output, writer, sys.stdout.buffer, resume=options.resume, overwrite=options.overwrite
     ) as output:
+        if output.is_complete:
+            say(
+                f"{options.output} is there and no run of it was stopped: nothing is left to do. Set --overwrite "
+                "without --resume to write it anew."
+            )
+            return 0
         inputs = _inputs(options, read)
+        n_texts = len(options.text) if options.text is not None else count_texts(options.input, options.format)
         ner = open_model(options, chunk_words=options.chunk_words * _DENSEST)
         writer.labels = ner.labels
         with writable(options.output):
@@ -113,7 +110,7 @@ def _run(options: argparse.Namespace) -> int:
         if not output.is_complete:
             run = _Run(options, ner, output, summary)
             run.skip(inputs, done)
-            run.read(inputs)
+            run.read(inputs, n_texts)
     lines = summary.lines(read, format_name)
     if options.text is not None:
         lines = lines[1:]  # the user sees how many there are
@@ -132,7 +129,7 @@ def _check_apart(options: argparse.Namespace) -> None:
     if source == target or (source.is_dir() and source in target.parents) or target in source.parents:
         raise ConfigError(
             f"--output: {options.output} and --input {options.input} overlap. Expected another place for "
-            "the output, so that it does not replace the input and is not read itself."
+            "the output, so that it does not replace the input and is not read itself. Change --output."
         )
 
 
@@ -144,7 +141,8 @@ def _usual_format(options: argparse.Namespace) -> str:
 
 def _inputs(options: argparse.Namespace, read: Tally) -> Iterator[TextInput]:
     if options.text is None:
-        return read_inputs(options.input, options.format, split=text_splitter(options), tally=read)
+        max_chars = PredictOptions.max_chars if options.max_chars is None else options.max_chars
+        return read_inputs(options.input, options.format, split=text_splitter(options), tally=read, max_chars=max_chars)
     for number, text in enumerate(options.text, 1):
         try:
             check_text(text, f"--text {number}")
@@ -189,24 +187,23 @@ class _Run:
                 "that has not changed. Set --overwrite without --resume to start again."
             )
 
-    def read(self, inputs: Iterable[TextInput]) -> None:
-        """Read all that is left, and complete the output."""
+    def read(self, inputs: Iterable[TextInput], n_texts: int | None) -> None:
+        """Read all that is left, and complete the output; ``n_texts`` is how many there are, if that is known."""
         target = self._options.output
-        is_hidden = target == _STDOUT and sys.stdout.isatty()
-        with tqdm(
-            unit=" texts", initial=self._n_inputs, disable=True if is_hidden else None, leave=False
-        ) as bar:  # fmt: skip
+        with Progress(n_texts, self._n_inputs, is_silent=self._options.text is not None) as progress:
             for chunk in _chunks(inputs, self._options.chunk_words):
                 for given in chunk:
                     self._take(given)
-                results = list(self._ner.stream(chunk))
+                progress.begin()
+                results = list(self._ner.stream(chunk, progress=progress.at))
+                if target == _STDOUT:
+                    progress.hide()
                 with writable(target):
                     for result in results:
                         self._output.write(result)
                         self._summary.add(result)
                     done = {"n_inputs": self._n_inputs, "digest": self._digest, "summary": self._summary.state()}
                     self._output.commit(done)
-                bar.update(len(chunk))
         with writable(target):
             self._output.finish()
 

@@ -9,8 +9,10 @@ genner prepare brat --raw letters --out ../data/letters              your own an
 from __future__ import annotations
 
 import argparse
+import math
+import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +26,7 @@ from genner.data.prepare.ace import ace
 from genner.data.prepare.columns import conll2003, ontonotes
 from genner.data.prepare.genia import genia
 from genner.data.prepare.hub import hub
+from genner.data.prepare.offsets_check import OFFSETS
 from genner.data.prepare.request import SPLITS, HubColumns, Request
 from genner.data.prepare.standoff import brat, cadec, share
 from genner.data.prepare.summary import Prepared, write_corpus
@@ -53,6 +56,7 @@ class Source:
 
 
 _TEXT = ("splits", "text")
+_SECONDS_BETWEEN_LINES = 10.0
 
 #: Name on the command line -> source; the names of recipes where there is one.
 SOURCES: dict[str, Source] = {
@@ -61,22 +65,36 @@ SOURCES: dict[str, Source] = {
     "en_ace04": Source(ace, "nested", "LDC2005T09: .sgm and .apf.xml; needs --splits", _TEXT),
     "en_ace05": Source(ace, "nested", "LDC2006T06: .sgm and .apf.xml; needs --splits", _TEXT),
     "genia": Source(genia, "nested", "GENIAcorpus3.02*.xml, or train/dev/test JSON lines", ("splits",)),
-    "CADEC": Source(cadec, "discontinuous", "CADEC v2: text/*.txt, original/*.ann", (*_TEXT, "labels")),
+    "CADEC": Source(cadec, "discontinuous", "CADEC v2: text/*.txt, original/*.ann", (*_TEXT, "shares", "labels")),
     "Share_2013": Source(share, "discontinuous", "notes and ||-delimited annotations", _TEXT),
     "Share_2014": Source(share, "discontinuous", "notes and |-delimited annotations", _TEXT),
-    "brat": Source(brat, "discontinuous", "any folder of .txt and .ann files", (*_TEXT, "labels", "dataset")),
-    "hf": Source(hub, "", "folder or name of a Hugging Face dataset", ("text", "hub", "dataset")),
+    "brat": Source(
+        brat, "discontinuous", "any folder of .txt and .ann files", (*_TEXT, "offsets", "shares", "labels", "dataset")
+    ),
+    "hf": Source(hub, "", "folder or name of a Hugging Face dataset", ("text", "hub", "offsets", "shares", "dataset")),
 }
 
 
 #: Options by group, as :meth:`argparse.ArgumentParser.add_argument` takes them.
 _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "shares": {
+        "--shares": {
+            "nargs": 3, "type": float, "metavar": ("TRAIN", "DEV", "TEST"),
+            "help": "divide what has no split of its own; 0 for a split that is there or not wanted",
+        },
+        "--seed": {"type": int, "default": 0, "help": "another one divides in another way"},
+    },
     "splits": {"--splits": {"type": Path, "help": "file of 'split document' lines, or folder of three lists"}},
     "text": {
         "--across": {"choices": ("drop", "join"), "default": "drop", "help": "entities across sentence boundaries"},
         "--newline": {"choices": ("ends", "joins"), "help": "whether a line break ends a sentence"},
     },
     "labels": {"--labels": {"nargs": "+", "metavar": "LABEL", "help": "keep only these; 'all' keeps every label"}},
+    "offsets": {
+        "--offsets": {
+            "choices": tuple(OFFSETS), "help": "what offsets count, if the covered texts in the source do not show it"
+        },
+    },
     "testament": {"--keep_new_testament": {"action": "store_true", "help": "the published setting leaves it out"}},
     "dataset": {"--dataset": {"help": "a recipe's name, to compare with its published counts"}},
     "hub": {
@@ -86,6 +104,8 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "--text": {"help": "column of raw text"},
         "--spans": {"help": "column of spans (start, end, label): of words, or of characters with --text"},
         "--inclusive": {"action": "store_true", "help": "spans end at their last word or character"},
+        "--names": {"nargs": "+", "metavar": "NAME", "help": "names of numbered tags or labels, from 0 on"},
+        "--document": {"metavar": "COLUMN", "help": "rows with the same value here stay in one split of --shares"},
         "--split": {"action": "append", "metavar": "dev=NAME", "help": "our split = the dataset's"},
     },
 }
@@ -110,19 +130,43 @@ def run(options: argparse.Namespace) -> int:
     """Write the files and print what they contain."""
     source = SOURCES[options.name]
     request = _request(options)
-    loader = source.loader or ("conll" if request.hub.tags else "nested")
-    if options.out.resolve() == options.raw.resolve():
-        raise ConfigError(f"--out: {options.out} is --raw as well. Expected another folder. The originals stay as is.")
-    if options.name != "hf" and not options.raw.exists():
-        raise DataFormatError(f"{options.raw}: no such folder. Expected {source.help}. Set --raw.")
+    _check_folders(options, source)
     say(f"reading {options.raw} ...")
     tally = Tally()
     start = time.perf_counter()
     splits = source.read(request, tally)
     splits = {split: splits[split] for split in SPLITS if split in splits}
+    loader = source.loader or _loader(request, splits)
+    say(f"writing {sum(map(len, splits.values())):,} sentences and reading them back ...")
     dataset = getattr(options, "dataset", None) or options.name
     print(_description(write_corpus(options.out, dataset, loader, splits, tally, start), tally))
     return 0
+
+
+def _check_folders(options: argparse.Namespace, source: Source) -> None:
+    raw, out = options.raw, options.out
+    what = "is --raw as well" if out.resolve() == raw.resolve() else ""
+    if raw.is_dir() and raw.resolve() in out.resolve().parents and options.name != "hf":
+        what = "lies in --raw, all of which is read"
+    if what:
+        raise ConfigError(f"--out: {out} {what}. Expected a folder elsewhere, as originals stay. Choose another --out.")
+    if options.name != "hf" and not raw.exists():
+        raise DataFormatError(f"{raw}: no such folder. Expected {source.help}. Set --raw.")
+    if options.name not in ("hf", "genia") and raw.is_file():
+        raise DataFormatError(
+            f"{raw}: a file. Expected a folder: {source.help}. Unpack it if it is an archive, and give its folder with "
+            "--raw."
+        )
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out: {out} is a file. Expected a folder, or the name of a new one. Choose another --out.")
+
+
+def _loader(request: Request, splits: Mapping[str, Sequence[Example]]) -> str:
+    """That of the plainest format which holds the entities of a dataset."""
+    if request.hub.tags:
+        return "conll"
+    rows = (row for some in splits.values() for row in some)
+    return "discontinuous" if any(one.is_discontinuous for row in rows for one in row.entities) else "nested"
 
 
 def _description(made: Prepared, tally: Tally) -> str:
@@ -138,8 +182,10 @@ def _description(made: Prepared, tally: Tally) -> str:
 
 def _request(options: argparse.Namespace) -> Request:
     given = vars(options)
+    if given.get("splits") and given.get("shares"):
+        raise ConfigError("--shares: given with --splits. Expected one of them. Leave the other out.")
     labels = given.get("labels")
-    hub_names = ("config", "words", "tags", "text", "spans")
+    hub_names = ("config", "words", "tags", "text", "spans", "document")
     columns = {name: given[name] for name in hub_names if name in given}
     return Request(
         raw=options.raw,
@@ -147,15 +193,39 @@ def _request(options: argparse.Namespace) -> Request:
         labels=None if labels is None else tuple(label for label in labels if label != "all"),
         across=given.get("across", "drop"),
         lines=None if given.get("newline") is None else given["newline"] == "ends",
+        offsets=OFFSETS.get(given.get("offsets")),
+        shares=_shares(given.get("shares")),
+        seed=given.get("seed", 0),
         new_testament=given.get("keep_new_testament", False),
         progress=_progress,
-        hub=HubColumns(**columns, inclusive=given.get("inclusive", False), splits=_pairs(given.get("split") or [])),
+        hub=HubColumns(
+            **columns,
+            inclusive=given.get("inclusive", False),
+            splits=_pairs(given.get("split") or []),
+            names=tuple(given.get("names") or ()),
+        ),
     )
 
 
 def _progress(items: Iterable[Any], unit: str) -> Iterable[Any]:
-    """The items, with a bar on standard error where that is a terminal."""
-    return tqdm(items, unit=f" {unit}", disable=None, leave=False)
+    """The items, with a bar on standard error where that is a terminal, else a line now and then."""
+    bar = tqdm(items, unit=f" {unit}", disable=not sys.stderr.isatty(), leave=False)
+    last = time.monotonic()
+    for number, item in enumerate(bar):
+        if time.monotonic() - last > _SECONDS_BETWEEN_LINES and bar.disable:
+            last = time.monotonic()
+            say(f"{number:,} of {len(items):,} {unit} ..." if isinstance(items, Sized) else f"{number:,} {unit} ...")
+        yield item
+
+
+def _shares(numbers: Sequence[float] | None) -> tuple[float, ...] | None:
+    if numbers is not None and not (min(numbers) >= 0 and 0 < numbers[0] < math.inf and sum(numbers) < math.inf):
+        shown = " ".join(f"{number:g}" for number in numbers)
+        raise ConfigError(
+            f"--shares: {shown}. Expected three numbers from 0 on, the first one above 0. Give, for example, "
+            "--shares 80 10 10."
+        )
+    return None if numbers is None else tuple(numbers)
 
 
 def _pairs(texts: Sequence[str]) -> Mapping[str, str]:
@@ -163,7 +233,9 @@ def _pairs(texts: Sequence[str]) -> Mapping[str, str]:
     for text in texts:
         split, equals, name = text.partition("=")
         if split not in SPLITS or not equals or not name:
-            raise ConfigError(f"--split: {text!r}. Expected train=NAME, dev=NAME or test=NAME.")
+            raise ConfigError(
+                f"--split: {text!r}. Expected train=NAME, dev=NAME or test=NAME. Write, for example, dev=validation."
+            )
         pairs[split] = name
     return pairs
 

@@ -46,6 +46,8 @@ def report(runs: Sequence[Path], out: Path) -> None:
     finished, left_out = find_runs(runs)
     reported = {}
     for run in finished:
+        if len(finished) > 1:
+            say(f"report of {run} ...")
         try:
             reported[run] = write_run_report(run, load_result(run))
         except DataFormatError as error:

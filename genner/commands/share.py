@@ -14,10 +14,10 @@ from pathlib import Path
 import yaml
 
 from genner.cli import say_loading
-from genner.commands.common import command_main, command_parser
+from genner.commands.common import command_main, command_parser, resolve_named
 from genner.errors import ConfigError
 from genner.prediction.card import CardFacts, Stated, model_card
-from genner.prediction.hub import resolve_model
+from genner.prediction.hub_names import stated_problems
 from genner.prediction.scores import ModelCalibration
 from genner.prediction.sharing import FoundModel, destination_of, find_model, push, write_copy
 
@@ -45,7 +45,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> int:
     """Copy or upload the model, and print where it is and what was left out."""
-    found = find_model(resolve_model(options.model))
+    stated = (options.license, options.language, options.datasets)
+    if problems := list(stated_problems(*stated)):
+        raise ConfigError("\n".join(problems))
+    found = find_model(resolve_named(options.model))
     target = destination_of(options.to, found.folder, overwrite=options.overwrite)
     name = target.hub_id or target.folder.absolute().name
     finish = partial(_write_card, found, name, options)

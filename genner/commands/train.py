@@ -18,9 +18,11 @@ from typing import Any
 
 from genner.cli import PROGRAM, say, say_loading
 from genner.commands.common import command_main, command_parser, positive
+from genner.commands.further import further_command
 from genner.config import RECIPES, Kind, Recipe, load_recipe, recipe_path, recipe_yaml
 from genner.errors import ConfigError
 from genner.formulations import settings_of
+from genner.names import folder_name_problem
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -32,7 +34,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--recipe", type=Path, help="a recipe file, instead of the dataset's own")
     parser.add_argument("--kind", choices=[kind.value for kind in Kind], help="what entities look like")
     parser.add_argument("--data_root", help="folder of the corpora, or of train/dev/test themselves (default ../data)")
-    parser.add_argument("--backbone", help="hub id, local folder, scratch:tiny|small|base or scratch-t5:tiny|small")
+    parser.add_argument("--backbone", help="hub id, folder, run to start from, or scratch:tiny|small|base")
     parser.add_argument("--seeds", nargs="+", metavar="N", help="seeds to train; scores are averaged")
     parser.add_argument("--parallel", type=positive, default=1, metavar="N", help="number of seeds to train at once")
     parser.add_argument("--on_collapse", choices=["stop", "restart"], help="what to do with a seed that collapses")
@@ -64,7 +66,7 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
             expected = f"one of {', '.join(known)}, or " if known else ""
             raise ConfigError(
                 f"{options.recipe or options.dataset_name}: no such recipe{hint}. Expected {expected}"
-                "--kind flat|nested|discontinuous with --data_root for data of your own."
+                "--kind flat|nested|discontinuous with --data_root for data of your own. Add these, or choose a recipe."
             )
         path = None
     flags: dict[str, Any] = {"kind": options.kind, "backbone": options.backbone, "seeds": options.seeds}
@@ -79,6 +81,8 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
 def run(options: argparse.Namespace) -> int:
     """Check the data, or train every seed and report; returns the exit code."""
     recipe = recipe_of(options)
+    if options.run_name is not None and (problem := folder_name_problem(options.run_name)):
+        raise ConfigError(f"--run_name: {problem} Choose such a --run_name.")
     if options.only_seed is None:  # otherwise, the parent process has said it
         say_loading("torch, transformers and fastNLP")
     from genner.app import job  # late: the libraries take seconds, which --help and a misspelt key should not cost
@@ -89,11 +93,13 @@ def run(options: argparse.Namespace) -> int:
     if options.only_seed is not None:  # the process of one seed; the one that started it holds the run folder
         job.train_seed(recipe, job.run_path(options.runs_dir, options.run_name, recipe), options.only_seed)
         return 0
-    with job.open_run(options.runs_dir, options.run_name, recipe) as folder:
+    train_on = partial(further_command, options, recipe, job.run_path(options.runs_dir, options.run_name, recipe))
+    with job.open_run(options.runs_dir, options.run_name, recipe, train_on) as folder:
         print(recipe_yaml(recipe))
         command = [*PROGRAM, "train", *options.argv]
         n_failed = job.train_seeds(recipe, folder, command, options.parallel)
-        print(job.finish(recipe, folder, command=shlex.join(["genner", "train", *options.argv])))
+        shown = shlex.join(["genner", "train", *options.argv]).encode("utf-8", "backslashreplace").decode()
+        print(job.finish(recipe, folder, command=shown))
     return 1 if n_failed else 0
 
 

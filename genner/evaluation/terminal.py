@@ -65,10 +65,11 @@ class Style:
 
 @dataclass(frozen=True)
 class _Mark:
-    """An entity to draw: ``sign`` is ``+`` or ``-`` for an error, empty otherwise."""
+    """An entity to draw: ``sign`` is ``+`` or ``-`` for an error, empty otherwise; ``score`` follows its label."""
 
     entity: Entity
     sign: str = ""
+    score: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ def render_sentence(
     style: Style = Style(),
     *,
     gold: Collection[Entity] | None = None,
+    scores: Mapping[Entity, float] | None = None,
 ) -> str:
     """A sentence and, below it, one bar per entity: solid under its words, dotted across gaps.
 
@@ -103,11 +105,12 @@ def render_sentence(
         style: see :class:`Style`; long sentences are wrapped at its width.
         gold: if given, predictions that are not in it are marked with ``+``, and gold entities that were not predicted
             are drawn with ``-``; see :data:`ERROR_LEGEND`.
+        scores: of predictions, from 0 to 1; they stand behind the labels.
 
     Returns:
         Lines without a final line break. No character of a word or label can act as a terminal control.
     """
-    marks = _marks(dict.fromkeys(entities), gold)
+    marks = _marks(dict.fromkeys(entities), gold, scores or {})
     width = max(style.width, _LEAST_WIDTH)
     shown = [_cut(visible(word) or "''", width, style) for word in words]
     lines = []
@@ -145,9 +148,14 @@ def _is_harmless(char: str) -> bool:
     return char == " " or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs")
 
 
-def _marks(entities: Mapping[Entity, Any], gold: Collection[Entity] | None) -> list[_Mark]:
+def _marks(
+    entities: Mapping[Entity, Any], gold: Collection[Entity] | None, scores: Mapping[Entity, float]
+) -> list[_Mark]:
     """What to draw, by position, longer ones first."""
-    marks = [_Mark(entity, "+" if gold is not None and entity not in gold else "") for entity in entities]
+    marks = []
+    for entity in entities:
+        sign = "+" if gold is not None and entity not in gold else ""
+        marks.append(_Mark(entity, sign, f" {scores[entity]:.2f}" if entity in scores else ""))
     marks += [_Mark(entity, "-") for entity in dict.fromkeys(gold or ()) if entity not in entities]
     return sorted(marks, key=lambda mark: _reading_order(mark.entity))
 
@@ -160,6 +168,7 @@ def _cut(word: str, width: int, style: Style) -> str:
     """A word that fits on a line."""
     if columns_of(word) <= width:
         return word
+    word = word[:width]
     while columns_of(word) >= width:
         word = word[:-1]
     return word + _BARS[style.unicode][3]
@@ -198,7 +207,7 @@ def _bar(mark: _Mark, first: int, last: int, columns: Sequence[tuple[int, int]],
     arrow = _BARS[style.unicode][2]
     before = arrow if mark.entity.start < first else ""
     after = arrow if mark.entity.end > last else ""
-    return _Bar(mark, pieces, f"{before}{mark.sign}{visible(mark.entity.label)}{after}")
+    return _Bar(mark, pieces, f"{before}{mark.sign}{visible(mark.entity.label)}{mark.score}{after}")
 
 
 def _rows(bars: Sequence[_Bar], width: int, style: Style) -> list[list[tuple[int, str, _Bar]]]:

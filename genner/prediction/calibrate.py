@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from genner.errors import ConfigError, DataFormatError
@@ -44,7 +44,12 @@ class Calibrated:
 
 
 def calibrate(
-    ner: Recogniser, inputs: Iterable[TextInput], *, conformal: bool = False, name: str = "own texts"
+    ner: Recogniser,
+    inputs: Iterable[TextInput],
+    *,
+    conformal: bool = False,
+    name: str = "own texts",
+    progress: Callable[[float, int], None] | None = None,
 ) -> Calibrated:
     """Read texts whose entities are known and store in the model folder what the scores mean.
 
@@ -57,6 +62,7 @@ def calibrate(
         inputs: with ``gold``; only their scores are kept in memory.
         conformal: also measure the misses by threshold.
         name: of the texts, for the file.
+        progress: see :meth:`Recogniser.stream`.
 
     Raises:
         ConfigError: the recogniser changes or leaves out scores, or the folder cannot be written to.
@@ -64,7 +70,7 @@ def calibrate(
     """
     _check_options(ner, conformal)
     counts = _Counts()
-    for result in ner.stream(inputs):
+    for result in ner.stream(inputs, progress=progress):
         counts.add(result)
     if not any(counts.gold_scores):
         raise DataFormatError(

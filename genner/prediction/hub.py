@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from difflib import get_close_matches
 from pathlib import Path
 
 from genner.errors import DataFormatError, MissingBackendError
@@ -23,6 +24,7 @@ MODEL_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "vocab.txt", "merges.txt", "spiece.model", "sentencepiece.bpe.model",
 )  # fmt: skip
+_N_SHOWN = 3
 _HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 
 
@@ -44,25 +46,58 @@ def resolve_model(model: str | Path) -> Path:
             With ``HF_HUB_OFFLINE=1``, or without a network, the cached files are used.
 
     Raises:
-        DataFormatError: no such folder and not a name on the hub, or the model there is not one of this project's.
+        DataFormatError: no such folder and not a name on the hub, a folder with several models below it, or the model
+            on the hub is not one of this project's.
         MissingBackendError: the model cannot be downloaded.
     """
+    if not str(model).strip():
+        raise DataFormatError("the model has no name. Expected a folder, or user/name on the hub. Set it.")
     path = Path(model).expanduser()
     if path.is_dir():
-        best = path / "best"  # of a run folder
-        return best if not (path / ABOUT).is_file() and (best / ABOUT).is_file() else path
+        return _model_in(path)
     given = str(model)
     name, _, revision = given.removeprefix(HUB_PREFIX).partition("@")
     # A misspelt folder name must not be sent to the hub.
     may_be_path = isinstance(model, Path) or path.exists() or path.parent.is_dir()
     if not is_hub_id(name) or (may_be_path and not given.startswith(HUB_PREFIX)):
-        found = "a file, not a model folder" if path.exists() else "no such model folder"
-        where = f", {HUB_PREFIX}{name} for one on the hub" if is_hub_id(name) else ""
-        raise DataFormatError(
-            f"{given}: {found}. Expected the folder 'best' of a finished run, or a model on the hub as user/name or "
-            f"user/name@revision{where}. Set the model."
-        )
+        raise DataFormatError(_not_found(given, path, name))
     return _fetch(given, name, revision or None)
+
+
+def _model_in(folder: Path) -> Path:
+    """A model folder, or the best model of a run folder.
+
+    Raises:
+        DataFormatError: the folder is neither, but some below it are models.
+    """
+    if (folder / ABOUT).is_file():
+        return folder
+    if (folder / "best" / ABOUT).is_file():
+        return folder / "best"
+    below = sorted(path.parent for pattern in ("*", "*/best", "*/*/best") for path in folder.glob(f"{pattern}/{ABOUT}"))
+    if not below:
+        return folder  # opening it says what is missing
+    shown = ", ".join(map(str, below[:_N_SHOWN])) + (", ..." if len(below) > _N_SHOWN else "")
+    raise DataFormatError(
+        f"{folder}: not a model folder, but {len(below)} below it are: {shown}. Expected one of them. Name it, such as "
+        f"{below[0]}."
+    )
+
+
+def _not_found(given: str, path: Path, name: str) -> str:
+    """What to say of a name that is neither a folder nor on the hub."""
+    expected = "Expected the folder 'best' of a finished run, or a model on the hub as user/name or user/name@revision"
+    if path.exists():
+        is_inside = any((path.parent / place / ABOUT).is_file() for place in (".", "best"))
+        remedy = f"Name its folder: {path.parent}." if is_inside else "Name the folder of a model."
+        return f"{given}: a file, not a model folder. {expected}. {remedy}"
+    where = f", {HUB_PREFIX}{name} for one on the hub" if is_hub_id(name) else ""
+    near: list[str] = []
+    if path.parent.is_dir():
+        names = [other.name for other in path.parent.iterdir() if other.is_dir()]
+        near = get_close_matches(path.name, names, n=1, cutoff=0.75)
+    hint = f" (did you mean {str(path.with_name(near[0]))!r}?)" if near else ""
+    return f"{given}: no such model folder{hint}. {expected}{where}. Correct the name."
 
 
 def hub_reason(error: Exception) -> str:

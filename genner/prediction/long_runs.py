@@ -55,6 +55,9 @@ class _Bounded:
             tokens += self._tokens(text[done : run.start()])
             tokens += self._in_run(run[0])
             done = run.end()
+            if text.startswith(" ", done):
+                tokens[-1] = tokens[-1][0], True
+                done += 1
         tokens += self._tokens(text[done:])
         words, spaces = zip(*tokens, strict=True)
         return Doc(self._tokenizer.vocab, words=words, spaces=spaces)

@@ -294,7 +294,8 @@ def load(model: str | Path, **options: Any) -> Recogniser:
     if unknown := sorted(options.keys() - set(known)):
         hint = get_close_matches(unknown[0], known, n=1)
         near = f" (did you mean {hint[0]!r}?)" if hint else ""
-        raise ConfigError(f"load: unknown option {unknown[0]!r}{near}. Expected some of {', '.join(sorted(known))}.")
+        expected = f"Expected some of {', '.join(sorted(known))}. Rename or remove it."
+        raise ConfigError(f"load: unknown option {unknown[0]!r}{near}. {expected}")
     chosen = PredictOptions(**{name: value for name, value in options.items() if name in own})
     choices = {name: value for name, value in options.items() if name not in own}
     stored = ModelCalibration.read(folder.path)

@@ -70,7 +70,7 @@ class FittedMisses:
             ConfigError: alpha is not between 0 and 1, or too small; the message says which is possible.
         """
         if not 0 < alpha < 1:
-            raise ConfigError(f"alpha: {alpha!r}. Expected a share of misses between 0 and 1, such as 0.1.")
+            raise ConfigError(f"alpha: {alpha!r}. Expected a share of misses between 0 and 1. Set it to 0.1 or so.")
         found = self.risk.threshold(alpha)
         if found is None:
             least = -(-self.risk.reachable // 1e-4) * 1e-4  # rounded up

@@ -6,6 +6,7 @@ removed. The copy is opened and used before it is shared.
 
 from __future__ import annotations
 
+import filecmp
 import json
 import shutil
 import tempfile
@@ -18,13 +19,14 @@ import yaml
 
 from genner.errors import ConfigError, DataFormatError, MissingBackendError
 from genner.files import replace_folder, write_text
-from genner.prediction.hub import HUB_PREFIX, MODEL_FILES, WEIGHTS, hub_reason, is_hub_id
+from genner.prediction.hub import ABOUT, HUB_PREFIX, MODEL_FILES, WEIGHTS, hub_reason, is_hub_id
 
 __all__ = ["Destination", "FoundModel", "destination_of", "find_model", "push", "write_copy"]
 
 CARD = "README.md"
 _LICENCES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt", "LICENCE.md", "NOTICE", "NOTICE.txt")
 _KEPT = {*MODEL_FILES, *_LICENCES}
+_NEEDED = (WEIGHTS, ABOUT)
 _OF_A_COPY = {*_KEPT, CARD, ".gitattributes"}
 _OTHER_WEIGHTS = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack", ".onnx", ".npz", ".joblib")
 
@@ -64,7 +66,14 @@ def find_model(model: Path) -> FoundModel:
         DataFormatError: it has no safetensors weights, or its results cannot be read.
     """
     folder = model.resolve()
+    leaving = [path for path in sorted(folder.iterdir()) if path.name in _KEPT and not _stays(path, folder)]
     others = sorted(path for path in folder.iterdir() if path.name not in {*_KEPT, CARD})
+    for path in leaving:
+        if path.name in _NEEDED:
+            raise DataFormatError(
+                f"{path}: a link to {path.resolve()}, outside the model folder. Expected a file: links are not "
+                "followed, so that nothing else is shared. Copy the file in its place."
+            )
     if not (folder / WEIGHTS).is_file():
         unsafe = [path.name for path in others if path.suffix in _OTHER_WEIGHTS]
         found = f"no {WEIGHTS}, only {', '.join(unsafe)}" if unsafe else f"no {WEIGHTS}"
@@ -73,11 +82,27 @@ def find_model(model: Path) -> FoundModel:
             "when they are loaded, and are not shared. Give the folder 'best' of a finished run."
         )
     left_out = [f"{path.name} ({_reason(path)})" for path in others]
+    left_out += [f"{path.name} (a link out of the model folder)" for path in leaving]
     if (folder / CARD).exists():
         left_out.append(f"{CARD} (a new one is written)")
-    seed = _read_result(folder.parent / "result.json") if folder.parent.name.startswith("seed-") else None
-    run = _read_result(folder.parent.parent / "result.json") if seed is not None else None
+    seed_folder = _seed_of(folder)
+    seed = _read_result(seed_folder / "result.json") if seed_folder is not None else None
+    run = _read_result(seed_folder.parent / "result.json") if seed is not None else None
     return FoundModel(folder, seed, run, tuple(left_out))
+
+
+def _stays(path: Path, folder: Path) -> bool:
+    """Whether a file of a model folder lies in it; a cache of the hub has its files one place for all revisions."""
+    is_cache = folder.parent.name == "snapshots" and folder.parent.parent.name.startswith("models--")
+    return path.resolve().is_relative_to(folder.parent.parent / "blobs" if is_cache and path.is_symlink() else folder)
+
+
+def _seed_of(folder: Path) -> Path | None:
+    """The seed whose model this is; a run's ``best`` is a copy of it where the system has no links."""
+    if folder.parent.name.startswith("seed-"):
+        return folder.parent
+    seeds = [path.parents[1] for path in sorted(folder.parent.glob(f"seed-*/best/{WEIGHTS}"))]
+    return next((seed for seed in seeds if filecmp.cmp(seed / "best" / WEIGHTS, folder / WEIGHTS, shallow=False)), None)
 
 
 def destination_of(to: str, model: Path, *, overwrite: bool = False) -> Destination:
@@ -206,7 +231,7 @@ def _check_target(path: Path, model: Path, overwrite: bool) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     for path in sorted(source.iterdir()):
-        if path.name in _KEPT and path.is_file():
+        if path.name in _KEPT and path.is_file() and _stays(path, source):
             shutil.copyfile(path, target / path.name)
     _without_paths(target)
 

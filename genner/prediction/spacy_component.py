@@ -162,7 +162,7 @@ class GennerComponent:
 
     def _forget(self, doc: Doc) -> None:
         """Remove what an earlier call has left of this component's entities."""
-        for span in doc.spans[self.spans_key] if self.spans_key in doc.spans else ():
+        for span in doc.spans.get(self.spans_key, ()):
             doc.user_data.get(_place(span), {}).pop(self.spans_key, None)
 
     def _set_ents(self, doc: Doc, spans: Sequence[Span], whole: Sequence[int]) -> None:
@@ -276,7 +276,7 @@ def _component(
     for other_name, other in nlp.pipeline:
         if other_name != name and isinstance(other, GennerComponent) and other.spans_key == made.spans_key:
             raise ConfigError(
-                f"{name}: spans_key {made.spans_key!r} is that of the component {other_name!r}, whose entities it would "
-                f"replace. Expected another. Set config={{'spans_key': ...}}, or leave it out: then it is {name!r}."
+                f"{name}: spans_key {made.spans_key!r} is that of the component {other_name!r}, whose entities it "
+                f"would replace. Expected another. Set config={{'spans_key': ...}}, or leave it out."
             )
     return made

@@ -101,7 +101,7 @@ class Summary:
 
 def _keep_first(messages: list[str], message: str) -> None:
     if len(messages) < _N_MESSAGES:
-        messages.append(visible(message[:500]))
+        messages.append(visible(message[:1000]))
 
 
 def _block(title: str, messages: list[str], n_all: int) -> list[str]:

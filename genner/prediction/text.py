@@ -56,7 +56,7 @@ class TextSplitter:
         self, language: str = "en", rules: str = "spacy", *, pause: Callable[[], None] | None = None
     ) -> None:
         if rules not in RULES:
-            raise ConfigError(f"words: unknown rules {rules!r}. Expected one of {', '.join(RULES)}.")
+            raise ConfigError(f"words: unknown rules {rules!r}. Expected one of {', '.join(RULES)}. Choose one.")
         self._split = {"spacy": self._by_library, "plain": _by_preparation, "blanks": _by_blanks}[rules]
         self._library = _library(language) if rules == "spacy" else None
         self._pause = pause

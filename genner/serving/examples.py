@@ -37,10 +37,13 @@ def read_examples(path: Path, max_chars: int) -> list[str]:
     """
     lines = [(number, line.strip()) for number, line in enumerate(read_lines(path), start=1) if line.strip()]
     if not 0 < len(lines) <= _MOST_EXAMPLES:
-        raise ConfigError(f"{path}: {len(lines)} examples. Expected 1 to {_MOST_EXAMPLES}, one per line.")
+        raise ConfigError(
+            f"{path}: {len(lines)} examples. Expected 1 to {_MOST_EXAMPLES}, one per line. Add or remove lines."
+        )
     for number, line in lines:
         if len(line) > max_chars:
             raise ConfigError(
-                f"{path}:{number}: {len(line):,} characters. Expected at most {max_chars:,} (--max_chars)."
+                f"{path}:{number}: {len(line):,} characters. Expected at most {max_chars:,}. Shorten it or raise "
+                "--max_chars."
             )
     return [line for _, line in lines]

@@ -39,7 +39,9 @@ def bind(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         found = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
-        raise ConfigError(f"--host {host}: {error.strerror}. Expected a name or address of this machine.") from None
+        raise ConfigError(
+            f"--host {host}: {error.strerror}. Expected a name or address of this machine. Set --host 127.0.0.1."
+        ) from None
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind(address)

@@ -135,23 +135,33 @@ class FitResult:
 def check(job: FitJob, config: FitConfig) -> None:
     """Raise a ConfigError for a job that cannot be run as configured."""
     if "train" not in job.loaders:
-        raise ConfigError(f"training: no train split among {', '.join(job.loaders) or 'no splits'}. Expected one.")
+        raise ConfigError(
+            f"training: no train split among {', '.join(job.loaders) or 'no splits'}. Expected one. Add it."
+        )
     if config.accumulate < 1 or config.epochs < 1:
         raise ConfigError(
-            f"training: {config.epochs} epochs, {config.accumulate} batches per step. Expected at least 1 of each."
+            f"training: {config.epochs} epochs, {config.accumulate} batches per step. Expected at least 1 of each. "
+            "Raise them."
         )
     if config.select_on not in ("dev", "test"):
-        raise ConfigError(f"training.select_on: cannot select on {config.select_on!r}. Expected dev or test.")
-    if config.select_on not in job.loaders:
         raise ConfigError(
-            f"training.select_on: the data has no {config.select_on} split to select the best epoch on. "
-            f"Expected one of {', '.join(split for split in job.loaders if split != 'train')}. Set training.select_on."
+            f"training.select_on: cannot select on {config.select_on!r}. Expected dev or test. Set it to one of them."
+        )
+    if config.select_on not in job.loaders:
+        others = [split for split in job.loaders if split != "train"]
+        advice = f"Set training.select_on={others[0]}" if others else "Add a dev split"
+        raise ConfigError(
+            f"training.select_on: the data has no {config.select_on} split, or it is not labelled, so the best epoch "
+            f"cannot be selected on it. Expected {' or '.join(others) or 'a dev split'}. {advice}."
         )
     unknown = [split for split in ("dev", "test") if split in job.loaders and split not in job.examples]
     if unknown:
-        raise ConfigError(f"training: no examples of {', '.join(unknown)} to score. Expected those of every split.")
+        raise ConfigError(
+            f"training: no examples of {', '.join(unknown)} to score. Expected those of every split. Add them, or "
+            "leave its loader out."
+        )
     if config.evaluate_from > config.epochs:
         raise ConfigError(
             f"training.evaluate_from: epoch {config.evaluate_from} is after the last one, {config.epochs}. "
-            "Expected an epoch that is trained; otherwise nothing would be saved."
+            "Expected an epoch that is trained; otherwise nothing would be saved. Lower training.evaluate_from."
         )

@@ -43,9 +43,11 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if self.kind not in SCHEDULES:
-            raise ConfigError(f"optim.schedule: unknown schedule {self.kind!r}. Expected {', '.join(SCHEDULES)}.")
+            raise ConfigError(
+                f"optim.schedule: unknown schedule {self.kind!r}. Expected {', '.join(SCHEDULES)}. Choose one of them."
+            )
         if not self.warmup >= 0:
-            raise ConfigError(f"optim.warmup_ratio: {self.warmup} is not a warm-up. Expected 0 or more.")
+            raise ConfigError(f"optim.warmup_ratio: {self.warmup} is not a warm-up. Expected 0 or more. Raise it.")
 
     def factor(self, step: int, total: int) -> float:
         """The factor used in the update of ``step``, 1 <= step <= total."""
@@ -83,7 +85,9 @@ def build_optimizer(groups: Iterable[Mapping[str, Any]], lr: float, *, compat: b
     kept = [{**group, "params": _trainable(group["params"])} for group in groups]
     kept = [group for group in kept if group["params"]]
     if not kept:
-        raise ConfigError("optimizer: no parameter needs a gradient. Expected a model with trainable parameters.")
+        raise ConfigError(
+            "optimizer: no parameter needs a gradient. Expected a model with trainable parameters. Unfreeze some."
+        )
     fused = None if compat else True
     return torch.optim.AdamW(kept, lr=lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, fused=fused)
 

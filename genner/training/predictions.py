@@ -53,13 +53,23 @@ def merge_parts(predictions: Iterable[Prediction], n_examples: int) -> list[Pred
     return [_joined(example_idx, rows) for example_idx, rows in enumerate(parts)]
 
 
-def write_predictions(path: Path, examples: Sequence[Example], predictions: Sequence[Prediction]) -> None:
-    """Write one JSON line per sentence: words, gold and predicted entities; the file is replaced atomically."""
+def write_predictions(
+    path: Path, examples: Sequence[Example], predictions: Sequence[Prediction], *, has_gold: bool = True
+) -> None:
+    """Write one JSON line per sentence: words, gold and predicted entities; the file is replaced atomically.
+
+    Args:
+        path: of the file.
+        examples: the sentences.
+        predictions: one per sentence, in the same order.
+        has_gold: whether the entities of the examples are known; otherwise the lines have no key ``gold``.
+    """
     with replace_file(path) as file:
         for example, prediction in zip(examples, predictions, strict=True):
+            gold = {"gold": [_entity_record(entity, example.words) for entity in example.entities]} if has_gold else {}
             record = {
                 "raw_words": list(example.words),
-                "gold": [_entity_record(entity, example.words) for entity in example.entities],
+                **gold,
                 "pred": prediction_record(example.words, prediction),
             }
             file.write(json.dumps(record, ensure_ascii=False).encode("utf-8") + b"\n")

@@ -15,7 +15,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,9 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def open(cls, path: Path, identity: RunIdentity, recipe: str) -> RunFolder:
+    def open(
+        cls, path: Path, identity: RunIdentity, recipe: str, train_on: Callable[[int], str] | None = None
+    ) -> RunFolder:
         """Create the folder with its ``run.json``, or resume the run in it; the caller holds its lock.
 
         A run that never completed an epoch may still change: it has nothing to resume. More epochs can be added if the
@@ -51,6 +53,7 @@ class RunFolder:
             path: the run's folder.
             identity: of the run.
             recipe: its resolved recipe as text, kept as documentation.
+            train_on: the command of a new run of so many epochs that starts from the model of this one.
 
         Raises:
             ConfigError: the folder holds another run, or something that is not a run.
@@ -65,7 +68,7 @@ class RunFolder:
             stored = run.identity
             longer = replace(stored, settings={**stored.settings, _EPOCHS: identity.settings.get(_EPOCHS)})
             if _is_raised(stored, longer) and not any(differences(longer, identity)):
-                run._lengthen(stored, longer)
+                run._lengthen(stored, longer, train_on)
             else:
                 run.check(identity)
             if changes := version_changes(stored, identity):
@@ -146,16 +149,18 @@ class RunFolder:
         results = self._results().values()
         return any(self.path.glob("seed-*/last/*")) or any(result["status"] != "failed" for result in results)
 
-    def _lengthen(self, stored: RunIdentity, longer: RunIdentity) -> None:
+    def _lengthen(self, stored: RunIdentity, longer: RunIdentity, train_on: Callable[[int], str] | None) -> None:
         """Raise the number of epochs, or refuse to. The seeds are then unfinished, so their results are removed."""
         finished = [path for path, result in self._results().items() if result["status"] == "ok"]
         old, new = stored.settings[_EPOCHS], longer.settings[_EPOCHS]
         schedule = stored.settings.get(_SCHEDULE)
         if schedule != "constant" or not all(has_state(path.parent / "last") for path in finished):
+            has_model = train_on is not None and (self.path / "best").is_dir()
+            start = f"Start a new run from its model: {train_on(new - old)}" if has_model else ""
             raise ConfigError(
                 f"{self.path}: holds a run of {old} epochs and cannot be extended to {new}. Expected "
                 "optim.schedule=constant, which does not depend on the number of epochs, and training.keep_state=true. "
-                f"Choose another --run_name to train {new} epochs from the beginning."
+                + (start or f"Choose another --run_name to train {new} epochs from the beginning.")
             )
         # In this order: a process killed in between leaves checkpoints without results: either command can resume.
         for path in finished:

@@ -107,7 +107,7 @@ class SentenceBatches(_Batches):
     ) -> None:
         super().__init__(lengths, shuffle=shuffle, seed=seed, **kwargs)
         if size < 1:
-            raise ConfigError(f"batching.size: {size} sentences make no batch. Expected at least 1.")
+            raise ConfigError(f"batching.size: {size} sentences make no batch. Expected at least 1. Raise it.")
         self.size = size
         self.bucket = bucket
 
@@ -223,7 +223,7 @@ def build_loader(
         ConfigError: no sentence, or an unknown ``by``.
     """
     if len(instances) == 0:
-        raise ConfigError("batches: the split has no sentences. Expected at least one.")
+        raise ConfigError("batches: the split has no sentences. Expected at least one. Leave the split out.")
     lengths = np.asarray(lengths).tolist()
     arguments = {"shuffle": config.shuffle, "seed": config.seed}
     if config.by == "pieces":
@@ -231,7 +231,7 @@ def build_loader(
     elif config.by == "sentences":
         batches = SentenceBatches(lengths, size=config.size, bucket=config.bucket, **arguments)
     else:
-        raise ConfigError(f"batching.by: unknown unit {config.by!r}. Expected sentences or pieces.")
+        raise ConfigError(f"batching.by: unknown unit {config.by!r}. Expected sentences or pieces. Choose one.")
     return DataLoader(
         instances,
         batch_sampler=batches,

@@ -274,7 +274,8 @@ def build_trackers(names: Sequence[str], folder: Path, settings: Mapping[str, An
     """
     for name in names:
         if name not in TRACKERS:
-            raise ConfigError(f"training.track: unknown record {name!r}. Expected any of {', '.join(TRACKERS)}.")
+            known = ", ".join(TRACKERS)
+            raise ConfigError(f"training.track: unknown record {name!r}. Expected any of {known}. Choose among them.")
         yield TRACKERS[name](folder, settings)
 
 

@@ -58,7 +58,8 @@ class SourceLayout:
             row, word = falls.nonzero()[0].tolist()
             raise ConfigError(
                 f"first[{row}]: word {word + 1} starts at piece {int(self.first[row, word + 1])}, word {word} at "
-                f"{int(self.first[row, word])}. Expected ascending positions: every word needs a piece of its own."
+                f"{int(self.first[row, word])}. Expected ascending positions. Give every word a "
+                "piece of its own."
             )
         return mask
 

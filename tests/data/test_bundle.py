@@ -41,7 +41,7 @@ def words_of(loaded: LoadedCorpus, split: str) -> list[str]:
 
 @pytest.mark.parametrize("loader", LOADERS)
 def test_examples_survive_the_bundle(loader, fixtures_dir):
-    names = {"nested": "nested.jsonlines"}
+    names = {"nested": "nested.jsonlines", "json": "json.jsonl"}
     path = fixtures_dir / "loaders" / names.get(loader, f"{loader}.txt")
     examples, _ = LOADERS[loader](path, LoaderOptions())
     dataset = to_bundle({"train": examples}).get_dataset("train")
@@ -188,7 +188,7 @@ def test_empty_split_and_unknown_loader(tmp_path):
 
 
 def test_train_on_dev(tmp_path):
-    corpus(tmp_path, {"train": 2, "dev": 2, "test": 1})
+    corpus(tmp_path, {"train": 2, "dev": 2, "test": 2})
     loaded = load_bundle(tmp_path, "conll", rules=SplitRules(train_on_dev=True))
     assert words_of(loaded, "train") == ["train0", "train1", "dev0", "dev1"]
     assert sorted(loaded.examples) == ["test", "train"]
@@ -207,7 +207,7 @@ def test_train_on_dev_keeps_documents_apart(fixtures_dir):
 
 
 def test_dev_from_train(tmp_path):
-    corpus(tmp_path, {"train": 14, "test": 1})
+    corpus(tmp_path, {"train": 14, "test": 2})
     loaded = load_bundle(tmp_path, "conll", rules=SplitRules(dev_every=4, dev_size=3))
     assert words_of(loaded, "dev") == ["train0", "train4", "train8"]
     assert words_of(loaded, "train") == [f"train{i}" for i in (1, 2, 3, 5, 6, 7, 9, 10, 11, 12, 13)]
@@ -222,7 +222,7 @@ def test_dev_from_train(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"train_on_dev": True, "dev_every": 4}, "both set"),
+        ({"train_on_dev": True, "dev_every": 4}, "Expected at most one of them"),
         ({"dev_every": 1}, "data.dev_every: 1. Expected 2 or more"),
         ({"dev_every": 4, "dev_size": 0}, "data.dev_size: 0"),
     ],

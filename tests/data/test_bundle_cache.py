@@ -97,7 +97,7 @@ def test_a_damaged_file_is_made_again(folder: Path, damage: str, caplog: pytest.
 def test_errors_are_those_of_the_loaders(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"data.loader: unknown loader 'conl'"):
         load_cached(folder, "conl", LoaderOptions(), SplitRules(), cache_dir=folder)
-    (folder / "dev.txt").write_text("Oslo\n")
+    (folder / "dev.txt").write_text("Oslo\nlies O\n")
     with pytest.raises(DataFormatError, match=r"dev.txt:1: 1 column in 'Oslo'"):
         load(folder)
     (folder / "dev.txt").unlink()

@@ -15,12 +15,14 @@ FILES = {
     "ontonotes": "ontonotes.txt",
     "nested": "nested.jsonlines",
     "discontinuous": "discontinuous.txt",
+    "json": "json.jsonl",
 }
 SHAPES = {
     "conll": (3, ["PER", "ORG", "LOC", "LOC"]),
     "ontonotes": (3, ["PERSON", "GPE", "CARDINAL"]),
     "nested": (3, ["ORG", "LOC", "DNA", "protein", "DNA"]),
     "discontinuous": (3, ["ADR", "ADR", "Time", "ADR"]),
+    "json": (3, ["LOC", "PER", "LOC"]),
 }
 
 
@@ -89,8 +91,12 @@ def test_harmless_changes(loader, change, text_of, load_text):
     ids=["latin1", "utf-16", "utf-16-no-mark", "gzip", "old-mac", "surrogate"],
 )
 def test_files_that_are_not_utf8_text(loader, change, message, text_of, load_text):
+    raw = change(text_of(loader).encode())
+    if "carriage" in message and loader in ("nested", "json"):  # white space to JSON
+        assert flat(load_text(loader, raw)[0]) == flat(load_text(loader, text_of(loader))[0])
+        return
     with pytest.raises(DataFormatError, match=message):
-        load_text(loader, change(text_of(loader).encode()))
+        load_text(loader, raw)
 
 
 def test_offset_counts_the_byte_order_mark(load_text):
@@ -109,7 +115,7 @@ def test_absent_file_and_folder(loader, tmp_path):
 @pytest.mark.parametrize(
     ("loader", "given", "message"),
     [
-        ("conll", "nested", "looks like one JSON object per line .*Expected columns"),
+        ("conll", "nested", "looks like one JSON object per line. Expected columns .* Give --kind nested."),
         ("conll", "discontinuous", "looks like three lines per sentence"),
         ("ontonotes", "nested", "looks like one JSON object per line"),
         ("nested", "conll", "not JSON|looks like columns"),
@@ -132,7 +138,7 @@ def test_columns_without_docstart_are_recognised(load_text):
 
 
 def test_report_names_places_and_stops_at_five(load_text):
-    _, report = load_text("conll", "a O\n" + "b I-X\n\n" * 7)
+    _, report = load_text("conll", "a O\n" + "b I-X\n\n" * 7 + "c B-X\n\n" * 8)
     (line,) = report.lines()
     assert line.startswith("broken: 7 x I-X with neither B-X nor I-X before it")
     assert line.endswith("(broken:2, broken:4, broken:6, broken:8, broken:10, ...)")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genner.data.offsets import MISPLACED, Mention, Reading, find_reading, fit, to_characters
+from genner.data.offsets import MISPLACED, UNPROVEN, Mention, Reading, count_cuts, find_reading, fit, to_characters
 from genner.data.tally import Tally
 
 UNITS = ("characters", "UTF-16 units", "UTF-8 bytes")
@@ -87,7 +87,7 @@ def test_a_document_alone_gives_entities_on_its_covered_texts(seed, unit):
 @pytest.mark.parametrize("unit", UNITS)
 def test_plain_text_is_the_same_in_every_unit(unit):
     mentions = [Mention("X", ((0, 5),), "a", "Stiff")]
-    assert find_reading([("Stiff neck", mentions)]) == Reading()
+    assert find_reading([("Stiff neck", mentions)]) is None
     assert to_characters("Stiff neck", mentions, Tally(), reading=Reading(unit)) == mentions
 
 
@@ -151,6 +151,33 @@ def test_offsets_inside_a_character_are_widened(unit, fragments):
     found = to_characters("is🙂so", [Mention("X", fragments, "a")], tally, reading=Reading(unit))
     assert [mention.fragments for mention in found] == [((2, 4),)]
     assert tally.counts["annotation that starts or ends inside a character, widened to the character"] == 1
+
+
+def test_offsets_that_nothing_proves_are_counted():
+    mentions = [Mention("X", ((0, 1),), "a"), Mention("X", ((3, 7),), "b")]
+    tally = Tally()
+    assert to_characters("🙂. Orla", mentions, tally) == mentions
+    assert tally.places == {UNPROVEN: ["b"]}
+    other = Reading("UTF-16 units")
+    assert to_characters("🙂. Orla", [Mention("X", ((4, 8),), "b")], tally, reading=other)[0].fragments == ((3, 7),)
+    proven = [*mentions, Mention("X", ((3, 7),), "c", "Orla")]
+    assert to_characters("🙂. Orla", proven, Tally()) == proven
+
+
+@pytest.mark.parametrize(
+    ("text", "fragments", "unit", "expected"),
+    [
+        ("🙂 Orla left.", (3, 7), "UTF-16 units", (1, 1, 0)),
+        ("🙂 Orla left.", (2, 6), "UTF-16 units", (1, 0, 1)),
+        ("🙂 Orla left.", (0, 1), "UTF-16 units", (1, 0, 1)),  # half a sign
+        ("Orla 🙂.", (0, 4), "UTF-16 units", (0, 0, 0)),
+        ("é Orla.", (3, 7), "UTF-8 bytes", (1, 1, 0)),
+        ("日本東京へ", (6, 12), "UTF-8 bytes", (1, 1, 0)),  # beyond the text
+        ("日本東京へ", (2, 4), "UTF-8 bytes", (1, 0, 1)),
+    ],
+)
+def test_words_that_are_cut(text, fragments, unit, expected):
+    assert count_cuts(text, [Mention("X", (fragments,), "a")], Reading(unit)) == expected
 
 
 def test_the_form_of_a_document_that_fits_best():

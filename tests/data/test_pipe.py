@@ -178,7 +178,7 @@ def test_split_drops_what_cannot_be_cut_and_says_so() -> None:
 
 def test_errors_name_the_place() -> None:
     unknown = [TRAIN[2], example("the hip aches", entity("DRUG", 0, 1))]
-    with pytest.raises(DataFormatError, match=r"dev, sentence 2: label 'DRUG' is not in the label set"):
+    with pytest.raises(DataFormatError, match=r"dev, sentence 2: label 'DRUG': not in the label set"):
         make_pipe().encode_splits({"dev": unknown})
     with pytest.raises(ConfigError, match=r"data.on_too_long: 'cut'. Expected one of \['error', 'split', 'drop'\]"):
         PipeConfig(on_too_long="cut")

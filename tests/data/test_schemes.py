@@ -136,7 +136,7 @@ def test_lower_case_and_underscores():
         ("O B", "auto", "tag 'B' has no type.* Add a type, e.g. B-ENT"),
         ("O s-", "auto", "tag 's-' has no type.* e.g. S-ENT"),
         ("O B-X|I-Y", "auto", "holds several tags"),
-        ("B-PER b-per", "auto", "tag 'b-per', but 'B-PER' elsewhere. Expected all tags in the same case"),
+        ("B-PER b-per", "auto", "tag 'b-per' is in another case than 'B-PER'. Expected the same case"),
         ("O E-X", "bio", "tag 'E-X' is not of the scheme BIO, which was asked for. Expected O or .* one of B, I"),
         ("O S-X", "bilou", "not of the scheme BILOU"),
     ],
@@ -149,8 +149,14 @@ def test_tags_that_cannot_be_read(tags, scheme, message):
 
 def test_every_scheme_can_be_named():
     for scheme in SCHEMES:
-        assert read(["I-X" if scheme[:2] == "io" else "O"], scheme)[0] in ([], [("X", 0, 1)])
+        assert read(["I-X" if "I" in SCHEMES[scheme] else "M-X"], scheme)[0] == [("X", 0, 1)]
     assert TagReader("iob2").entities(["B-X"], str) == [Entity("X", (Segment(0, 1),))]
+
+
+def test_labels_alone_have_to_be_asked_for():
+    found, counts = read(["person", "person", "O", "B", "I-B", "I"], "io")
+    assert found == [("person", 0, 2), ("B", 3, 5), ("I", 5, 6)]
+    assert counts == {"entity tagged in the scheme IO": 3}
 
 
 def test_what_is_a_tag():

@@ -117,7 +117,8 @@ def test_table_of_the_shared_corpora(shared_data):
                 *map(str, (stats.longest_sentence, stats.most_segments, stats.without_entities, stats.repeated)),
             ]
             assert found == numbers[corpus][split], (corpus, split)
-        # One tag of uner_hr_set is left as it is on purpose; nothing else of these corpora needs a repair.
-        expected = {"dev": 1} if corpus == "uner_hr_set" else {}
+        # One tag of uner_hr_set is left as it is on purpose, one word of wnut17 ends in a byte order mark; nothing else
+        # of these corpora needs a repair.
+        expected = {"dev": 1} if corpus in ("uner_hr_set", "wnut17") else {}
         assert {name: r.counts.total() for name, r in loaded.reports.items() if r.counts} == expected
         assert not re.search("labels", " ".join(corpus_notes(corpus_statistics(loaded.examples))))

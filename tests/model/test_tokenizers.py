@@ -65,7 +65,7 @@ def test_unigram_with_as_many_characters_as_pieces() -> None:
     corpus = [[chr(0x4E00 + i) for i in range(30)]]
     n_characters = 30 + len(" </padsunk>")
     assert len(train_unigram(corpus, n_characters + 4)) == n_characters + 4
-    with pytest.raises(ConfigError, match=f"{n_characters} distinct characters, too many for .*scratch:small"):
+    with pytest.raises(ConfigError, match=f"{n_characters} distinct characters .* fewer than .*scratch:small"):
         train_unigram(corpus, n_characters + 3)
 
 

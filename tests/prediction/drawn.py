@@ -10,7 +10,7 @@ from genner.data.schema import Entity, Segment, merge_segments
 from genner.prediction.results import TextResult, place_entity
 
 LABELS = ("PER", "creative-work", "Ding", "B")
-_WORD = st.text(st.sampled_from("aB0.,é日😀#|-O\u200b\u0301"), min_size=1, max_size=4)
+_WORD = st.text(st.sampled_from("aB0.,é日😀#|-Oאب\u200b\u0301"), min_size=1, max_size=4)
 _GAP = st.sampled_from([" ", " ", " ", "  ", "\n", "\r\n", "\t", "\u2028", "\n \n"])
 _EDGE = st.sampled_from(["", "", " ", "\n"])
 
@@ -40,11 +40,23 @@ def text_results(draw: st.DrawFn) -> TextResult:
     return TextResult(text, words=tuple(spans), sentences=tuple(sentences), entities=tuple(placed))
 
 
-def several() -> st.SearchStrategy[list[TextResult]]:
-    """Some texts with ids of their own."""
-    return st.lists(text_results(), max_size=4).map(
-        lambda results: [replace(result, id=f"text-{number}") for number, result in enumerate(results)]
-    )
+#: Ids of any kind: such that some system refuses as names, takes for the same, or that are very long or deep.
+IDS = st.one_of(
+    st.text(min_size=1, max_size=8),
+    st.text(st.sampled_from("aA./\\:*? ~é日😀א\0\n"), min_size=1, max_size=12),
+    st.sampled_from(["CON", "nul.txt", "com1", "a", "A", "a.txt/1", "a.ann/b", "../..", "/", ".", "~$x", "ids"]),
+    st.sampled_from(["日" * 300, "d/" * 3000 + "x", "x" * 5000, "a/b/c/d/e/f/g/h/i", "ids.conf/a", "__MACOSX/a"]),
+    st.sampled_from(["e\u0301", "\u00e9", "ﬁ", "fi"]),
+)
+
+
+def several(ids: st.SearchStrategy[str] | None = None) -> st.SearchStrategy[list[TextResult]]:
+    """Some texts with ids of their own, or with those drawn, which may be equal."""
+    results = st.lists(text_results(), max_size=4)
+    if ids is None:
+        return results.map(lambda some: [replace(result, id=f"text-{number}") for number, result in enumerate(some)])
+    pairs = st.lists(st.tuples(text_results(), ids), max_size=5)
+    return pairs.map(lambda some: [replace(result, id=name) for result, name in some])
 
 
 def sample() -> TextResult:

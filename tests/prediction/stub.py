@@ -39,7 +39,7 @@ class Stub:
     def __init__(self, folder: Path, options: Options, pause: float = 0.0) -> None:
         self.folder, self.options, self._pause = folder, options, pause
 
-    def stream(self, inputs: Iterable[TextInput]) -> Iterator[TextResult]:
+    def stream(self, inputs: Iterable[TextInput], *, progress: object = None) -> Iterator[TextResult]:
         for given in inputs:
             time.sleep(self._pause)
             yield self._read(given)

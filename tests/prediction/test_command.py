@@ -99,9 +99,11 @@ def test_a_file_with_lines_that_cannot_be_read(run, tmp_path: Path) -> None:
     assert [record["id"] for record in records] == [f"notes:{number}" for number in range(1, 8)]
     assert records[0]["entities"] and records[1]["entities"] == []
     assert "notes.txt:3: byte 0xfc at offset 113 is not UTF-8" in records[2]["error"]
-    lines = done.err.splitlines()
+    progress, *lines = done.err.removeprefix(f"{LOADING}\n").splitlines()
+    assert re.fullmatch(r"7 of 7 texts, 24 words, [\d,]+ words/s", progress)
     assert re.fullmatch(r"texts 7  entities \d+  failed 5", lines[0])
-    assert lines[1] == "failed:" and lines[2].startswith("  notes:3: ") and lines[2].endswith("-f latin1 -t utf-8.")
+    assert lines[1] == "failed:" and lines[2].startswith("  notes:3: ")
+    assert "Run: iconv -f ISO-8859-1 -t UTF-8 < " in lines[2]
     assert lines[5:] == ["  ... and 2 more", f"-> {tmp_path}/found/out.jsonl"]
 
 
@@ -110,7 +112,9 @@ def test_standard_input(trained_model: Path) -> None:
     assert done.returncode == 0
     one, two = map(json.loads, done.stdout.decode().splitlines())
     assert (one["id"], two["id"]) == ("stdin:1", "stdin:2") and one["entities"] == two["entities"]
-    assert done.stderr.decode().splitlines() == [LOADING, f"texts 2  entities {2 * len(one['entities'])}  failed 0"]
+    loading, progress, summary = done.stderr.decode().splitlines()
+    assert (loading, summary) == (LOADING, f"texts 2  entities {2 * len(one['entities'])}  failed 0")
+    assert re.fullmatch(r"2 texts, 48 words, [\d,]+ words/s", progress), "how many will come is not known"
 
 
 def test_known_entities_are_compared(run, trained_run: Path, tmp_path: Path) -> None:
@@ -156,7 +160,7 @@ def test_brat_folders_in_and_out(run, tmp_path: Path) -> None:
     (tmp_path / "in" / "b.txt").write_text(TEXT.replace(". ", ".\n\n"))
     assert run("--input", tmp_path / "in", "--output", tmp_path / "out", "--to", "brat").code == 0
     names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
-    assert names == {"sub/a.txt", "sub/a.ann", "b.txt", "b.ann"}
+    assert names == {"sub/a.txt", "sub/a.ann", "b.txt", "b.ann", "annotation.conf"}
     again = run("--input", tmp_path / "out")
     assert "P 100.00  R 100.00  F1 100.00" in again.err
     read_by_others = run("--input", tmp_path / "out", "--words", "blanks")
@@ -218,7 +222,7 @@ def test_a_reader_that_has_seen_enough(trained_model: Path, tmp_path: Path) -> N
 
 
 def test_the_page_says_what_formats_hold() -> None:
-    page = (ROOT / "docs" / "prediction.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
     table = page.split("## Formats out")[1].split("\n\n")[2].splitlines()
     header, _, *rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in table]
     assert header[1:] == list(FEATURES)
@@ -233,7 +237,7 @@ def test_the_pages_snippet_reads_a_docbin(run, tmp_path: Path, monkeypatch) -> N
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.txt").write_text(TEXT)
     assert run("--input", "notes.txt", "--output", "found.spacy").code == 0
-    page = (ROOT / "docs" / "prediction.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
     (snippet,) = [block for block in page.split("```python\n")[1:] if "DocBin" in block.split("```")[0]]
     exec(textwrap.dedent(snippet.split("```")[0]), {})
     found = run("--input", "notes.txt")  # gives what the snippet printed as well

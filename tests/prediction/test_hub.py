@@ -136,8 +136,27 @@ def test_a_misspelt_folder_is_not_looked_for_on_the_hub(tmp_path: Path, monkeypa
 
 def test_a_file_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").touch()
-    with pytest.raises(DataFormatError, match="a file, not a model folder"):
+    with pytest.raises(DataFormatError, match=r"a file, not a model folder\..*Name the folder of a model\."):
         resolve_model(tmp_path / "model.safetensors")
+    (tmp_path / "model.json").touch()
+    with pytest.raises(DataFormatError, match=rf"Name its folder: {tmp_path}\."):
+        resolve_model(tmp_path / "model.safetensors")
+    with pytest.raises(DataFormatError, match="the model has no name"):
+        resolve_model(" ")
+
+
+def test_a_folder_that_holds_several_models(tmp_path: Path) -> None:
+    for name in ("first/seed-1/best", "first/seed-2/best", "second/best"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "model.json").touch()
+    assert resolve_model(tmp_path / "second") == tmp_path / "second" / "best"
+    with pytest.raises(DataFormatError, match=r"but 3 below it are: .*Name it, such as .*first/seed-1/best\.") as told:
+        resolve_model(tmp_path)
+    assert resolve_model(str(told.value).rsplit(" ", 1)[1].rstrip("."))
+    with pytest.raises(DataFormatError, match="but 2 below it are"):
+        resolve_model(tmp_path / "first")
+    with pytest.raises(DataFormatError, match=r"no such model folder \(did you mean '.*/second'\?\)"):
+        resolve_model(tmp_path / "secnd")
 
 
 @pytest.mark.parametrize("name", ["ada/symptoms", "a-b/c.d_e", "0/1"])

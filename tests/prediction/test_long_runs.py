@@ -40,7 +40,9 @@ def test_runs_that_have_few_affixes_are_the_tokenizers(english: Language, before
     assert [word.text for word in bounded(english.tokenizer)(text)] == [word.text for word in english.tokenizer(text)]
 
 
-@pytest.mark.parametrize("unit", ["(", ")", ".", "_", "(.", "$", "%", "=", "a-", "1:", "\U0001f600", "\U0001f44d\U0001f3fd"])
+@pytest.mark.parametrize(
+    "unit", ["(", ")", ".", "_", "(.", "$", "%", "=", "a-", "1:", "\U0001f600", "\U0001f44d\U0001f3fd"]
+)
 def test_runs_of_signs_have_the_words_of_the_tokenizer(english: Language, unit: str) -> None:
     text = f"See {unit * 300} and go."
     found = bounded(english.tokenizer)(text)
@@ -51,7 +53,7 @@ def test_runs_of_signs_have_the_words_of_the_tokenizer(english: Language, unit: 
 def test_exceptions_inside_long_affixes_are_not_known(english: Language) -> None:
     """As the module says: an emoticon is a word where the tokenizer is asked, not in the middle of signs."""
     assert [word.text for word in bounded(english.tokenizer)(":)" * 100)][:4] == [":", ")", ":", ")"]
-    assert [word.text for word in english.tokenizer(":)" * 100)][0] == ":)"
+    assert english.tokenizer(":)" * 100)[0].text == ":)"
 
 
 @pytest.mark.parametrize("unit", ["(", "(.", ":)", "a)", "'", "x", ".", "\U0001f600"])

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from genner.data.lines import LONGEST, LineReader
 from genner.data.loaders import LOADERS, LoaderOptions
 from genner.data.tally import Tally
 from genner.errors import ConfigError, DataFormatError
 from genner.prediction.reading import FORMATS, read_inputs
-from genner.prediction.reading.files import LONGEST, LineReader
 from genner.prediction.results import TextInput
 from tests.data.test_awkward import COUNTS, KINDS
 
@@ -86,7 +86,7 @@ def test_objects_with_entities_are_gold(write) -> None:
     tally = Tally()
     inputs = list(read_inputs(write("a.jsonl", "\n".join(map(json.dumps, rows))), tally=tally))
     assert gold(inputs[0]) == [("PAIN", "Sore elbows")] and inputs[0].gold[0].words.flat == [0, 1, 3, 4]
-    assert inputs[1].gold is None and inputs[2].gold == ()
+    assert inputs[1].gold == () and inputs[2].gold == ()
     assert tally.counts == {
         "duplicate annotation, counted once": 1, "annotation that ends after its text, dropped": 1,
     }  # fmt: skip
@@ -95,20 +95,21 @@ def test_objects_with_entities_are_gold(write) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", r"a.jsonl:2: not JSON \(.*\) in '\{'. Expected \{\"text\".*Write one object per line"),
-        ("[1]", r"a.jsonl:2: JSON, but not an object: '\[1\]'. Expected"),
-        ('{"txt": "a"}', r"a.jsonl:2: neither text nor words in \['txt'\]. Expected"),
-        ('{"text": null}', r"a.jsonl:2: 'text' is None. Expected"),
-        ('{"sentences": [["a"]]}', r"a.jsonl:2: neither .* Files with 'sentences' are of the format 'nested'"),
-        ('{"words": "a b"}', r"a.jsonl:2: sentence 'a b'. Expected a list of words"),
+        ("{", r"a.jsonl:2: not JSON \(.*\) in '\{'. Expected JSON objects: one per line, .*Correct it there"),
+        ("[1]", r"a.jsonl:2: JSON, but not an object: \[1\]. Expected one of"),
+        ('{"txt": "a"}', r"a.jsonl:2: no shape that is known in the keys \['txt'\]. Expected one of: .*Rename"),
+        ('{"text": null}', r"a.jsonl:2: 'text' is None. Expected a text"),
+        ('{"sentences": ["a b"]}', r"a.jsonl:2: sentence 'a b'. Expected a list of words. Split it"),
+        ('{"words": "a b"}', r"a.jsonl:2: 'words' is 'a b'. Expected a list of words"),
         ('{"words": ["a", ""]}', r"a.jsonl:2: word 1 of a sentence is ''. Expected text that is not empty"),
-        ('{"text": "a b", "words": ["b", "a"]}', r"a.jsonl:2: the word 'a' of 'words' is not in 'text' after the"),
+        ('{"text": "a b", "words": ["b", "a"]}', r"a.jsonl:2: the word 'a' is not in 'text' after the words before"),
         ('{"text": "a", "id": [1]}', r"a.jsonl:2: the id \[1\]. Expected a string or an integer"),
         ('{"text": "a", "id": true}', r"a.jsonl:2: the id True. Expected a string or an integer"),
         (r'{"text": "\ud83d"}', r"a.jsonl:2: '\\ud83d' contains a lone surrogate"),
         ('{"text": "a", "entities": 3}', r"a.jsonl:2: 'entities' is 3. Expected a list"),
-        ('{"text": "a", "entities": [{"type": "X"}]}', r"a.jsonl:2: the entity .*. Expected \{\"type\""),
-        ('{"text": "a", "entities": [{"type": "X", "segments": [{"start": 1, "end": 1}]}]}', r"a.jsonl:2: the entity"),
+        ('{"text": "a", "entities": [{"type": "X"}]}', r"a.jsonl:2: the entity .*. Expected \[start, end, \"TYPE"),
+        ('{"text": "a", "entities": [{"type": "X", "segments": [{"start": -1, "end": 1}]}]}', r"a.jsonl:2: the entity"),
+        ('{"text": "a", "text": "b"}', r"a.jsonl:2: the key 'text' is twice in an object.* Expected every key once"),
         ("[" * 100_000, r"a.jsonl:2: not JSON"),
         ("caf\xe9", r"a.jsonl:2: byte 0xe9 at offset 19 is not UTF-8; .* ISO-8859-1. Expected UTF-8. Run: iconv"),
         ("a\0b", r"a.jsonl:2: a NUL character; .* Expected UTF-8. Run: tr "),
@@ -159,6 +160,27 @@ def test_columns(write) -> None:
     assert (two.id, two.text, gold(two)) == ("a:4", "Sore knees", [("PAIN", "Sore knees")])
 
 
+def test_words_without_tags_have_no_known_entities(write) -> None:
+    path = write("a.conll", "Ann\nran\n\n# id 4\nSore\nknees\n")
+    tally = Tally()
+    assert [(given.text, given.gold) for given in read_inputs(path, tally=tally)] == [
+        ("Ann ran", None),
+        ("Sore knees", None),
+    ]
+    assert tally.counts == {"line that starts with '#', skipped": 1}
+    path = write("b.conll", "-DOCSTART-\n\nAnn\n\nran\n\n-DOCSTART-\n\nSore\nknees\n")
+    assert [(given.text, given.gold) for given in read_inputs(path)] == [("Ann ran", None), ("Sore knees", None)]
+
+
+def test_columns_of_other_schemes_and_of_csv(write) -> None:
+    path = write("a.conll", "Ann B-PER\nPoe E-PER\nran O\n\nOslo S-LOC\n")
+    tally = Tally()
+    assert [gold(given) for given in read_inputs(path, tally=tally)] == [[("PER", "Ann Poe")], [("LOC", "Oslo")]]
+    assert tally.counts == {"entity tagged in the scheme BIOES": 2}
+    path = write("a.csv", "Sentence #,Word,Tag\n1,Ann,B-PER\n,ran,O\n2,Oslo,B-LOC\n")
+    assert [gold(given) for given in read_inputs(path, "conll")] == [[("PER", "Ann")], [("LOC", "Oslo")]]
+
+
 def test_documents_of_columns(write) -> None:
     first = "before O\n\n"
     path = write("a.conll", first + "-DOCSTART- O\n\nAnn B-PER\n\nran O\n\n-DOCSTART- O\n\n-DOCSTART- O\n\nSore B-X\n")
@@ -207,7 +229,7 @@ def test_files_of_another_format_are_one_error(write, name: str) -> None:
         "discontinuous": "Ann B-PER\nran O\n\n" * 3,
     }
     (message,) = errors(write("a.txt", contents[name]), name)
-    assert "a.txt: the file looks like" in message and "Choose the other loader" in message
+    assert "a.txt: the file looks like" in message and "Give --format " in message
 
 
 def test_brat(write, tmp_path: Path) -> None:
@@ -283,14 +305,14 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [given.error[:44] for given in read_inputs("-", "text")] == ["standard input:2: byte 0xff at offset 6 is n"]
     stdin(b"Ann B-PER\n")
     assert [gold(given) for given in read_inputs("-", "conll")] == [[("PER", "Ann")]]
-    with pytest.raises(ConfigError, match=r"format: brat consists of several files. Expected a folder or a .txt file"):
+    with pytest.raises(ConfigError, match=r"format: brat is several files. Expected a folder or a .txt file"):
         read_inputs("-", "brat")
 
 
 def test_wrong_sources_are_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(DataFormatError, match=r"nowhere: no such file or folder. Expected one, or - for standard"):
         read_inputs(tmp_path / "nowhere")
-    with pytest.raises(ConfigError, match=r"format: unknown 'xml'. Expected one of auto, lines, text, jsonl, conll"):
+    with pytest.raises(ConfigError, match=r"format: unknown 'xml'. Expected one of auto, lines, text, csv, jsonl"):
         read_inputs(tmp_path, "xml")
 
 
@@ -320,7 +342,7 @@ def test_a_long_line_is_a_text(write) -> None:
 
 def test_a_line_that_is_too_long_is_told_and_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     assert LONGEST > 100_000_000
-    monkeypatch.setattr("genner.prediction.reading.files.LONGEST", 10)
+    monkeypatch.setattr("genner.data.lines.LONGEST", 10)
     lines = LineReader(io.BytesIO(b"short\n" + b"x" * 35 + b"\n\xff\n0123456789\nlast"), "s")
     assert [(line, lines.problem(number)) for number, line in enumerate(lines, 1)] == [
         ("short", None),
@@ -341,7 +363,7 @@ def test_awkward_files_go_through(kind: str, shared_data: Path) -> None:
         inputs = list(read_inputs(path, KINDS[kind]))
         assert len({given.id for given in inputs}) == len(inputs)
         try:
-            examples, report = LOADERS[KINDS[kind]](path, LoaderOptions(max_words=None))
+            examples, report = LOADERS[KINDS[kind]](path, LoaderOptions(max_words=None, is_training=False))
         except DataFormatError as error:
             assert str(error) in [given.error for given in inputs]
             continue

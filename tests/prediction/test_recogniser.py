@@ -1,7 +1,11 @@
 """The recogniser on a small trained model: the answers of the evaluation, at their places in the text, in order."""
 
 import json
+import os
+import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,12 +16,13 @@ from benchmarks.guided import GuidedModel
 from genner import load
 from genner.data.labels import LabelSet
 from genner.data.schema import Entity, Segment
-from genner.errors import ConfigError, DataFormatError
+from genner.errors import ConfigError, DataFormatError, InputTypeError
 from genner.formulations.pointer.settings import OpenSettings
 from genner.formulations.pointer.task import PointerTask, Target
 from genner.model.folder import ModelFolder
 from genner.model.pointer import PointerConfig, PointerModel
 from genner.model.sources import load_backbone
+from genner.prediction.pictures import render
 from genner.prediction.recogniser import PredictOptions, Recogniser
 from genner.prediction.results import TextInput, TextResult, words_joined
 
@@ -185,6 +190,81 @@ def test_threads_get_their_own_answers(ner: Recogniser, judged: list[dict]) -> N
         assert [found(result) for result in pool.map(ner, texts)] == alone
 
 
+@pytest.mark.parametrize("given", [None, b"pain", {"text": "pain"}, 7])
+def test_what_is_no_text(ner: Recogniser, given: object) -> None:
+    with pytest.raises(TypeError, match="Expected a string, or a list of strings"):
+        ner(given)
+    with pytest.raises(InputTypeError, match="Expected a string, or a list of strings"):
+        ner.stream(given)
+    with pytest.raises(InputTypeError, match="load: the model is"):
+        load(given)
+
+
+def test_a_sentence_with_a_blank_word_does_not_stop_the_others(ner: Recogniser) -> None:
+    one, blank, other = ner.predict_words([["my", "left", "knee"], ["my", " ", "knee"], ["my", "left", "knee"]])
+    assert blank.error.startswith("text 1: word 1 is empty or blank.") and not len(blank)
+    assert found(one) == found(other) != []
+    assert "Not read" in render([one, blank, other])
+
+
+def test_progress_counts_texts_and_words(trained_model: Path) -> None:
+    ner = load(trained_model, chunk_words=30, batch_size=2)
+    calls: list[tuple[float, int]] = []
+    texts = [TEXT, "", "x" * 300, *[TEXT] * 3]
+    results = list(ner.stream(texts, progress=lambda *counts: calls.append(counts)))
+    n_words = [len(result.words) for result in results]
+    assert calls == sorted(calls) and calls[-1] == (len(texts), sum(n_words))
+    assert any(isinstance(n_texts, float) and n_texts % 1 for n_texts, _ in calls), "also within a text"
+
+
+def test_progress_is_right_where_a_text_fails(trained_model: Path) -> None:
+    ner = load(trained_model)
+    read = ner.task.read
+
+    def brittle(passages: Sequence[Sequence[str]], options: object) -> Iterator[object]:
+        """Reads, then fails."""
+        yield from read(passages, options)
+        if any("boom" in words for words in passages):
+            raise RuntimeError("no memory")
+
+    ner.task.read = brittle
+    calls: list[tuple[float, int]] = []
+    list(ner.stream([TEXT, "It went boom .", TEXT], progress=lambda *counts: calls.append(counts)))
+    assert calls[-1][0] == 3 and max(n_texts for n_texts, _ in calls) == 3
+
+
+def test_a_pickled_recogniser_is_opened_again(trained_model: Path) -> None:
+    ner = load(trained_model, min_score=0.5, num_beams=2)
+    again = pickle.loads(pickle.dumps(ner))
+    assert again is not ner and (again.options, again.choices) == (ner.options, ner.choices)
+    assert found(again(TEXT)) == found(ner(TEXT))
+
+
+def test_forked_processes_may_read(trained_model: Path) -> None:
+    """In a process of its own, with more threads than this one may have, while another thread is reading."""
+    code = f"""
+import multiprocessing, threading, torch
+from genner import load
+torch.set_num_threads(2)
+ner = load({str(trained_model)!r})
+texts = [{TEXT!r}] * 8
+def answers(texts): return [[one.text for one in result] for result in ner(texts)]
+def work(queue): queue.put(answers(texts))
+alone = answers(texts)
+context = multiprocessing.get_context("fork")
+ner._lock.acquire()  # as if another thread were reading
+queue = context.Queue()
+process = context.Process(target=work, args=(queue,))
+process.start()
+print(queue.get(timeout=60) == alone, len(alone[0]) > 0)
+process.join(60)
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split() == ["True", "True"]
+
+
 def test_options_that_cannot_be_used(trained_model: Path) -> None:
     with pytest.raises(ConfigError, match=r"unknown option 'beams' \(did you mean 'num_beams'\?\)"):
         load(trained_model, beams=4)
@@ -217,7 +297,7 @@ def test_folders_that_are_no_model(trained_model: Path, tmp_path: Path) -> None:
     shutil.copytree(trained_model, newer)
     about = json.loads((newer / "model.json").read_text(encoding="utf-8"))
     (newer / "model.json").write_text(json.dumps(about | {"format": 99}), encoding="utf-8")
-    with pytest.raises(DataFormatError, match=r"model format 99, this version of GenNER reads format 3. Update"):
+    with pytest.raises(DataFormatError, match=r"model format 99. Expected 3, .* of GenNER reads. Update"):
         load(newer)
 
 

@@ -99,7 +99,7 @@ def test_killed_at_any_call(name: str, place: Path) -> None:
         (place / path).unlink()
     if (place / "out").is_dir():
         (place / "out").rmdir()
-    assert len(expected) == (1 if name != "brat" else 2 * 32)
+    assert len(expected) == (1 if name != "brat" else 2 * 32 + 2)  # of brat also types and ids
     choose = random.Random(SEED)
     n_kills = killed_at(place, name, choose, ("fsync", "replace")[list(FORMATS).index(name) % 2])
     assert n_kills >= 2
@@ -183,10 +183,11 @@ def test_what_a_killed_run_leaves(place: Path, here) -> None:
 
 def test_an_output_that_is_there_is_not_replaced_unasked(place: Path, here) -> None:
     (place / "out").write_text("mine")
-    for extra in ((), ("--resume",)):
-        code, said = here(*extra)
-        assert code == 2 and "out: already exists. Expected a new file. Choose one, or set --overwrite" in said
-        assert outcome(place) == {"out": b"mine"}
+    code, said = here()
+    assert code == 2 and "out: already exists. Expected a new file. Choose one, or set --overwrite" in said
+    code, said = here("--resume")
+    assert code == 0 and "out is there and no run of it was stopped: nothing is left to do. Set --overwrite" in said
+    assert outcome(place) == {"out": b"mine"}
     assert here("--overwrite")[0] == 1
     assert b"mine" not in (place / "out").read_bytes()
     assert sorted(path.name for path in place.iterdir()) == ["in.txt", "model", "out"]
@@ -264,9 +265,33 @@ def test_ctrl_c_tells_how_to_go_on(place: Path) -> None:
 
 def test_a_run_that_fails_at_once_leaves_nothing(place: Path, here) -> None:
     (place / "folder").mkdir()
-    code, said = here("--input", place / "folder")
-    assert code == 2 and "no file to read" in said
-    assert outcome(place) == {}
+    for output in ("out", "new/deep/out", "folder2/out"):
+        code, said = here("--input", place / "folder", "--output", place / output)
+        assert code == 2 and "no file to read" in said
+    assert sorted(path.name for path in place.iterdir()) == ["folder", "in.txt", "model"]
+
+
+@pytest.mark.parametrize("name", ["jsonl", "brat"])
+def test_a_finished_run_is_finished(name: str, place: Path, here) -> None:
+    assert here("--to", name)[0] == 1
+    before = outcome(place)
+    code, said = here("--to", name, "--resume")
+    assert code == 0 and "nothing is left to do" in said
+    assert outcome(place) == before
+
+
+def test_ids_of_any_kind_are_resumed(place: Path, here) -> None:
+    """Names of files depend on the ids before: those of a run that was stopped are the same."""
+    ids = ["日" * 200, "note", "note.txt/1", "a/" * 500 + "b", "NOTE", "note", "..", "con", "../note", "日" * 200]
+    rows = [json.dumps({"id": name, "text": f"Ann saw Otto {n}."}) for n, name in enumerate(ids)]
+    (place / "in.jsonl").write_text("\n".join(rows))
+    arguments = ["--input", place / "in.jsonl", "--to", "brat"]
+    assert predict([*command(place, "brat", *arguments), "--output", place / "whole"], place / "model") == 0
+    code = predict(command(place, "brat", *arguments), place / "model", stop=("replace", 4))
+    assert code == -signal.SIGKILL
+    assert here(*arguments, "--resume")[0] == 0
+    whole = {path.replace("whole", "out", 1): content for path, content in outcome(place, "whole").items()}
+    assert outcome(place) == whole and len(whole) == 2 * len(ids) + 2
 
 
 def test_a_full_disk_is_one_message(place: Path, here) -> None:

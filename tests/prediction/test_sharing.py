@@ -16,6 +16,7 @@ from genner.commands import share
 from genner.errors import ConfigError, DataFormatError
 from genner.files import write_json
 from genner.prediction.hub import MODEL_FILES
+from genner.prediction.hub_names import stated_problems
 from genner.prediction.recogniser import Recogniser
 from genner.prediction.sharing import FoundModel, destination_of, find_model, write_copy
 from tests.prediction.fake_hub import TOKEN, FakeHub, Repository
@@ -158,6 +159,77 @@ def test_other_formats_and_files_are_left_out_and_said(
     assert "left out: pytorch_model.bin (weights that can run code when they are loaded)" in said
     assert "left out: optimizer.pt (weights" in said and "left out: notes.txt (not part of a model)" in said
     assert "left out: old (a folder)" in said and "left out: README.md (a new one is written)" in said
+
+
+def test_links_are_not_followed_out_of_the_folder(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = (run / "best").resolve()
+    (tmp_path / "private.txt").write_text("secret")
+    (folder / "LICENSE").symlink_to(tmp_path / "private.txt")
+    assert share.main([str(folder), "--to", str(tmp_path / "copy")]) == 0
+    assert "left out: LICENSE (a link out of the model folder)" in capsys.readouterr().out
+    assert not (tmp_path / "copy" / "LICENSE").exists()
+    (folder / "model.safetensors").rename(tmp_path / "weights")
+    (folder / "model.safetensors").symlink_to(tmp_path / "weights")
+    with pytest.raises(DataFormatError, match=r"a link to .*weights, outside the model folder\..*Copy the file"):
+        find_model(folder)
+
+
+def test_a_model_in_the_cache_of_the_hub_is_whole(trained_model: Path, tmp_path: Path) -> None:
+    """Its files are links to another folder there."""
+    snapshot, blobs = tmp_path / "models--ada--x" / "snapshots" / "abc", tmp_path / "models--ada--x" / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for path in trained_model.iterdir():
+        shutil.copyfile(path, blobs / path.name)
+        (snapshot / path.name).symlink_to(Path("..", "..", "blobs", path.name))
+    assert find_model(snapshot).left_out == ()
+
+
+def test_a_best_model_that_is_a_copy_has_the_results_of_its_seed(run: Path) -> None:
+    """As where the system has no links."""
+    seed = (run / "best").resolve()
+    (run / "best").unlink()
+    shutil.copytree(seed, run / "best")
+    assert find_model(run / "best").seed == find_model(seed).seed is not None
+
+
+def test_what_the_hub_would_refuse_is_told_before(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    stated = ["--license", "Apache 2.0", "--language", "English", "--datasets", "own data", "ada/letters"]
+    assert share.main([str(run), "--to", str(tmp_path / "copy"), *stated]) == 2
+    one, two, three = capsys.readouterr().err.splitlines()
+    assert "'Apache 2.0' is not known to the hub (did you mean 'apache-2.0'?)" in one
+    assert "'English' is not known to the hub (did you mean 'en'?)" in two
+    assert "'own data' is no name of a data set on the hub" in three
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("MIT", "mit"),
+        ("GPLv3", "gpl-3.0"),
+        ("CC BY-NC 4.0", "cc-by-nc-4.0"),
+        ("Apache License, Version 2.0", "apache-2.0"),
+        ("BSD 3 Clause", "bsd-3-clause"),
+        ("the licence of my firm", None),
+    ],
+)
+def test_licences_as_people_write_them(given: str, meant: str | None) -> None:
+    (problem,) = stated_problems(given, "", ())
+    assert (f"did you mean {meant!r}" in problem) if meant else "did you mean" not in problem
+    assert not list(stated_problems(meant or "other", "", ()))
+
+
+@pytest.mark.parametrize(("given", "meant"), [("en-US", "en"), ("German", "de"), ("xx", "multilingual"), ("qq", None)])
+def test_languages_as_people_write_them(given: str, meant: str | None) -> None:
+    (problem,) = stated_problems("", given, ())
+    assert (f"did you mean {meant!r}" in problem) if meant else "did you mean" not in problem
+    assert not list(stated_problems("", meant or "tlh", ()))
+
+
+def test_a_run_folder_stands_for_its_best_model(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert share.main([str(run), "--to", str(tmp_path / "copy")]) == 0
+    assert f"{run}: its best model, {run / 'best'}" in capsys.readouterr().err
 
 
 def test_a_model_without_safetensors_is_refused(run: Path, tmp_path: Path) -> None:

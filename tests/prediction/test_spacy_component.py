@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import spacy
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc, DocBin, Span
 
 from genner import load
 from genner.data.schema import Entity, Segment
@@ -216,3 +217,110 @@ def test_an_installed_package_is_known_to_spacy(nlp: Language, trained_model: Pa
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(len(nlp(TEXT).spans["genner"]))] * 2 != ["0", "0"]
+
+
+def flat_pain() -> GennerComponent:
+    return component((Entity("A", (Segment(0, 1), Segment(3, 4))), 0.75), ents="longest")
+
+
+def test_documents_that_were_joined_keep_entities_apart() -> None:
+    """Both documents have an entity 1, and spaCy drops what stands beside spans."""
+    nlp = spacy.blank("en")
+    docs = [flat_pain()(nlp(text)) for text in ("pain in the knee", "ache of the back")]
+    joined = Doc.from_docs(docs)
+    assert "scores" not in joined.spans["genner"].attrs
+    assert places(entities_of(joined)) == [
+        ("A", "pain knee", [(0, 4), (12, 16)], 0.75),
+        ("A", "ache back", [(17, 21), (29, 33)], 0.75),
+    ]
+
+
+def test_documents_that_were_stored_and_pickled_keep_their_entities() -> None:
+    nlp = spacy.blank("en")
+    doc = flat_pain()(nlp("pain in the knee"))
+    stored = Doc(nlp.vocab).from_bytes(doc.to_bytes())
+    bare = Doc(nlp.vocab).from_bytes(doc.to_bytes(exclude=["user_data"]))
+    for again in (stored, bare, pickle.loads(pickle.dumps(doc)), doc.copy()):
+        assert places(entities_of(again)) == places(entities_of(doc)) != []
+
+
+def test_entities_of_a_part_of_a_document() -> None:
+    nlp = spacy.blank("en")
+    doc = component((Entity("A", (Segment(0, 2),)), 0.5), (Entity("B", (Segment(3, 4),)), 0.25))(nlp("a b c d e"))
+    assert places(entities_of(doc[2:5])) == [("B", "d", [(6, 7)], 0.25)]
+    assert places(entities_of(doc[1:])) == [("B", "d", [(6, 7)], 0.25)]
+    with pytest.raises(ConfigError, match=r"doc\.spans: no 'genner', only none\..*Call entities_of\(part\)"):
+        entities_of(doc[2:5].as_doc())
+    del doc.spans["genner"].attrs["scores"]
+    doc.user_data.clear()
+    with pytest.raises(ConfigError, match=r"doc\.spans\['genner'\]: no score of 'a b'"):
+        entities_of(doc)
+
+
+def test_a_document_that_is_read_again_has_the_last_answer() -> None:
+    nlp = spacy.blank("en")
+    doc = component((Entity("A", (Segment(0, 2),)), 0.5))(nlp("a b c"))
+    doc = component((Entity("B", (Segment(2, 3),)), 0.25))(doc)
+    assert places(entities_of(doc)) == [("B", "c", [(4, 5)], 0.25)]
+    assert sum(map(bool, doc.user_data.values())) == 1
+
+
+@pytest.mark.parametrize("ents", ["flat", "longest", "none"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_entities_of_earlier_components(ents: str, overwrite: bool) -> None:
+    nlp = spacy.blank("en")
+    doc = nlp("a b c d e f")
+    doc.set_ents([Span(doc, 1, 2, label="OLD", kb_id="Q1"), Span(doc, 5, 6, label="OLD")], blocked=[doc[3:4]])
+    found = [
+        (Entity("A", (Segment(0, 2),)), 0.5),
+        (Entity("A", (Segment(2, 3),)), 0.5),
+        (Entity("A", (Segment(3, 4),)), 0.5),
+    ]
+    made = component(*found, ents=ents)
+    made.overwrite_ents = overwrite
+    made(doc)
+    new = {("none", False): [], ("none", True): []}.get((ents, overwrite), ["a b", "c", "d"] if overwrite else ["c"])
+    old = ["f"] if new and overwrite else ["b", "f"]
+    assert [span.text for span in doc.ents if span.label_ == "A"] == new
+    assert [span.text for span in doc.ents if span.label_ == "OLD"] == old
+    if "b" in old:
+        assert doc.ents[0].kb_id_ == "Q1" or doc.ents[1].kb_id_ == "Q1"
+        assert doc[3].ent_iob_ == "B" and not doc[3].ent_type_, "still closed to entities"
+    assert len(doc.spans["genner"]) == 3
+
+
+def test_entities_of_a_document_that_is_not_flat_leave_earlier_ones_alone() -> None:
+    nlp = spacy.blank("en")
+    doc = nlp("a b c d")
+    doc.ents = [Span(doc, 3, 4, label="OLD")]
+    component((Entity("A", (Segment(0, 2),)), 0.5), (Entity("A", (Segment(1, 2),)), 0.5))(doc)
+    assert [span.text for span in doc.ents] == ["d"]
+
+
+def test_two_components_stand_side_by_side(trained_model: Path) -> None:
+    pipeline = spacy.blank("en")
+    pipeline.add_pipe("genner", config={"model": str(trained_model)})
+    pipeline.add_pipe("genner", name="sure", config={"model": str(trained_model), "options": {"min_score": 0.9}})
+    doc = pipeline(TEXT)
+    assert {"genner", "sure"} <= set(doc.spans)
+    assert places(entities_of(doc, "sure")) == [one for one in places(entities_of(doc)) if one[3].expected >= 0.9]
+    with pytest.raises(ConfigError, match=r"third: spans_key 'sure' is that of the component 'sure'.*Set config="):
+        pipeline.add_pipe("genner", name="third", config={"model": str(trained_model), "spans_key": "sure"})
+
+
+def test_processes_that_are_forked_after_the_model_was_used_with_threads(trained_model: Path) -> None:
+    """In a process of its own, with the threads that this one must not have."""
+    code = (
+        "import spacy, torch, genner.prediction.spacy_component as c\n"
+        "torch.set_num_threads(2)\n"
+        f"nlp = spacy.blank('en'); nlp.add_pipe('genner', config={{'model': {str(trained_model)!r}}})\n"
+        f"texts = [{TEXT!r}] * 40\n"
+        "alone = [[e.text for e in c.entities_of(doc)] for doc in nlp.pipe(texts)]\n"
+        "many = [[e.text for e in c.entities_of(doc)] for doc in nlp.pipe(texts, n_process=2, batch_size=10)]\n"
+        "print(alone == many, len(alone[0]) > 0)\n"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout.split() == ["True", "True"]

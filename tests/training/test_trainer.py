@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from functools import partial
 from pathlib import Path
 
@@ -234,7 +233,7 @@ def test_the_best_epoch_may_be_chosen_on_test():
 def test_a_missing_split_or_device_is_named():
     job = toy_job(ToyTask())
     job.loaders = {"train": job.loaders["train"], "test": job.loaders["test"]}
-    with pytest.raises(ConfigError, match=r"training.select_on: the data has no dev split .* Expected one of test"):
+    with pytest.raises(ConfigError, match=r"the data has no dev split.* Set training.select_on=test"):
         fit(job, FitConfig(epochs=1))
     with pytest.raises(ConfigError, match=r"training.select_on: cannot select on 'train'"):
         fit(job, FitConfig(epochs=1, select_on="train"))
@@ -283,25 +282,3 @@ def test_bf16_is_entered_by_the_trainer_and_the_weights_stay_float32():
     assert kinds == {torch.bfloat16}
     assert task.head.weight.dtype == torch.float32
     assert result.scores["dev"]["f"] > 90
-
-
-def test_the_loop_costs_little():
-    """Seconds per step of a task that does nothing: what the Trainer adds to every step."""
-
-    class Idle(ToyTask):
-        def loss(self, batch):
-            return LossSum(self.head.bias.sum(), 1)
-
-    seed_everything(99)
-    job = toy_job(Idle(), batch_size=1, n=600)
-    begun_at = time.process_time()  # not disturbed by what else the machine does
-    for batch in job.loaders["train"]:
-        job.task.loss(batch).mean.backward()
-        torch.nn.utils.clip_grad_value_(job.task.parameters(), 5.0)
-        job.optimizer.step()
-        job.optimizer.zero_grad()
-    floor = (time.process_time() - begun_at) / 600
-    begun_at = time.process_time()
-    fit(job, FitConfig(epochs=3, evaluate_from=3, device="cpu"))
-    added = (time.process_time() - begun_at) / 1800 - floor
-    assert added < 2e-3  # about 0.2 ms on an idle machine

@@ -59,12 +59,12 @@ class _Search(FormulationSettings):
     def problems(self, recipe: Any = None) -> Iterator[str]:
         """See :meth:`FormulationSettings.problems`."""
         if self.max_len < 2:
-            yield f"max_len is {self.max_len}. Expected at least 2: BOS and EOS count."
+            yield f"max_len is {self.max_len}. Expected at least 2: BOS and EOS count. Raise it."
         if self.max_len_ratio < 0:
-            yield f"max_len_ratio is {self.max_len_ratio}. Expected 0 or more."
+            yield f"max_len_ratio is {self.max_len_ratio}. Expected 0 or more. Raise it."
         for key in ("num_beams", "repetition_penalty"):
             if not getattr(self, key) > 0:
-                yield f"{key} is {getattr(self, key)}. Expected more than 0."
+                yield f"{key} is {getattr(self, key)}. Expected more than 0. Raise it."
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ class Settings(_Search):
         yield from super().problems(recipe)
         for key in ("dropout", "word_dropout"):
             if not 0 <= getattr(self, key) < 1:
-                yield f"{key} is {getattr(self, key)}. Expected a share from 0 to below 1."
+                yield f"{key} is {getattr(self, key)}. Expected a share from 0 to below 1. Change it."
         if self.order is Order.shuffled and recipe.is_reference:
-            yield "order is shuffled with compat: reference, which keeps the order of the file. Expected one."
+            yield "order is shuffled with compat: reference, which keeps that of the file. Expected one. Remove order."
 
     def resolved(self, recipe: Any) -> Settings:
         """See :meth:`FormulationSettings.resolved`."""

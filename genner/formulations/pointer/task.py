@@ -27,7 +27,7 @@ from genner.errors import ConfigError
 from genner.formulations.base import Batch, Encoded, EncodedSplit, ReadOptions, Task
 from genner.formulations.passages import read_passages
 from genner.formulations.pointer.settings import LabelWords, OpenSettings, Settings
-from genner.model.checkpoint import load_model, save_model
+from genner.model.checkpoint import labels_taken, load_model, save_model, warm_model
 from genner.model.drafts import DRAFT_UNITS
 from genner.model.entity_scores import check_scores, mass_of_entities, symbol_scores
 from genner.model.folder import ModelFolder, damaged
@@ -112,10 +112,11 @@ class Formulation:
         pipe = PointerPipe(*_tools(self._target(), tokenizer, labels, _MANY_WORDS), config)
         splits = pipe.encode_splits(corpus.examples)
         encoded = {split: _described(rows, pipe.reports[split]) for split, rows in splits.items()}
-        return Encoded(encoded, labels, [*self._limit_notes(splits), *notes], tools=tokenizer)
+        notes = [*self._limit_notes(splits), *notes, *_start_notes(recipe.backbone, labels)]
+        return Encoded(encoded, labels, notes, tools=tokenizer)
 
     def build(self, encoded: Encoded, seed: int) -> PointerTask:
-        """The model on its backbone, and its search."""
+        """The model on its backbone, or from the weights of an earlier one, and its search."""
         recipe, settings = self.recipe, self.settings
         can_draft = settings.draft_head and not recipe.is_reference and settings.unit.value in DRAFT_UNITS
         shape = PointerConfig(
@@ -126,9 +127,12 @@ class Formulation:
             draft_unit=settings.unit.value if can_draft else None,
             compat=recipe.is_reference,
         )
-        backbone = load_backbone(recipe.backbone, tokenizer=encoded.tools, seed=seed)
         longest = int(encoded.splits["train"].rows.lengths.max(initial=0))
-        model = PointerModel(backbone, encoded.labels.words, shape)
+        if (start := ModelFolder.of_backbone(recipe.backbone)) is not None:
+            model = warm_model(start, encoded.labels.words, shape)
+        else:
+            backbone = load_backbone(recipe.backbone, tokenizer=encoded.tools, seed=seed)
+            model = PointerModel(backbone, encoded.labels.words, shape)
         return PointerTask(model, encoded.labels, replace(self._target(), longest_source=longest), settings)
 
     @classmethod
@@ -314,6 +318,15 @@ def _described(rows: PointerRows, report: PipeReport) -> EncodedSplit:
     lengths = {"source pieces": report.longest_source, "target symbols": report.longest_target}
     changes = [f"{report.counts[key]} {text}" for key, text in _CHANGES.items() if report.counts[key]]
     return EncodedSplit(rows, lengths, report.oracle_f, changes)
+
+
+def _start_notes(backbone: str, labels: LabelSet) -> Iterator[str]:
+    """Where a warm start begins."""
+    if (start := ModelFolder.of_backbone(backbone)) is not None:
+        taken = labels_taken(start, labels.words)
+        new = [words for words in labels.words if words not in taken]
+        counts = f"{len(taken)} labels taken over by their words, {len(new)} new" + f": {', '.join(new)}" * bool(new)
+        yield f"start: the weights of {start.path}; {counts}."
 
 
 def _tools(

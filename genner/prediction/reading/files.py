@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from genner.data.lines import LONGEST
 from genner.data.offsets import Mention
 from genner.data.schema import Entity, Example, Segment, sort_entities
 from genner.data.tally import Tally
 from genner.data.text import mention_segments
-from genner.data.utf8 import guess_encoding
 from genner.prediction.results import TextInput, place_entity, words_joined
 from genner.prediction.text import SplitText, TextSplitter
 
-__all__ = ["LONGEST", "InputFile", "LineReader", "Reading", "example_input", "with_mentions"]
+__all__ = ["LONGEST", "InputFile", "Reading", "example_input", "with_mentions"]
 
-LONGEST = 1 << 28  # bytes of a line or a text; longer ones are refused
-
-_BOM = b"\xef\xbb\xbf"
-_STAND_IN = "?"  # for a line that cannot be read; an empty one would end a block
+_N_FIRST = 1 << 12  # bytes that show what a file is
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +44,36 @@ class InputFile:
         """Its bytes; standard input is not closed afterwards."""
         return contextlib.nullcontext(sys.stdin.buffer) if self.path is None else self.path.open("rb")
 
-    def failed(self, error: object, line: int | None = None) -> TextInput:
+    def start(self) -> bytes:
+        """Some of its first bytes, which are still read afterwards."""
+        if self.path is None:
+            return _look_ahead(sys.stdin.buffer)
+        with self.path.open("rb") as stream:
+            return stream.read(_N_FIRST)
+
+    def failed(self, error: object, line: int | str | None = None) -> TextInput:
         """An input that cannot be read, at a line or as a whole."""
         return TextInput("", self.id if line is None else self.line_id(line), error=str(error))
 
-    def line_id(self, line: int) -> str:
-        """The id of the text that begins at a line.
+    def line_id(self, line: int | str) -> str:
+        """The id of the text that begins at a line; of several records in it, ``line.number``.
 
         >>> InputFile(Path("notes.txt"), "notes").line_id(3)
         'notes:3'
         """
         return f"{self.id}:{line}"
+
+
+def _look_ahead(stream: BinaryIO) -> bytes:
+    """Some of the next bytes of a stream; none of one that cannot look ahead."""
+    if isinstance(stream, io.BufferedReader):
+        return stream.peek(_N_FIRST)
+    if not stream.seekable():
+        return b""
+    place = stream.tell()
+    start = stream.read(_N_FIRST)
+    stream.seek(place)
+    return start
 
 
 @dataclass
@@ -66,96 +83,22 @@ class Reading:
     Attributes:
         split: finds words and sentences; None: spaCy's rules for English.
         tally: what was repaired or left out.
+        max_chars: longer texts will be refused, so that their annotations need no words; None: no limit.
     """
 
     split: Callable[[str], SplitText] | None = None
     tally: Tally = field(default_factory=Tally)
+    max_chars: int | None = None
+
+    def refuses(self, text: str) -> bool:
+        """Whether a text is too long."""
+        return self.max_chars is not None and len(text) > self.max_chars
 
     def words_of(self, text: str) -> SplitText:
         """Words and sentences of a text."""
         if self.split is None:
             self.split = TextSplitter().split
         return self.split(text)
-
-
-class LineReader:
-    """The lines of a stream without their ends, one in memory at a time; separated by LF only, as in the loaders.
-
-    Of a line that cannot be read, the readable part is given; :meth:`problem` then says what is wrong.
-
-    Args:
-        stream: what is read.
-        name: of the stream, in messages.
-        lone_cr: whether a carriage return inside a line belongs to the text.
-    """
-
-    def __init__(self, stream: BinaryIO, name: str, *, lone_cr: bool = True) -> None:
-        self._stream, self._name, self._lone_cr = stream, name, lone_cr
-        self._problems: dict[int, str] = {}
-        self._is_over = False
-
-    def __iter__(self) -> Iterator[str]:
-        number, offset = 0, 0
-        while not self._is_over:
-            number += 1
-            try:
-                raw = self._stream.readline(LONGEST + 1)
-            except OSError as error:
-                self._is_over = True
-                self._refuse(number, f"cannot be read ({error.strerror}). Expected a text file. Check the disk.")
-                yield _STAND_IN
-                return
-            if not raw:
-                return
-            if len(raw) > LONGEST and not raw.endswith(b"\n"):
-                self._refuse(number, f"a line of more than {LONGEST:,} bytes. Expected shorter ones. Split it.")
-                offset += self._skip_line()
-                yield _STAND_IN
-            else:
-                yield self._decoded(raw, number, offset)
-            offset += len(raw)
-
-    def problem(self, first: int, last: int | None = None) -> str | None:
-        """What is wrong with some lines, reported once; None if nothing is."""
-        numbers = [number for number in self._problems if first <= number <= (first if last is None else last)]
-        problems = [self._problems.pop(number) for number in numbers]
-        return problems[0] if problems else None
-
-    def _decoded(self, raw: bytes, number: int, offset: int) -> str:
-        start = len(_BOM) if number == 1 and raw.startswith(_BOM) else 0
-        try:
-            text = raw[start:].decode("utf-8").removesuffix("\n").rstrip("\r")
-        except UnicodeDecodeError as error:
-            place = start + error.start
-            self._guess(raw, number, place, f"byte 0x{raw[place]:02x} at offset {offset + place} is not UTF-8")
-            return raw.decode("utf-8", "replace").removesuffix("\n").rstrip("\r")
-        if "\0" in text:
-            self._guess(raw, number, raw.index(0), "a NUL character")
-        elif "\r" in text and not self._lone_cr:
-            self._refuse(
-                number,
-                f"a carriage return inside a line: {text[:40]!r}. Expected lines that end in LF or CRLF. Convert the "
-                "file, e.g. with mac2unix.",
-            )
-        return text
-
-    def _guess(self, raw: bytes, number: int, place: int, what: str) -> None:
-        """Refuse a line that is no UTF-8 text, with advice for what the file seems to be."""
-        guess = guess_encoding(raw, place)
-        self._is_over = number == 1 and not guess.of_lines  # the other lines would fail for the same reason
-        self._refuse(number, f"{what}; the file seems to be {guess.what}. Expected UTF-8. {guess.advice(self._name)}")
-
-    def _refuse(self, number: int, what: str) -> None:
-        self._problems[number] = f"{self._name}:{number}: {what}"
-
-    def _skip_line(self) -> int:
-        """Read to the end of a line; returns the number of bytes."""
-        n_bytes = 0
-        while part := self._stream.readline(LONGEST):
-            n_bytes += len(part)
-            if part.endswith(b"\n"):
-                break
-        return n_bytes
 
 
 def example_input(examples: Sequence[Example], name: str) -> TextInput:
@@ -178,6 +121,8 @@ def with_mentions(given: TextInput, mentions: Sequence[Mention], reading: Readin
         mentions: the annotations.
         reading: counts what was changed or left out.
     """
+    if reading.refuses(given.text):
+        return given
     if given.words is None:
         words, sentences = reading.words_of(given.text)
         given = replace(given, words=words, sentences=sentences)

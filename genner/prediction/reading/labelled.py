@@ -1,68 +1,55 @@
-"""Texts with known entities: our three corpus formats, and brat. These entities become the gold of the inputs."""
+"""Texts with known entities, which become gold: columns, three lines a sentence, and brat."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
 from genner.data.brat import read_terms
+from genner.data.lines import LineReader
 from genner.data.loaders import LoaderOptions, LoadReport
-from genner.data.loaders.conll import Row, column_sentences, is_docstart, read_sentence
+from genner.data.loaders.conll import ColumnReader, is_docstart
 from genner.data.loaders.discontinuous import line_records, read_record
-from genner.data.loaders.nested_jsonl import read_document
+from genner.data.loaders.layout import Row, find_layout
 from genner.data.loaders.reading import check_kind
 from genner.data.offsets import to_characters
 from genner.data.schema import Example
 from genner.errors import DataFormatError
-from genner.prediction.reading.files import InputFile, LineReader, Reading, example_input, with_mentions
+from genner.prediction.reading.files import InputFile, Reading, example_input, with_mentions
 from genner.prediction.reading.plain import raw_text
 from genner.prediction.results import TextInput
 
-__all__ = ["read_brat", "read_columns", "read_documents", "read_records"]
+__all__ = ["read_brat", "read_columns", "read_triples"]
 
-_OPTIONS = LoaderOptions(max_words=None)
+_OPTIONS = LoaderOptions(max_words=None, is_training=False)
+_SAMPLE = 1000  # lines that tell what the columns of a file are
 
 
 def read_columns(file: InputFile, reading: Reading) -> Iterator[TextInput]:
-    """``word TAG`` lines: a text is a document after a ``-DOCSTART-``; before the first one, a sentence."""
+    """Words, with or without tags: a text is a document after a ``-DOCSTART-``; before the first one, a sentence."""
     document: _Document | None = None
-    n_columns = 0
-    with _opened(file, reading, "conll") as source:
-        for rows in column_sentences(source.text, source.report, _OPTIONS):
+    with _opened(file, reading, "conll", _SAMPLE) as source:
+        reader = ColumnReader(find_layout(source.report.path, source.first, _OPTIONS), source.report, _OPTIONS)
+        for rows in reader.sentences(source.text):
             problem = source.lines.problem(rows[0][0], rows[-1][0])
             if problem is None and is_docstart(rows, _OPTIONS):
                 if document is not None:
                     yield document.input()
                 document = _Document(file, rows[0][0])
                 continue
-            n_columns = n_columns or len(rows[0][1])
             part = _Document(file, rows[0][0]) if document is None else document
-            part.add(rows, n_columns, source.report, problem)
+            part.add(rows, reader, problem)
             if document is None:
                 yield part.input()
         if document is not None:
             yield document.input()
+        reader.finish()
 
 
-def read_documents(file: InputFile, reading: Reading) -> Iterator[TextInput]:
-    """One JSON document per line, with its sentences."""
-    with _opened(file, reading, "nested") as source:
-        for number, line in enumerate(source.text, 1):
-            problem = source.lines.problem(number)
-            if problem is None and not line.strip(" \t"):
-                continue
-            try:
-                if problem is not None:
-                    raise DataFormatError(problem)
-                yield example_input(read_document(line, number, source.report, _OPTIONS), file.line_id(number))
-            except DataFormatError as error:
-                yield file.failed(error, number)
-
-
-def read_records(file: InputFile, reading: Reading) -> Iterator[TextInput]:
+def read_triples(file: InputFile, reading: Reading) -> Iterator[TextInput]:
     """Three lines per sentence, which is an input. From a sentence with other lines on, the file cannot be read."""
     with _opened(file, reading, "discontinuous") as source:
         for number, words, mentions in line_records(source.text, source.report):
@@ -95,32 +82,37 @@ class _Document:
     line: int
     examples: list[Example] = field(default_factory=list)
     problem: str | None = None
+    is_labelled: bool = True
 
-    def add(self, rows: list[Row], n_columns: int, report: LoadReport, problem: str | None) -> None:
+    def add(self, rows: list[Row], reader: ColumnReader, problem: str | None) -> None:
         try:
             if problem is not None:
                 raise DataFormatError(problem)
-            self.examples.append(read_sentence(rows, n_columns, report, _OPTIONS))
+            is_labelled = reader.is_labelled(rows)
+            self.examples.append(reader.example(rows, is_labelled=is_labelled))
+            self.is_labelled &= is_labelled
         except DataFormatError as error:
             self.problem = self.problem or str(error)
 
     def input(self) -> TextInput:
         if self.problem is not None:
             return self.file.failed(self.problem, self.line)
-        return example_input(self.examples, self.file.line_id(self.line))
+        given = example_input(self.examples, self.file.line_id(self.line))
+        return given if self.is_labelled else replace(given, gold=None)
 
 
 @dataclass(frozen=True)
 class _Source:
-    """An open file: its lines, with their errors, and the loader's report."""
+    """An open file: its lines, with their errors, the first of them, and the loader's report."""
 
     lines: LineReader
+    first: list[str]
     text: Iterator[str]
     report: LoadReport
 
 
 @contextmanager
-def _opened(file: InputFile, reading: Reading, kind: str) -> Iterator[_Source]:
+def _opened(file: InputFile, reading: Reading, kind: str, n_first: int = 2) -> Iterator[_Source]:
     """Open a file of lines and look at the first ones.
 
     Raises:
@@ -131,13 +123,13 @@ def _opened(file: InputFile, reading: Reading, kind: str) -> Iterator[_Source]:
         lines = LineReader(stream, file.name, lone_cr=False)
         text = iter(lines)
         first: list[str] = []
-        while len(first) < 2 or not first[-2].strip(" \t"):
+        while len(first) < n_first or not first[-2].strip(" \t"):
             line = next(text, None)
             if line is None:
                 break
             first.append(line)
-        check_kind(report.path, first, kind)
+        check_kind(report.path, first, kind, is_training=False)
         try:
-            yield _Source(lines, chain(first, text), report)
+            yield _Source(lines, first, chain(first, text), report)
         finally:
             reading.tally.merge(report)

@@ -9,7 +9,7 @@ from genner.prediction.writing.docbin import SpacyDocs
 from genner.prediction.writing.outputs import Output, open_output, writable
 from genner.prediction.writing.pictures import Drawings, Page
 from genner.prediction.writing.text_formats import Brat, Doccano, JsonLines, LabelStudio
-from genner.prediction.writing.word_formats import Columns, Documents, Records
+from genner.prediction.writing.word_formats import Columns, Documents, Records, W2ner
 
 __all__ = ["FORMATS", "Output", "format_of", "open_output", "writable"]
 
@@ -23,6 +23,7 @@ FORMATS: dict[str, type[Writer]] = {
     "docbin": SpacyDocs,
     "doccano": Doccano,
     "label-studio": LabelStudio,
+    "w2ner": W2ner,
     "html": Page,
     "terminal": Drawings,
 }

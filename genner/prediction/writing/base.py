@@ -51,8 +51,6 @@ class Writer:
     is_assembled: ClassVar[bool] = False
     #: Whether a file of the format is not text.
     is_binary: ClassVar[bool] = False
-    #: Whether it is for people to look at, so that missing scores are not counted.
-    is_shown: ClassVar[bool] = False
 
     def __init__(self, tally: Tally, labels: Sequence[str] = ()) -> None:
         self.tally, self.labels = tally, tuple(labels)
@@ -70,7 +68,7 @@ class Writer:
         if result.notes and "notes" not in self.holds:
             self.tally.add("note, left out", result.id, len(result.notes))
         result = self._holdable(result)
-        if result.entities and "scores" not in self.holds and not self.is_shown:
+        if result.entities and "scores" not in self.holds:
             self.tally.add("score, left out", result.id, len(result.entities))
         return self.encode(result)
 
@@ -85,6 +83,10 @@ class Writer:
     def tail(self) -> bytes:
         """What comes after the last record."""
         return b""
+
+    def closing(self) -> dict[str, bytes]:
+        """Further files of a folder, by name, once all records are written."""
+        return {}
 
     def assembled(self, records: BinaryIO) -> Iterable[bytes]:
         """The final file, made from its records; only if ``is_assembled``."""

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 from genner.data.schema import Segment
 from genner.data.tally import Tally
+from genner.prediction.reading.documents import SPANS_KEY
 from genner.prediction.results import TextResult
 from genner.prediction.writing.base import Writer, disjoint
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, DocBin
 
-__all__ = ["SPANS_KEY", "SpacyDocs"]
-
-#: Where the entities are in ``doc.spans``.
-SPANS_KEY = "entities"
+__all__ = ["SpacyDocs"]
 
 _ATTRIBUTES = ("ENT_IOB", "ENT_TYPE", "SENT_START")
 _LENGTH_BYTES = 8

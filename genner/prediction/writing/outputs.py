@@ -83,7 +83,7 @@ class FileOutput(Output):
     Args:
         writer: of the format.
         path: of the file.
-        resume: continue a run that was stopped; if there is none, begin one.
+        resume: continue a run that was stopped; if there is none, begin one, or, if the output is there, do nothing.
         overwrite: replace an existing file, and discard a run that was stopped.
 
     Raises:
@@ -99,6 +99,7 @@ class FileOutput(Output):
         self._is_empty = False  # whether a run has begun and nothing of it is finished
         self._is_finished = False  # whether all of it is
         self._stream: Any = None
+        self._made = [folder for folder in path.parents if not folder.exists()]  # removed again if they stay empty
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path.with_name(f".{path.name}.lock"))
         try:
@@ -107,7 +108,10 @@ class FileOutput(Output):
             raise ConfigError(f"{path}: another process is writing it. Expected one at a time. Wait for it.") from None
         try:
             self._clear_leftovers()
-            self._saved = self._found(resume, overwrite)
+            if resume and not (self.log.exists() or self.part.exists()) and self._is_written():
+                self.is_complete = True
+            else:
+                self._saved = self._found(resume, overwrite)
         except (ConfigError, OSError):
             self.close()
             raise
@@ -159,6 +163,9 @@ class FileOutput(Output):
         self._lock.release()
         if self._is_finished:  # last of all: a run killed before this is known to be complete
             self.log.unlink(missing_ok=True)
+        with suppress(OSError):  # not empty
+            for folder in self._made:
+                folder.rmdir()
 
     def _found(self, resume: bool, overwrite: bool) -> dict[str, Any]:
         """What the log of a stopped run says; empty for a new run."""
@@ -184,6 +191,10 @@ class FileOutput(Output):
                 "to start over."
             )
         return saved if self.part.exists() or is_written else {}
+
+    def _is_written(self) -> bool:
+        """Whether there is an output already."""
+        return self.path.is_file()
 
     def _check_path(self, overwrite: bool) -> None:
         if self.path.is_dir():
@@ -269,6 +280,8 @@ class FolderOutput(FileOutput):
         self._save_log(0, done)
 
     def finish(self) -> None:
+        for name, content in self.writer.closing().items():
+            (self.part / name).write_bytes(content)
         self._log_complete()
         old = self.path.with_name(f".{self.path.name}.old")
         if self.path.exists():
@@ -276,6 +289,9 @@ class FolderOutput(FileOutput):
         os.rename(self.part, self.path)
         shutil.rmtree(old, ignore_errors=True)
         self._is_finished = True
+
+    def _is_written(self) -> bool:
+        return self.path.is_dir() and any(self.path.iterdir())
 
     def _check_path(self, overwrite: bool) -> None:
         if self.path.exists() and not self.path.is_dir():

@@ -36,8 +36,7 @@ class Page(Writer):
 class Drawings(Writer):
     """Sentences with bars below their words, for a terminal, or without colours for a file."""
 
-    holds: ClassVar[frozenset[str]] = _PICTURED - {"scores", "crossing", "text"} | {"words"}
-    is_shown = True
+    holds: ClassVar[frozenset[str]] = _PICTURED - {"crossing", "text"} | {"words"}
 
     def __init__(self, tally: Tally, labels: Sequence[str] = ()) -> None:
         super().__init__(tally, labels)
@@ -54,8 +53,10 @@ class Drawings(Writer):
         if is_judged:
             gold = [row.entities for row in replace(result, entities=result.gold).examples()[0]]
         style = replace(self._plain, labels=self.labels)
-        for example, known in zip(examples, gold, strict=True):
-            lines.append(render_sentence(example.words, example.entities, style, gold=known))
+        scores = {found.words: found.score for found in result}
+        for (start, _), example, known in zip(result.sentences, examples, gold, strict=True):
+            of_sentence = {entity: scores[entity.shifted(start)] for entity in example.entities}
+            lines.append(render_sentence(example.words, example.entities, style, gold=known, scores=of_sentence))
         if is_judged and "explained" not in self.state:
             self.state["explained"] = True
             lines.insert(0, ERROR_LEGEND)

@@ -5,19 +5,27 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import count, pairwise
-from pathlib import PurePosixPath
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from genner.data.tally import Tally
+from genner.prediction.names import IDS, FileNames, names_file
 from genner.prediction.results import TextEntity, TextResult
 from genner.prediction.writing.base import FEATURES, Writer, json_bytes
 
 __all__ = ["Brat", "Doccano", "JsonLines", "LabelStudio"]
 
 _BREAK = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")  # line ends to brat
-_UNSAFE = re.compile(r"[^\w.:+=@ -]|^[. ]|[. ]$")
-_LONGEST_NAME = 100  # characters, of at most 4 bytes, without the ending; file systems allow 255 bytes
+_BRAT_TYPE = re.compile("[a-zA-Z0-9_-]+")  # what brat's configuration takes as the name of a type
+_BRAT_CONFIGURATION = """\
+# Types and rules for brat, which shows entities inside and over each other only where they are allowed.
+[entities]
+{types}
+[relations]
+<OVERLAP>\tArg1:<ENTITY>, Arg2:<ENTITY>, <OVL-TYPE>:<ANY>
+[events]
+[attributes]
+"""
 
 
 class JsonLines(Writer):
@@ -74,7 +82,8 @@ class Brat(Writer):
     """``T1<tab>TYPE start end;start end<tab>text``; offsets count characters.
 
     A part of an entity cannot contain a line end: it is split there, as brat itself does, and joined again when it is
-    read. Files are named after the ids, with folders for a ``/``.
+    read. Files are named after the ids, with folders for a ``/``; see :mod:`genner.prediction.names`. The types are in
+    ``annotation.conf``, the ids that are no names in ``ids.conf``.
     """
 
     holds: ClassVar[frozenset[str]] = frozenset(
@@ -84,12 +93,14 @@ class Brat(Writer):
 
     def __init__(self, tally: Tally, labels: Sequence[str] = ()) -> None:
         super().__init__(tally, labels)
-        self._names: set[str] = set()
+        self._names = FileNames()
+        self._changed: list[tuple[str, str]] = []  # names that differ from their ids
 
     def encode(self, result: TextResult) -> dict[str, bytes]:
         name = self._name(result.id)
         if name != result.id:
-            self.tally.add("id that cannot be a file name, or occurs twice, changed", result.id)
+            place = f"{result.id} -> {name}"
+            self.tally.add(f"id that is no file name everywhere, or occurs twice, changed (all in {IDS})", place)
         if result.text.startswith("\ufeff"):
             self.tally.add("text that begins with a byte order mark, which readers remove", result.id)
         lines = []
@@ -117,16 +128,19 @@ class Brat(Writer):
             self.tally.add("white space in a type, written with '_'", place)
         return plain
 
-    def _name(self, name: str) -> str:
-        """A path for an id: inside the folder, valid on any file system, and unique."""
-        parts = [_UNSAFE.sub("_", part)[:_LONGEST_NAME] for part in PurePosixPath(name).parts if part != "/"]
-        stem = "/".join(part or "_" for part in parts) or "_"
-        for number in count(1):
-            unique = stem if number == 1 else f"{stem}-{number}"
-            if unique.casefold() not in self._names:
-                break
-        self._names.add(unique.casefold())
-        return unique
+    def closing(self) -> dict[str, bytes]:
+        types = dict.fromkeys("_".join(label.split()) or "_" for label in self.labels)
+        known = [one for one in types if _BRAT_TYPE.fullmatch(one)]
+        for one in types.keys() - set(known):
+            self.tally.add("type that annotation.conf cannot hold, left out of it", one)
+        files = {"annotation.conf": _BRAT_CONFIGURATION.format(types="\n".join(known)).encode()}
+        return files | ({IDS: names_file(self._changed).encode()} if self._changed else {})
+
+    def _name(self, text_id: str) -> str:
+        name = self._names.name(text_id)
+        if name != text_id:
+            self._changed.append((name, text_id))
+        return name
 
 
 class _Units:

@@ -1,4 +1,4 @@
-"""The three formats of our corpora, which hold words and entities on words; see docs/own_data.md."""
+"""Formats of words and entities on words: the three of our corpora, see docs/own_data.md, and W2NER's."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import ClassVar
 from genner.data.schema import Example, sort_entities
 from genner.data.writing import DOCSTART, format_examples
 from genner.prediction.results import TextResult
-from genner.prediction.writing.base import Writer
+from genner.prediction.writing.base import Writer, json_bytes
 
-__all__ = ["Columns", "Documents", "Records"]
+__all__ = ["Columns", "Documents", "Records", "W2ner"]
 
 _EMPTY_DOCUMENT = '{"ners": [], "sentences": []}\n'
 
@@ -82,3 +82,31 @@ class Records(_WordWriter):
         elif len(examples) > 1:
             self.tally.add("text of several sentences, written as several", name)
         return super().text_of(examples, name)
+
+
+class W2ner(Writer):
+    """A list of ``{"sentence": [words], "ner": [{"index": [numbers of words], "type"}]}``.
+
+    Which sentences formed a text is lost.
+    """
+
+    holds: ClassVar[frozenset[str]] = frozenset({"overlapping", "discontinuous", "words"})
+
+    def head(self) -> bytes:
+        return b"["
+
+    def encode(self, result: TextResult) -> bytes:
+        rows = [row for row in result.examples()[0] if row.words]
+        if not rows:
+            self.tally.add("text without words, left out", result.id)
+        elif len(rows) > 1:
+            self.tally.add("text of several sentences, written as several", result.id)
+        written = b""
+        for row in rows:
+            ner = [{"index": entity.word_indices(), "type": entity.label} for entity in sort_entities(row.entities)]
+            written += (b",\n" if self.state.get("begun") else b"\n") + json_bytes({"sentence": row.words, "ner": ner})
+            self.state["begun"] = True
+        return written
+
+    def tail(self) -> bytes:
+        return b"\n]\n"

@@ -24,7 +24,7 @@ def test_conll2003(write, prepare):
     assert made.entities("dev") == [[("ORG", "Moss Labs"), ("ORG", "Norway")], [("PER", "Ida")]]
     assert [x.document for x in made.examples("test")] == [0, 0, 1]
     assert (made.folder / "train.txt").read_text().startswith("-DOCSTART- O\n\nFjord B-ORG\nLabs I-ORG\nNorway B-ORG\n")
-    assert "6 x I-X with neither B-X nor I-X before it, read as B-X (eng.train:3, eng.train:8, " in made.out
+    assert "9 x entity tagged in the scheme IOB1 (eng.train:3, eng.train:5, " in made.out
     assert "9 sentences in " in made.out
     assert "conll2003: counts differ from the published copy: sentences train 3, dev 3, test 3, published" in made.out
     assert (made.folder / "prepare.json").is_file()

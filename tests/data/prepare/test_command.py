@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from genner.commands.prepare import SOURCES, main, parse
 from genner.config import RECIPES
 from genner.data.tally import Tally
+from genner.data.writing import write_split
 from genner.errors import DataFormatError
 
 ROOT = Path(__file__).parents[3]
@@ -40,6 +42,29 @@ def test_as_a_module(write, tmp_path):
     assert record["verdict"] == []
 
 
+def test_an_interrupted_preparation_leaves_nothing(write, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "genner", "prepare", "brat", "--raw", str(write(files())), "--out", str(out)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
+        said = [next(line for line in process.stderr if line.startswith("writing 6 sentences"))]
+        process.send_signal(signal.SIGINT)  # while the libraries for reading back are being loaded
+        said += process.stderr
+    assert process.returncode == 130
+    assert said[-1] == "interrupted; no incomplete files are left\n"
+    assert not out.exists()
+
+
+def test_what_does_not_read_back_is_not_left(write, prepare, monkeypatch):
+    monkeypatch.setattr("genner.data.prepare.summary.write_split", write_one_sentence_less)
+    made = prepare("brat", write(files()))
+    assert made.code == 2 and "train: 2 sentences were written but 1 read back" in made.err
+    assert not made.folder.exists()
+
+
+def write_one_sentence_less(folder, split, loader, examples, tally):
+    return write_split(folder, split, loader, examples[1:], tally)
+
+
 def test_known_set_of_another_name_gets_its_verdict(write, prepare):
     made = prepare("brat", write(files()), "--dataset", "CADEC", "--labels", "ADR")
     assert "CADEC: counts differ from the published copy: entities train 1, dev 1, test 1" in made.out
@@ -59,6 +84,9 @@ def test_folders(write, prepare, tmp_path):
     raw = write(files())
     assert main(["brat", "--raw", str(raw), "--out", str(raw)]) == 2
     assert "no such folder. Expected any folder of .txt and .ann" in prepare("brat", tmp_path / "nowhere").err
+    inside = ["brat", "--raw", str(raw), "--out", str(raw / "made")]
+    assert main(inside) == 2 and not (raw / "made").exists()
+    assert "0.txt: a file. Expected a folder: any folder of .txt and .ann" in prepare("brat", raw / "train/0.txt").err
     (tmp_path / "out").mkdir()
     (tmp_path / "out/dev.jsonlines").write_text("{}\n")
     made = prepare("brat", raw)

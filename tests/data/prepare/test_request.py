@@ -4,7 +4,8 @@ import pytest
 
 from genner.data.prepare.ace import ace
 from genner.data.prepare.request import Request, assign, read_lists
-from genner.data.prepare.standoff import by_shares, part_of
+from genner.data.prepare.shares import by_shares
+from genner.data.prepare.standoff import part_of
 from genner.data.tally import Tally
 from genner.errors import ConfigError, DataFormatError
 

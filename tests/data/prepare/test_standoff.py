@@ -122,6 +122,44 @@ def test_offsets_in_utf16_units(write, prepare):
     assert "6 x annotation with offsets counted in UTF-16 units, converted (a.ann:1, a.ann:2)" in made.out
 
 
+@pytest.mark.parametrize(("choice", "entity"), [("characters", "Labs 👋🏽 hired"), ("utf-16", "Reed Labs")])
+def test_offsets_that_no_covered_text_shows(choice, entity, write, prepare):
+    text = "🙂🙂🙂🙂🙂🙂 Reed Labs 👋🏽 hired Ida.\n"
+    raw = write(brat("T1\tORG 13 22\t\n", **{f"{split}/a.txt": text for split in SPLITS}))
+    refused = prepare("brat", raw)
+    assert "offsets seem to count UTF-16 units: 3 of 3 annotations behind special signs begin or end in" in refused.err
+    assert refused.err.endswith("Set --offsets utf-16, or --offsets characters.\n")
+    made = prepare("brat", raw, "--offsets", choice)
+    assert made.entities("train")[0][0][1].replace("👋 🏽", "👋🏽") == entity
+
+
+def test_offsets_that_nothing_shows(write, prepare):
+    texts = {f"{split}/a.txt": "🙂 Reed, Labs.\n" for split in SPLITS}
+    made = prepare("brat", write(brat("T1\tORG 0 1\t\nT2\tORG 6 7\t\n", **texts)))
+    assert made.code == 0, made.err
+    assert "3 x annotation behind emoji or the like, without its text: offsets taken as characters" in made.out
+
+
+def test_shares_of_documents(write, prepare):
+    texts = {f"{number}.{ending}": "Rain." * (ending == "txt") for number in range(20) for ending in ("txt", "ann")}
+    raw = write(texts | {f"test/{name}": text for name, text in texts.items()})
+    made = prepare("brat", raw, "--shares", 90, 10, 0)
+    assert made.code == 0, made.err
+    assert [len(made.examples(split)) for split in SPLITS] == [18, 2, 20]
+    assert "20 x document assigned to a split by --shares 90 10 0: not a published split (raw)" in made.out
+    wrong = prepare("brat", raw, "--shares", 80, 10, 10)
+    assert "test is there (folder test). Expected 0 for it" in wrong.err and "Give --shares 80 10 0." in wrong.err
+    few = prepare("brat", write({f"few/{name}": text for name, text in texts.items() if name[0] in "23"}) / "few")
+    assert few.err.endswith("with --splits, or write --shares 100 0 0, which leaves them out.\n")
+    assert "--shares: given with --splits" in prepare("brat", raw, "--shares", 8, 1, 1, "--splits", raw).err
+
+
+def test_labels_that_no_annotation_has(write, prepare):
+    made = prepare("brat", write(brat()), "--labels", "ADR", "drug")
+    assert made.code == 2
+    assert "--labels: no annotation of type drug. Expected types of the source: ADR (12), Drug (3)." in made.err
+
+
 def test_hidden_files_and_linked_folders(write, prepare, tmp_path):
     mac = {f"train/{name}": b"\0\xff" for name in ("._a.txt", "__MACOSX/a.txt", ".ipynb_checkpoints/a.txt")}
     raw = write(brat(**mac, **{"train/Thumbs.db": "", "train/no.ann": "", "conf": "x"}))
@@ -144,7 +182,7 @@ def test_hidden_files_and_linked_folders(write, prepare, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train/a.ann": "T1\tX 3 8\tother\nT2\tX 3 8\tmore\n"}, "the texts of 2 of 2 annotations are not at their"),
+        ({"train/a.ann": "T1\tX 3 8\tother\nT2\tX 3 8\tmore\n"}, "most of the 2 annotations do not fit their texts: 2"),
         ({"train/a.ann": "T1 ADR 3 8 knees\n"}, "a.ann:1: 'T1 ADR 3 8 knees'. Expected 'T1<tab>LABEL start end"),
         ({"train/a.txt": b"caf\xe9"}, "a.txt:1: byte 0xe9 at offset 3 is not UTF-8; the file seems to be ISO-8859-1"),
         ({"dev/a.txt": None}, "no document for dev (train 1, dev 0, test 1)"),
@@ -152,7 +190,7 @@ def test_hidden_files_and_linked_folders(write, prepare, tmp_path):
     ],
 )
 def test_broken_brat(changes, message, write, prepare):
-    files = brat("", **changes) if "are not at" in message else brat(**changes)
+    files = brat("", **changes) if "do not fit" in message else brat(**changes)
     made = prepare("brat", write({name: text for name, text in files.items() if text is not None}))
     assert made.code == 2 and message in made.err
 

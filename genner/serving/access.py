@@ -62,14 +62,14 @@ class Access:
         given = None if hosts is None else tuple(_bracketed(host.lower()) for host in hosts)
         wrong = []
         if not _PREFIX.fullmatch(root_path):
-            wrong.append(f"--root_path {root_path}: Expected letters, digits and the signs -._~ after '/'. Set a path like /ner.")
+            wrong.append(f"--root_path {root_path}: Expected letters, digits and -._~ after '/'. Set a path like /ner.")
         wrong += [
             f"--cors {origin}: Expected scheme, name and port. Set one like https://example.org, or '*' for any."
             for origin in origins
             if not _ORIGIN.fullmatch(origin)
         ]
         wrong += [
-            f"--allowed_hosts {host}: Expected a name or address without port. Set one like ner.example.org, or '*' for any."
+            f"--allowed_hosts {host}: Expected a name without port. Set one like ner.example.org, or '*' for any."
             for host in given or ()
             if not _HOST.fullmatch(host)
         ]

@@ -14,6 +14,8 @@ __all__ = ["Place", "Speed", "Turns", "Waiting"]
 
 _BUSY_RETRY = 1  # seconds
 _SHARE = 0.3  # of a new measurement in the estimate
+_WORD = 8  # characters of a usual word; longer ones have more pieces
+_FEWEST_WORDS = 500  # of a batch: smaller ones take nearly as long, so that a slow machine would answer fewer requests
 _MOST_WORDS = 20_000  # of a batch, for the sake of memory
 
 
@@ -26,8 +28,8 @@ class Waiting(NamedTuple):
 
     @property
     def n_words(self) -> int:
-        """Its words, 1 or more."""
-        return max(len(self.given.words or ()), 1)
+        """What it costs to read, in words of usual length; 1 or more."""
+        return max(len(self.given.words or ()), len(self.given.text) // _WORD, 1)
 
 
 class Speed:
@@ -38,13 +40,13 @@ class Speed:
         n_words: the first estimate.
     """
 
-    def __init__(self, seconds: float, n_words: int = 200) -> None:
+    def __init__(self, seconds: float, n_words: int = _FEWEST_WORDS) -> None:
         self._seconds, self._rate = seconds, n_words / seconds
 
     @property
     def n_words(self) -> int:
-        """Words that a batch may have, 1 or more."""
-        return min(max(int(self._rate * self._seconds), 1), _MOST_WORDS)
+        """Words that a batch may have."""
+        return min(max(int(self._rate * self._seconds), _FEWEST_WORDS), _MOST_WORDS)
 
     def measured(self, n_words: int, seconds: float) -> None:
         """Take in a batch. A small one only says how slow the model is at most: much of its time is for any batch."""

@@ -6,6 +6,7 @@ A folder made by ``save_to_disk``, a folder of data files, a data file and a nam
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -27,6 +28,7 @@ __all__ = ["hub"]
 
 _SAVED = ("dataset_dict.json", "state.json")
 _BUILDERS = {".jsonl": "json", ".jsonlines": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet"}
+_MANY_BRACKETS = 500  # of a line that is looked at closely
 _BUILDERS |= {".csv": "csv", ".tsv": "csv", ".arrow": "arrow"}
 
 
@@ -76,6 +78,7 @@ def _open(request: Request) -> Any:
         datasets.disable_progress_bars()
     path = request.raw
     builder = _BUILDERS.get(path.suffix.lower()) if path.is_file() else None
+    _refuse_deep(path)
     try:
         if any((path / name).is_file() for name in _SAVED):
             return datasets.load_from_disk(str(path))
@@ -96,6 +99,31 @@ def _open(request: Request) -> Any:
             "JSON, CSV or Parquet, or a dataset's name (datasets that need their own script are not supported). "
             "Check --raw and --config."
         ) from None
+
+
+def _refuse_deep(path: Path) -> None:
+    """Refuse lines of JSON in which brackets stand within so many others that the library would crash the process.
+
+    Raises:
+        DataFormatError: there is one.
+    """
+    files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
+    for file in files:
+        if not file.is_file() or _BUILDERS.get(file.suffix.lower()) != "json":
+            continue
+        with contextlib.suppress(PermissionError), file.open("rb") as stream:
+            for number, line in enumerate(stream, 1):
+                if line.count(b"[") + line.count(b"{") < _MANY_BRACKETS:
+                    continue
+                try:
+                    json.loads(line)
+                except ValueError:
+                    continue  # which is told later
+                except RecursionError:
+                    raise DataFormatError(
+                        f"hf: {file}:{number}: brackets within brackets, more than a thousand deep. Expected rows of a "
+                        "dataset. Remove the line."
+                    ) from None
 
 
 def _unusual_files(folder: Path) -> dict[str, list[str]]:

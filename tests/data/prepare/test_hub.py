@@ -296,3 +296,15 @@ def test_without_the_library(tmp_path, prepare, monkeypatch):
     assert made.code == 2
     assert "error: hf: datasets cannot be imported" in made.err
     assert made.err.endswith(f"Expected it to be installed. Run: {sys.executable} -m pip install 'datasets>=5,<6'\n")
+
+
+def test_brackets_that_are_too_deep_do_not_end_the_process(tmp_path, prepare):
+    pytest.importorskip("datasets")
+    raw = tmp_path / "deep"
+    raw.mkdir()
+    row = json.dumps({"text": "Ida " + "[" * 2000, "spans": []})
+    for split in ("train", "validation", "test"):
+        (raw / f"{split}.jsonl").write_text(f"{row}\n" + "[" * 30_000 * (split == "test"))
+    made = prepare("hf", raw, "--text", "text", "--spans", "spans", loader="nested")
+    assert made.code == 2
+    assert "test.jsonl:2: brackets within brackets, more than a thousand deep. Expected rows" in made.err

@@ -46,7 +46,7 @@ class Limits:
     max_body: int = 2 * 2**20
     max_waiting: int = 512
     batch_texts: int = 64
-    batch_seconds: float = 0.5
+    batch_seconds: float = 0.7
     timeout: float = 60.0
 
     def __post_init__(self) -> None:

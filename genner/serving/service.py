@@ -1,7 +1,7 @@
 """The model behind the page and the API: loaded in the background, stopped once all requests are answered.
 
 Requests take turns, text by text. Texts that arrive while one batch is read form the next, which is as large as can be
-read in half a second. A text that takes longer is read beside the batches, in a thread of its own. Splitting, reading
+read in about 0.7 seconds. A text that takes longer is read beside the batches, in a thread of its own. Splitting, reading
 and drawing happen in threads, everything else in the event loop, so no locks are needed here.
 """
 

@@ -75,13 +75,13 @@ def test_requests_take_turns_text_by_text() -> None:
     async def work(service: Service) -> None:
         first = begin(service, "plum")
         await until(lambda: len(reader.batches) == 1)
-        full = begin(service, *[f"a{number} {'fig ' * 150}" for number in range(6)])
+        full = begin(service, *[f"a{number} {'fig ' * 300}" for number in range(6)])
         late = [begin(service, f"{name} fig") for name in "bc"]
         await asyncio.sleep(0.05)
         reader.gate.set()
         await asyncio.gather(first, full, *late)
 
-    with_service(reader, work)  # 500 words in a batch, to begin with
+    with_service(reader, work)  # 1000 words in a batch, to begin with
     assert [text[:2].strip() for text in reader.batches[1]] == ["a0", "b", "c", "a1", "a2"]
     assert sorted(text[:2] for batch in reader.batches[2:] for text in batch) == ["a3", "a4", "a5"]
 
@@ -103,12 +103,12 @@ def test_a_long_text_is_read_beside_the_batches() -> None:
     reader.always = GatedReader()
 
     async def work(service: Service) -> None:
-        long = begin(service, "long fig " * 1000)
+        long = begin(service, "long fig " * 2000)
         for number in range(5):
             assert len((await service.predict(texts(f"fig {number}")))[0]) == 1
         assert not long.done()
         reader.gate.set()
-        assert [len(result) for result in await long] == [1000]
+        assert [len(result) for result in await long] == [2000]
 
     with_service(reader, work)
     assert reader.threads.isdisjoint(reader.always.threads)
@@ -116,16 +116,16 @@ def test_a_long_text_is_read_beside_the_batches() -> None:
 
 def test_a_batch_is_as_large_as_can_be_read_in_time() -> None:
     speed = Speed(0.5)
-    assert speed.n_words == 500
+    assert speed.n_words == 1000
     for _ in range(20):
         speed.measured(12, 0.2)  # one sentence says little
-    assert speed.n_words == 500
+    assert speed.n_words == 1000
     for _ in range(50):
         speed.measured(speed.n_words, speed.n_words / 4000)
     assert 1990 <= speed.n_words <= 2000
     for _ in range(50):
         speed.measured(speed.n_words, speed.n_words / 20)
-    assert speed.n_words == 500
+    assert speed.n_words == 1000
     for _ in range(50):
         speed.measured(10**9, 1.0)
     assert speed.n_words == 20_000

@@ -91,7 +91,7 @@ class ReadOptions:
     overlap: int | None = None
     batch_size: int = 64
     progress: Callable[[int], None] | None = None
-    encoding: AbstractContextManager[Any] = nullcontext()
+    encoding: AbstractContextManager[Any] = field(default_factory=nullcontext)
 
 
 class Task(Protocol):

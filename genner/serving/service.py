@@ -1,8 +1,8 @@
 """The model behind the page and the API: loaded in the background, stopped once all requests are answered.
 
 Requests take turns, text by text. Texts that arrive while one batch is read form the next, which is as large as can be
-read in about 0.7 seconds. A text that takes longer is read beside the batches, in a thread of its own. Splitting, reading
-and drawing happen in threads, everything else in the event loop, so no locks are needed here.
+read in about 0.7 seconds. A text that takes longer is read beside the batches, in a thread of its own. Splitting,
+reading and drawing happen in threads, everything else in the event loop, so no locks are needed here.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ __all__ = ["Place", "Speed", "Turns", "Waiting"]
 _BUSY_RETRY = 1  # seconds
 _SHARE = 0.3  # of a new measurement in the estimate
 _WORD = 8  # characters of a usual word; longer ones have more pieces
-_FEWEST_WORDS = 1_000  # of a batch: smaller ones take nearly as long, so that a slow machine would answer fewer requests
+_FEWEST_WORDS = 1_000  # of a batch: smaller ones take nearly as long, so a slow machine would answer less
 _MOST_WORDS = 20_000  # of a batch, for the sake of memory
 
 

@@ -187,7 +187,7 @@ class _Reader:
             )
             record = JsonRecord(line, number, problem=problem, id=_find_id(text))
         except (ValueError, RecursionError) as error:
-            return None if found is None else self._broken(found, _reason(error, line))
+            return None if found is None else self._broken(found, _reason(error, found))
         self._number = max(self._number, number)
         return record
 
@@ -243,7 +243,7 @@ class _Open:
         self.n_chars = 0
         self.problem: str | None = None
         self.is_closed = False
-        self._indent = indent
+        self.indent = indent
         self._stack, self._n_braces = bytearray(), 0  # brackets that are open
         self._last = ""  # the last sign that is no white space; none behind a text without an end
 
@@ -264,7 +264,7 @@ class _Open:
     def is_left_by(self, text: str) -> bool:
         """Whether a line begins the next record although this one is not closed: no object may stand here."""
         plain = text.lstrip(" \t")
-        if not plain.startswith("{") or len(text) - len(plain) > self._indent:
+        if not plain.startswith("{") or len(text) - len(plain) > self.indent:
             return False
         may_follow = self._last and (self._last in "[:" or (self._last == "," and self._stack.endswith(b"[")))
         return not may_follow
@@ -311,9 +311,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-def _reason(error: Exception, line: int) -> str:
+def _reason(error: Exception, found: _Open) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at line {line + error.lineno - 1}, column {error.colno}"
+        column = error.colno + (found.indent if error.lineno == 1 else 0)
+        return f"{error.msg.removesuffix(' at')} at line {found.line + error.lineno - 1}, column {column}"
     return "brackets too deep" if isinstance(error, RecursionError) else str(error)
 
 

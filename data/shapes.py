@@ -172,7 +172,7 @@ def _unknown(source: Source) -> DataFormatError:
     keys = f"no shape that is known in the keys {shown(list(value))}"
     for key, rows in value.items():
         if isinstance(rows, list) and rows and _shape_of(rows[0]) is not None:
-            command = f"jq {shlex.quote(f'.[{json.dumps(key)}]')} {shlex.quote(str(source.report.path))}"
+            command = f"jq {shlex.quote(f'.[{json.dumps(key)}]')} {shlex.quote(str(source.report.path))} > records.json"
             return source.error(keys, "a record", f"The list {key!r} has records: write it to a file, as by {command}")
     return source.error(keys, f"one of: {known}", "Rename the keys, or convert the file.")
 
@@ -359,7 +359,12 @@ SHAPES: tuple[Shape, ...] = (
         "Label Studio", "data and annotations", lambda v: _has(v, data=dict) and not _has(v, text=str), _label_studio
     ),
     Shape("DyGIE++", "sentences and ner", lambda v: _has(v, sentences=list) and "ner" in v and "ners" not in v, _dygie),
-    Shape("GenNER, nested", "sentences and ners", lambda v: _has(v, sentences=list) and not _has(v, text=str), _nested),
+    Shape(
+        "GenNER, nested",
+        "sentences and ners",
+        lambda v: isinstance(v, dict) and ("ners" in v or _has(v, sentences=list)) and not _has(v, text=str),
+        _nested,
+    ),
     Shape("W2NER", "sentence (words) and ner", lambda v: _has(v, sentence=list, ner=list), _w2ner),
     Shape("GLiNER", "tokenized_text and ner", lambda v: _has(v, tokenized_text=list), _gliner),
     Shape("GenNER, predictions", "raw_words and gold", lambda v: _has(v, raw_words=list, gold=list), _predictions),

@@ -18,7 +18,7 @@ _MOST, _FEW = 0.5, 0.1  # shares of annotations
 
 
 def reading_of(documents: Sequence[tuple[str, Sequence[Mention]]], request: Request, where: str) -> Reading | None:
-    """How a source counts: as the user says, or as most covered texts show; None if they do not show it.
+    """How a source counts: as the user says, as most covered texts show, or as words are not cut; None: not known.
 
     Args:
         documents: texts with their annotations.
@@ -40,6 +40,8 @@ def reading_of(documents: Sequence[tuple[str, Sequence[Mention]]], request: Requ
                 f"special signs begin or end inside words if they count characters, {n_other or 'none'} otherwise. "
                 f"Expected to know, as no covered text shows it. Set --offsets {option}, or --offsets characters."
             )
+        if option == "utf-16" and n_moved and n_other >= _MOST * n_moved and n_plain <= _FEW * n_moved:
+            return OFFSETS["characters"]
     return None
 
 

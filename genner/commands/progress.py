@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from genner.cli import say
 from genner.prediction.reading import read_inputs
-from genner.prediction.text import TextSplitter
 
 __all__ = ["Progress", "count_texts"]
 
@@ -99,7 +98,7 @@ class Progress:
 def count_texts(source: str, format_name: str) -> int | None:
     """The number of texts that will be read; None for what can be read only once, such as standard input.
 
-    They are read one by one, as later; words are not looked for.
+    They are read one by one, as later; words are not looked for, not even where there are annotations.
 
     Raises:
         DataFormatError, ConfigError: see :func:`genner.prediction.reading.read_inputs`.
@@ -107,5 +106,5 @@ def count_texts(source: str, format_name: str) -> int | None:
     path = Path(source)
     inputs: Iterable[Any] = ()
     if source != "-":
-        inputs = read_inputs(source, format_name, split=TextSplitter(rules="blanks").split)
+        inputs = read_inputs(source, format_name, max_chars=0)
     return sum(1 for _ in inputs) if path.is_file() or path.is_dir() else None

@@ -82,7 +82,7 @@ LATIN1 = "byte 0xfc at offset"
         ('{"t": "x:\n{"b": 2}', [f"1: {NOT_CLOSED}", {"b": 2}]),
         ('{"e": [{"s": 1},\n{"b": 2}\n{"c": 3}', [f"1: {NOT_CLOSED}", {"b": 2}, {"c": 3}]),
         ('[\n {\n  "t": "x\n },\n {\n  "b": 2\n }\n]', ["2: not JSON (Invalid control character", {"b": 2}]),
-        ('[{"a": [1, 2}, {"b": 3}]', ["1: not JSON (Expecting ',' delimiter at line 1, column 12)", {"b": 3}]),
+        ('[{"a": [1, 2}, {"b": 3}]', ["1: not JSON (Expecting ',' delimiter at line 1, column 13)", {"b": 3}]),
         ('{"a": 1} // x\n{"b": 2}', [{"a": 1}, f"1: {NO_JSON}'// x'", {"b": 2}]),
         ('[{"a": 1}, x, {"b": 2}]', [{"a": 1}, f"1: {NO_JSON}'x, '", {"b": 2}]),
         ("{'a': 1}\n{}", ["1: not JSON (Expecting property name enclosed in double quotes at line 1, column 2)", {}]),

@@ -207,7 +207,12 @@ def test_nested_documents(write) -> None:
     one, broken, two = read_inputs(path)
     assert one.text == two.text == "Ann ran Sore" and one.sentences == ((0, 2), (2, 3))
     assert gold(one) == [("PER", "Ann"), ("X", "Ann ran")]
-    assert "a.jsonlines:3: the key 'sentences' is missing" in broken.error and broken.id == "a:3"
+    assert "a.jsonlines:3: no shape that is known in the keys []. Expected one of" in broken.error
+    assert broken.id == "a:3"
+    only_words = write("b.jsonlines", '{"sentences": [["Ann", "ran"]]}\n{"id": "x", "ners": [[]]}\n')
+    words, broken = read_inputs(only_words)
+    assert (words.text, words.gold) == ("Ann ran", None)
+    assert "b.jsonlines:2: the key 'sentences' is missing" in broken.error and broken.id == "x"
 
 
 def test_discontinuous_records(write) -> None:
@@ -365,7 +370,8 @@ def test_awkward_files_go_through(kind: str, shared_data: Path) -> None:
         try:
             examples, report = LOADERS[KINDS[kind]](path, LoaderOptions(max_words=None, is_training=False))
         except DataFormatError as error:
-            assert str(error) in [given.error for given in inputs]
+            is_read = path.stem in ("nested_missing_ners", "nested_key_ner")  # words alone; the shape of DyGIE++
+            assert is_read or str(error) in [given.error for given in inputs]
             continue
         assert [given.error for given in inputs if given.error] == []
         words = [given.text[start:end] for given in inputs for start, end in given.words]

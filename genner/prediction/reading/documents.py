@@ -8,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genner.data.loaders import LoaderOptions, LoadReport
-from genner.data.loaders.nested_jsonl import read_document
+from genner.data.loaders import LoadReport
 from genner.data.loaders.reading import check_start
 from genner.data.offsets import to_characters
 from genner.data.records import JsonRecord, known_id, read_json
@@ -27,8 +26,6 @@ __all__ = ["SPANS_KEY", "read_docs", "read_documents", "read_records"]
 #: Where the entities are in ``doc.spans`` of spaCy documents that we wrote.
 SPANS_KEY = "entities"
 
-_WHOLE = LoaderOptions(max_words=None, is_training=False)
-
 
 def read_records(file: InputFile, reading: Reading) -> Iterator[TextInput]:
     """JSON records of every shape that :mod:`genner.data.shapes` knows; their entities become gold."""
@@ -42,24 +39,14 @@ def read_records(file: InputFile, reading: Reading) -> Iterator[TextInput]:
 
 
 def read_documents(file: InputFile, reading: Reading) -> Iterator[TextInput]:
-    """JSON documents with ``sentences`` and ``ners``, as training reads them; records of other shapes as well."""
+    """:func:`read_records` of a file that should hold documents with ``sentences`` and ``ners``.
+
+    Raises:
+        DataFormatError: it clearly holds something else than JSON.
+    """
     if file.path is not None:
         check_start(file.path, "nested", is_training=False)
-    report = LoadReport(file.path or Path(file.name))
-    try:
-        with file.open() as stream:
-            for record in read_json(stream, file.name, report):
-                value = record.value
-                if record.problem is not None or (isinstance(value, dict) and "text" in value):
-                    yield from _input_of(record, report, file, reading)
-                    continue
-                try:
-                    examples = read_document(value, record.place, report, _WHOLE)
-                    yield example_input(examples, file.line_id(record.place))
-                except DataFormatError as error:
-                    yield file.failed(error, record.place)
-    finally:
-        reading.tally.merge(report)
+    yield from read_records(file, reading)
 
 
 def _input_of(record: JsonRecord, report: LoadReport, file: InputFile, reading: Reading) -> Iterator[TextInput]:

@@ -3,7 +3,7 @@
 Tiny real runs of ``genner train``, with evaluation, saving and calibration, are killed by SIGKILL after a random time
 and begun again by the same command, killed again, and so on until they are finished. Then their predictions, scores,
 weights and calibrations must be those of a run that was never killed, byte for byte. Most runs train one seed in a
-process forked from one that has the libraries in memory; every fourth trains two seeds as a shell would, and all its
+process forked from one that has the libraries in memory; every sixth trains two seeds as a shell would, and all its
 processes die at once.
 
 Finished runs are kept in the file of results, so that the benchmark itself may be stopped and begun again.
@@ -28,19 +28,22 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-__all__ = ["Trial", "main"]
+__all__ = ["PRELOADED", "Trial", "kill_runs", "main"]
 
 _ROOT = Path(__file__).resolve().parents[1]
 _SETTINGS = (
-    "--backbone", "scratch:tiny", "--runs_dir", "runs", "--run_name", "r", "--limit", "32", "training.epochs=5",
+    "--backbone", "scratch:tiny", "--runs_dir", "runs", "--run_name", "r", "--limit", "32", "training.epochs=4",
     "batching.size=8", "training.device=cpu",
 )  # fmt: skip
+_EVERY = 6
 _KILLS_A_RUN = 8  # at most; then it may finish
 _SECONDS_TO_END = 300
 
-# A process forked from this one has torch and fastNLP in memory already: those take longer to load than a run takes.
+#: Modules of a training run.
+PRELOADED = ["genner.commands.train", "genner.app.job", "genner.app.seed"]
+# A process forked from one that has them needs no time to load torch and fastNLP: that takes longer than a run.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["genner.commands.train", "genner.app.job", "genner.app.seed"])
+_CONTEXT.set_forkserver_preload(PRELOADED)
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def kill_often(trial: Trial, seconds: float, choose: Random, most: int) -> int:
     """
     n_kills = 0
     while n_kills < most:
-        code = trial.run(choose.uniform(0, 0.8 * seconds))
+        code = trial.run(choose.uniform(0, 0.5 * seconds))
         if code == 0:
             return n_kills
         if code is not None:
@@ -128,14 +131,14 @@ def kill_runs(folder: Path, n_kills: int, seed: int, *, with_several: bool = Tru
         folder: of the runs and of ``kills.json``, the records.
         n_kills: in total.
         seed: of the moments.
-        with_several: every fourth run trains two seeds.
+        with_several: every sixth run trains two seeds.
     """
     records_path = folder / "kills.json"
     records = json.loads(records_path.read_text(encoding="utf-8")) if records_path.is_file() else []
     expected: dict[str, tuple[dict[str, Any], float]] = {}
     while (done := sum(record["kills"] for record in records)) < n_kills:
         number = len(records)
-        seeds = (1, 2) if with_several and number % 4 == 3 else (1 + number % 2,)
+        seeds = (1, 2) if with_several and number % _EVERY == _EVERY - 1 else (1 + number % 2,)
         key = "-".join(map(str, seeds))
         if key not in expected:
             _tell(f"a run of seed {' and '.join(map(str, seeds))}, not killed ...")

@@ -64,16 +64,23 @@ class ModelFolder:
         Raises:
             DataFormatError: see :meth:`read`.
         """
-        path = Path(spec).expanduser()
-        found = next((folder for folder in (path, path / "best") if (folder / ABOUT).is_file()), None)
+        path = Path(os.path.expanduser(spec))
+        found = next((folder for folder in (path, path / "best") if os.path.isfile(folder / ABOUT)), None)
         return None if found is None else cls.read(found)
 
     def digest(self) -> str:
-        """Of description and weights: what a training that starts from this model depends on."""
+        """Of description and weights: what a training that starts from this model depends on.
+
+        Raises:
+            DataFormatError: a file is missing.
+        """
         digest = blake2b(digest_size=16)
-        for name in (ABOUT, WEIGHTS):
-            with (self.path / name).open("rb") as file:
-                digest.update(file_digest(file, "blake2b").digest())
+        try:
+            for name in (ABOUT, WEIGHTS):
+                with (self.path / name).open("rb") as file:
+                    digest.update(file_digest(file, "blake2b").digest())
+        except OSError as error:
+            damaged(self.path, error)
         return digest.hexdigest()
 
     def known(self, name: str, schema: type) -> dict[str, Any]:
@@ -82,10 +89,12 @@ class ModelFolder:
         Raises:
             KeyError, TypeError: there are no such settings.
         """
-        names = {one.name for one in fields(schema)}
-        if unknown := sorted(self.settings[name].keys() - names):
+        found, names = self.settings[name], {one.name for one in fields(schema)}
+        if not isinstance(found, Mapping):
+            raise TypeError(f"{name} {found!r:.40} in {ABOUT}")
+        if unknown := sorted(found.keys() - names):
             logger.warning("%s: %s has settings of a later version: %s, not used", self.path, ABOUT, ", ".join(unknown))
-        return {key: value for key, value in self.settings[name].items() if key in names}
+        return {key: value for key, value in found.items() if key in names}
 
     def write(self) -> None:
         """Write ``model.json``; the folder is made if it is not there."""

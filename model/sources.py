@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,10 +166,10 @@ class _Loading:
 
 def _locate(spec: str) -> Path | None:
     """The folder that ``spec`` names, None if it can only be a hub id."""
-    path = Path(spec).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(spec))
+    if os.path.isdir(path):
         return path
-    if path.is_absolute() or spec.startswith((".", "~")) or spec.count("/") > 1 or path.exists():
+    if path.is_absolute() or spec.startswith((".", "~")) or spec.count("/") > 1 or os.path.exists(path):
         raise MissingBackendError(f"{spec}: no such model folder. Expected a folder or a hub id. {_ADVICE}")
     return None
 

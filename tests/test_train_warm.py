@@ -38,6 +38,9 @@ def test_on_the_same_data_it_begins_where_the_model_stood(trained_run: Path, wor
     )
     assert train.main([*TINY, "--backbone", "moved", "--run_name", "warm"]) == 2
     assert 'backbone was "model ' in capsys.readouterr().err
+    shutil.rmtree(workplace / "moved")
+    assert train.main([*TINY, "--backbone", "./moved", "--run_name", "warm"]) == 2
+    assert "./moved: no such model folder. Expected what training starts from." in capsys.readouterr().err
 
 
 def test_new_labels_are_learned_and_old_ones_kept(trained_run: Path, workplace: Path, capsys) -> None:

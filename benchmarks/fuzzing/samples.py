@@ -122,10 +122,10 @@ def corpora() -> Iterator[Sample]:
     ):  # fmt: skip
         yield _three(kind, name, text)
     for name, content in _FOREIGN.items():
-        for kind in ("nested", "discontinuous"):
+        for kind in ("json", "nested", "discontinuous"):
             yield _three(kind, name.rsplit(".")[1], json.dumps(content, ensure_ascii=False))
     for name, lines in _FOREIGN_LINES.items():
-        for kind in ("nested", "discontinuous"):
+        for kind in ("json", "nested", "discontinuous"):
             yield _three(kind, name.rsplit(".")[1], _lines(lines))
 
 
@@ -139,6 +139,9 @@ def texts() -> Iterator[Sample]:
     ):  # fmt: skip
         yield Sample(kind, {name: text.encode()})
     yield Sample("brat", {"a.txt": _TEXT.encode(), "a.ann": _ANN.encode(), "deep/b.txt": b"Rain fell."})
+    yield Sample("csv", {"a.csv": b'id,text,note\n1,"Orla slept, then",x\n2,"a ""word""\nin two lines",\n'})
+    yield Sample("csv", {"a.tsv": b"text\tid\nOrla slept.\t1\n"})
+    yield Sample("docbin", {"a.spacy": _docbin()})
     for name, content in _FOREIGN.items():
         yield Sample("auto", {name: json.dumps(content, ensure_ascii=False, indent=1).encode()})
     for name, lines in _FOREIGN_LINES.items():
@@ -185,6 +188,16 @@ def _request(method: str, path: str, body: str) -> Sample:
     headers = {"host": "localhost", "content-type": "application/json", "content-length": str(len(body.encode()))}
     head = {"method": method, "path": path, "query": "", "headers": headers, "parts": 1}
     return Sample("request", {"head": json.dumps(head).encode(), "body": body.encode()})
+
+
+def _docbin() -> bytes:
+    """A text with an entity as spaCy stores it."""
+    from spacy.tokens import Doc, DocBin, Span
+    from spacy.vocab import Vocab
+
+    doc = Doc(Vocab(), ["Orla", "Vex", "slept", "."], sent_starts=[True, False, False, False])
+    doc.set_ents([Span(doc, 0, 2, "PER")])
+    return DocBin(docs=[doc]).to_bytes()
 
 
 def _three(kind: str, ending: str, text: str) -> Sample:

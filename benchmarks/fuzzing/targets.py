@@ -20,6 +20,7 @@ from genner.commands import calibrate, predict, prepare, report, share, sweep, t
 from genner.config import load_recipe, recipe_yaml
 from genner.data.bundle import load_bundle
 from genner.data.loaders import LOADERS, LoaderOptions
+from genner.data.schema import Segment
 from genner.data.splits import SplitRules
 from genner.data.tally import Tally
 from genner.errors import NerError
@@ -147,7 +148,7 @@ def _write(inputs: Iterable[TextInput], name: str, target: Path, is_read_back: b
             if words is None:
                 words, sentences = _SPLIT(given.text)
             if sentences is None:
-                sentences = ((0, len(words)),) if words else ()
+                sentences = (Segment(0, len(words)),) if words else ()
             name_ = given.id or str(number)
             output.write(
                 TextResult(given.text, name_, words, sentences, given.gold or (), (), given.error, gold=given.gold)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from itertools import chain, pairwise
 
@@ -128,12 +129,21 @@ def identity_of(recipe: Recipe, corpus: LoadedCorpus, labels: LabelSet) -> RunId
     A model that training starts from counts by its content, wherever it lies.
 
     Raises:
-        DataFormatError: that model cannot be read.
+        DataFormatError: that model cannot be read, or is not there.
     """
     settings = scoring_settings(recipe)
     if (start := ModelFolder.of_backbone(recipe.backbone)) is not None:
         settings["backbone"] = f"model {start.digest()}"
+    elif _is_path(recipe.backbone) and not os.path.isdir(os.path.expanduser(recipe.backbone)):
+        raise DataFormatError(
+            f"{recipe.backbone}: no such model folder. Expected what training starts from. Name it with --backbone."
+        )
     return RunIdentity(settings, corpus.fingerprint, labels.tags, versions())
+
+
+def _is_path(backbone: str) -> bool:
+    """Whether a backbone can only be a folder, not a name on the hub or a size of random weights."""
+    return backbone.startswith((".", "~", os.sep)) or backbone.count("/") > 1
 
 
 def _check_labels(recipe: Recipe, statistics: Mapping[str, SplitStatistics]) -> None:

@@ -56,7 +56,7 @@ def read_predictions(path: Path) -> Iterator[JudgedSentence]:
                     raise TypeError("raw_words are not all text")
                 scores = [float(item["score"]) for item in predicted]
                 yield JudgedSentence(words, list(map(entity_of, gold)), list(map(entity_of, predicted)), scores)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise DataFormatError(
             f"{path}:{number}: not a judged sentence ({type(error).__name__}: {error}). Expected an object with "
             "raw_words, gold and pred, as training writes it. Repeat the run, or remove the file."
@@ -81,10 +81,14 @@ def load_result(run_folder: Path) -> dict[str, Any]:
             f"{path}: cannot be read: {error.strerror}. Expected the result of a finished run. Finish the run by "
             "repeating its command, or name another folder."
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         result, problem = None, f"not JSON ({error})"
     else:
         problem = "has no list of seeds"
+        texts = ("dataset", "formulation", "backbone", "target", "command")
+        wrong = [name for name in texts if isinstance(result, dict) and not isinstance(result.get(name, ""), str)]
+        if wrong:
+            result, problem = None, f"{wrong[0]} is no text"
     if not isinstance(result, dict) or not isinstance(result.get("seeds"), list):
         raise DataFormatError(f"{path}: {problem}. Expected the result of a run. Repeat its command.")
     return result

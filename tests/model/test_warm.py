@@ -137,3 +137,6 @@ def test_what_cannot_be_a_start(old) -> None:
     (folder.path / "model.safetensors").write_bytes(b"half")
     with pytest.raises(DataFormatError, match="damaged model folder"):
         warm_model(folder, LABEL_WORDS, HEAD)
+    (folder.path / "model.safetensors").unlink()
+    with pytest.raises(DataFormatError, match=r"damaged model folder \(.*No such file"):
+        folder.digest()

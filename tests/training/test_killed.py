@@ -15,6 +15,7 @@ import pytest
 import torch
 from fastNLP import Callback
 
+from benchmarks import kills
 from genner.errors import ConfigError
 from genner.training.job import FitConfig
 from genner.training.runs import locked
@@ -28,7 +29,9 @@ SEED = 20261123
 
 # A fork of a process that has torch and fastNLP in memory already: a process a test costs no ten seconds of imports.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.training.toy", "genner.training.trainer", "genner.training.trackers"])
+CONTEXT.set_forkserver_preload(
+    ["tests.training.toy", "genner.training.trainer", "genner.training.trackers", *kills.PRELOADED]
+)
 
 
 def train(folder: Path, stop: tuple[str, int] | None = None, room: int | None = None) -> None:
@@ -128,11 +131,24 @@ def test_killed_at_random_moments(tmp_path, whole, kill) -> None:
     expected, seconds = whole
     choose = random.Random(SEED + kill)
     n_kills = 0
-    for _ in range(8):
+    for _ in range(6):
         n_kills += run(tmp_path, choose.uniform(0.1, 0.7) * seconds, kill) != 0
     assert run(tmp_path) == 0
     assert n_kills >= 3
     assert outcome(tmp_path) == expected
+
+
+@pytest.mark.slow
+def test_a_command_killed_at_random_moments(tmp_path) -> None:
+    """The real command, with evaluation, saving and calibration; ``python -m benchmarks.kills`` does it 100 times."""
+    records = kills.kill_runs(tmp_path, 8, seed=3, with_several=False)
+    assert sum(record["kills"] for record in records) >= 8
+    assert not [record["differing"] for record in records if record["differing"]]
+    assert len(kills.kill_runs(tmp_path, 8, seed=3, with_several=False)) == len(records), "what is done is done again"
+    trial = kills.Trial(tmp_path / "whole-1" / "second", (1,))
+    before, path = trial.outcome(), trial.folder / "runs" / "demo" / "r" / "seed-1" / "predictions.test.jsonl"
+    path.write_bytes(path.read_bytes()[:-2] + b" \n")
+    assert [name for name, value in trial.outcome().items() if value != before[name]] == ["1/predictions.test.jsonl"]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -147,6 +148,7 @@ def one_line(text: str) -> str:
     return " ".join(shown(text).split())
 
 
+@lru_cache(maxsize=64)  # every piece of a long entity asks for it
 def description(entity: TextEntity) -> str:
     """The entity in words: its label and its parts."""
     parts = " … ".join(one_line(part.text) for part in entity.segments)

@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 from genner.app.corpus import open_corpus
-from genner.commands import predict, prepare, report, sweep, train
+from genner.commands import predict, prepare, report, share, sweep, train
 from genner.config import load_recipe
 from genner.data.loaders import LOADERS
 from genner.data.schema import Example
+from genner.errors import NerError
 from genner.prediction.recogniser import Recogniser, load
 from tests.conftest import folder_or_skip
 
@@ -118,6 +119,16 @@ def rows(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+def test_every_case_is_tested(cases: Path) -> None:
+    numbers = [
+        int(number) for number in re.findall(r"^\*\*(\d+)\.\*\*", (cases / "README.md").read_text(), re.MULTILINE)
+    ]
+    tested = {int(number) for name in globals() for number in re.findall(r"\d+", name) if name.startswith("test_case_")}
+    assert numbers == list(range(1, N_CASES + 1))
+    assert tested <= set(numbers)
+    assert not set(numbers) - tested
+
+
 # Names that YAML types
 
 
@@ -189,6 +200,11 @@ def test_case_9_a_column_of_text_is_no_column_of_words(cases: Path, shell: Shell
     assert "--text" in shell.error
 
 
+def test_case_10_words_of_one_sentence_where_sentences_are_expected(ner: Recogniser) -> None:
+    with pytest.raises((TypeError, NerError), match="sentences"):
+        ner.predict_words(["Cold", "hands"])
+
+
 # Missing values
 
 
@@ -239,6 +255,16 @@ def test_case_14_a_run_name_that_is_a_path(shell: Shell, cases: Path) -> None:
 # Entities of earlier components (spaCy)
 
 
+def test_case_15_entities_of_earlier_components_are_kept(trained_model: Path, cases: Path) -> None:
+    spacy = pytest.importorskip("spacy")
+    nlp = spacy.blank("en")
+    nlp.add_pipe("entity_ruler").add_patterns([{"label": "DAY", "pattern": "Friday"}])
+    nlp.add_pipe("genner", config={"model": str(trained_model)})
+    doc = nlp("It was closed on Friday.")
+    covered = {token for span in doc.ents if span.label_ != "DAY" for token in span}
+    assert covered & set(doc[4:5]) or [span.text for span in doc.ents if span.label_ == "DAY"] == ["Friday"]
+
+
 # Hidden files, marks inside files
 
 
@@ -260,6 +286,16 @@ def test_case_17_a_byte_order_mark_inside_a_file(cases: Path, shell: Shell) -> N
 # Other tools' JSON
 
 
+def test_case_18_the_files_of_w2ner(cases: Path, shell: Shell) -> None:
+    folder = cases / "foreign_shapes" / "w2ner"
+    if shell.check_data(folder, "discontinuous") != 0:
+        assert "sentence" in shell.error and "ner" in shell.error
+        return
+    (row,) = json.loads((folder / "train.json").read_text(encoding="utf-8"))
+    expected = {(one["type"], " ".join(row["sentence"][index] for index in one["index"])) for one in row["ner"]}
+    assert list(read(folder, "discontinuous")) == [expected] * 3
+
+
 def _predicted(shell: Shell, model: Path, *arguments: object) -> list[dict]:
     """The records of ``genner predict``, which are all read."""
     assert shell(predict, model, "--output", "out.jsonl", "--device", "cpu", *arguments) == 0, shell.err
@@ -268,7 +304,30 @@ def _predicted(shell: Shell, model: Path, *arguments: object) -> list[dict]:
     return found
 
 
+def test_case_19_the_files_of_prodigy(cases: Path, shell: Shell, trained_model: Path) -> None:
+    path = cases / "foreign_shapes" / "prodigy.jsonl"
+    texts = [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [record["text"] for record in _predicted(shell, trained_model, "--input", path)] == texts
+
+
+def test_case_20_a_list_over_several_lines(cases: Path, shell: Shell, trained_model: Path) -> None:
+    path = cases / "foreign_shapes" / "pretty.json"
+    texts = [row["text"] for row in json.loads(path.read_text(encoding="utf-8"))]
+    assert [record["text"] for record in _predicted(shell, trained_model, "--input", path)] == texts
+
+
 # Files that are no lines of text, remedies that do not apply
+
+
+def test_case_21_a_table_is_not_read_as_lines(cases: Path, shell: Shell, trained_model: Path) -> None:
+    path = cases / "not_lines" / "notes.csv"
+    code = shell(predict, trained_model, "--input", path, "--output", "out.jsonl", "--device", "cpu")
+    header = path.read_text(encoding="utf-8").splitlines()[0]
+    if code == 2:
+        assert "--format" in shell.error
+    else:
+        records = [json.loads(line) for line in Path("out.jsonl").read_text(encoding="utf-8").splitlines()]
+        assert header not in [record["text"] for record in records] or "lines" in shell.err
 
 
 def test_case_22_columns_without_tags(cases: Path, shell: Shell, trained_model: Path) -> None:
@@ -319,6 +378,32 @@ def test_case_28_rows_that_annotators_refused(cases: Path, shell: Shell) -> None
 
 
 # Names of written files, HTTP, the hub
+
+
+def test_case_29_names_that_windows_takes(cases: Path, shell: Shell, trained_model: Path) -> None:
+    arguments = ["--input", cases / "file_names" / "notes.txt", "--output", "out", "--to", "brat", "--device", "cpu"]
+    assert shell(predict, trained_model, *arguments) == 0, shell.err
+    names = [path.name for path in Path("out").rglob("*")]
+    assert len(names) >= 4 and not [name for name in names if set(name) & set('<>:"\\|?*')]
+
+
+def test_case_30_head_is_answered_like_get(ner: Recogniser, cases: Path) -> None:
+    from starlette.testclient import TestClient
+
+    from genner.serving.api import build_api
+    from genner.serving.service import Service
+
+    async def app(scope, receive, send) -> None:
+        await build_api(Service(lambda: ner, "demo"))(scope, receive, send)
+
+    client = TestClient(app)
+    for path in ("/health", "/metrics"):
+        assert client.head(path).status_code == client.get(path).status_code
+
+
+def test_case_31_a_licence_that_the_hub_refuses(trained_run: Path, shell: Shell, cases: Path) -> None:
+    code = shell(share, trained_run, "--to", "./out", "--license", "Apache 2.0")
+    assert "apache-2.0" in (shell.error if code else shell.out + shell.err)
 
 
 # Wanted formats

@@ -185,7 +185,7 @@ class _Reader:
                 near = difflib.get_close_matches(str(section), _SECTIONS, n=1)
                 hint = f" (did you mean {near[0]!r}?)" if near else ""
                 self.problems.append(
-                    f"{self.where}: unknown key {section!r}. Expected one of {', '.join(_SECTIONS)}{hint}. "
+                    f"{self.where}: unknown key {section!r:.80}. Expected one of {', '.join(_SECTIONS)}{hint}. "
                     "Settings of all experiments belong under 'base'."
                 )
 

@@ -392,3 +392,9 @@ def test_awkward_files_are_plain_text_as_well(shared_data: Path) -> None:
 
 def test_every_format_has_a_line_of_help() -> None:
     assert all(one.help and one.endings for one in FORMATS.values())
+
+
+def test_a_carriage_return_in_the_header_of_a_table(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"id,text\rmore,x\n1,a\n")
+    (found,) = read_inputs(tmp_path / "a.csv", "csv")
+    assert "a.csv:1: no column 'text'" in found.error

@@ -91,7 +91,10 @@ def _header(line: str, file: InputFile) -> tuple[Sequence[str], str]:
     """The names of the columns in lower case, and what separates them."""
     found: list[str] = []
     for separator in ",;\t|":
-        names = next(csv.reader([line], delimiter=separator), [])
+        try:
+            names = next(csv.reader([line], delimiter=separator), [])
+        except csv.Error:  # a carriage return inside the line
+            break
         names = [name.strip().casefold() for name in names]
         found = max(found, names, key=len)
         if names.count(_TEXT) == 1:

@@ -71,7 +71,9 @@ SOURCES: dict[str, Source] = {
     "brat": Source(
         brat, "discontinuous", "any folder of .txt and .ann files", (*_TEXT, "offsets", "shares", "labels", "dataset")
     ),
-    "hf": Source(hub, "", "file, folder or name of a Hugging Face dataset", ("text", "hub", "offsets", "shares", "dataset")),
+    "hf": Source(
+        hub, "", "file, folder or name of a Hugging Face dataset", ("text", "hub", "offsets", "shares", "dataset")
+    ),
 }
 
 

@@ -1,10 +1,11 @@
-# make train | make test | make bench: each first sets up a virtual environment with what it needs.
+# make train | make test | make bench | make gpu: each first sets up a virtual environment with what it needs. In a bundle
+# (make gpu-bundle), make gpu uses the packages of PYTHON, and the bundle's own wheels for what that lacks.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: train test test-fast lint bench setup setup-dev clean
+.PHONY: train test test-fast lint bench gpu gpu-bundle setup setup-dev clean
 
 train: setup
 	$(BIN)/python train.py $(ARGS)
@@ -21,6 +22,22 @@ lint: setup-dev
 
 bench: setup-dev
 	$(BIN)/python -m benchmarks.run $(ARGS)
+
+ifneq ($(wildcard wheels/requirements.txt),)
+gpu: .wheels/.installed
+	PYTHONPATH="$(CURDIR)/.wheels:$(CURDIR)" $(PYTHON) -m benchmarks.gpu $(ARGS)
+
+.wheels/.installed: wheels/requirements.txt
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-compile --upgrade \
+		--find-links wheels --target .wheels -r wheels/requirements.txt
+	@touch $@
+else
+gpu: setup-dev
+	$(BIN)/python -m benchmarks.gpu $(ARGS)
+endif
+
+gpu-bundle: setup-dev
+	$(BIN)/python -m benchmarks.gpu_bundle $(ARGS)
 
 setup: $(VENV)/.installed
 

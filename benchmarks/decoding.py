@@ -119,10 +119,10 @@ class _Decoding:
     def _prepared(self, constraint: AnyPiece | PointerConstraint, states: list) -> Iterator[PreparedBatch]:
         backbone = self.model.backbone
         for batch, state in zip(self.batches, states, strict=True):
-            limits = torch.full_like(batch["src_seq_len"], self.max_len)
-            width = batch["src_tokens"].shape[1]
-            sizes = batch["first"], batch["src_seq_len"], backbone.lead, backbone.tail, limits, width
-            yield PreparedBatch(state, constraint.start(*sizes), limits)
+            src_tokens = batch["src_tokens"]
+            limits, width = torch.full((len(src_tokens),), self.max_len), src_tokens.shape[1]
+            sizes = batch["first"], batch["rows"].lens, backbone.lead, backbone.tail, limits, width
+            yield PreparedBatch(state, constraint.start(*sizes), limits, src_tokens.device)
 
     def _script(self) -> list:
         self.model.backbone.stepper_class = _RecordingStepper
@@ -139,7 +139,7 @@ class _Decoding:
             if name == "step":
                 inputs, positions = args
                 stepper(inputs, cache, positions)
-                cache.positions, cache.longest = positions[:, 0] + 1, cache.longest + 1
+                cache.advance(positions[:, 0] + 1, 1)
                 gold = self.guided.gold_at(sentences[: len(positions)], positions[:, 0])
                 raise_gold(no_logits[: len(positions)], gold % no_logits.shape[1])
             else:

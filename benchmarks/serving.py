@@ -4,6 +4,9 @@
 wait for each answer before the next request. The reference is the time of one batch: what the idle server needs for a
 request with as many sentences as the loaded server batched on average. A client waits for its own batch and, if it
 arrives too late for that, for the batch in progress: up to twice that time.
+
+Then one client sends requests at the limits, of some kinds that are hard on a server, and another one sentence after
+the other meanwhile: how long the sentences wait, in seconds and compared with the idle server.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import socket
 import statistics
 import subprocess
 import tempfile
@@ -18,7 +22,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 from itertools import count
@@ -41,6 +45,17 @@ _P95_GOAL = 3.0
 _PART_SECONDS = 10
 _ALONE = 5  # requests to the idle server, after every part
 _TIMEOUT = 60.0
+_WAIT_GOAL = 2.0  # seconds that a sentence may wait for the request of another client
+_WAIT_SECONDS = 10.0  # for each kind of request
+_FULL = 20_000  # characters of a text
+#: Texts at the limit of characters: sentences, words without a sentence end, signs, and a single word.
+_LARGE = {
+    "sentences": "Stiff neck and sore knees in the morning. ",
+    "words": "word ",
+    "signs": "( ",
+    "a word": "x",
+    "emoji": "🙂",
+}
 _SHAPE = Shape(width=256, layers=3, heads=4, vocab_size=4000)
 _MAX_SYMBOLS = 10  # of a model that has not learned to stop
 _ROOT = Path(__file__).resolve().parents[1]
@@ -83,6 +98,15 @@ class _Client:
         results = json.loads(content)["results"]
         return [result["text"] for result in results] == list(texts) and not any("error" in found for found in results)
 
+    def send_until(self, texts: Sequence[str], end: float) -> None:
+        """Send the same request again and again, whatever is answered."""
+        body = json.dumps({"texts": list(texts)})
+        while time.perf_counter() < end:
+            with suppress(OSError, HTTPException):
+                self.connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+                self.connection.getresponse().read()
+        self.connection.close()
+
     def ask_until(self, end: float) -> tuple[list[float], int]:
         """Send one text after the other; response times, and the number of failures."""
         times, n_errors = [], 0
@@ -124,8 +148,15 @@ def measure(settings: Settings, seconds: float = _SECONDS) -> list[Measure]:
                 n_batches, n_texts = (now - then for now, then in zip(alone.counts(), before, strict=True))
                 batch += _unloaded(alone, texts, max(round(n_texts / n_batches), 1), settings.n_rounds(_ALONE))
                 single += _unloaded(alone, texts, 1, settings.n_rounds(_ALONE))
+            seconds = _WAIT_SECONDS / 10 if settings.quick else _WAIT_SECONDS
+            waits = {
+                f"{n_texts} texts of {name}": _beside(address, [(text * _FULL)[:_FULL]] * n_texts, texts, seconds)
+                for name, text in _LARGE.items()
+                for n_texts in (8, 64)
+            }
             gc.unfreeze()
-    return run_benchmark(__doc__, _measures(parts, batch, single, f"{n_clients} clients, {described}"))
+    measures = _measures(parts, batch, single, f"{n_clients} clients, {described}")
+    return run_benchmark(__doc__, [*measures, *_wait_measures(waits, statistics.median(alone for alone, _ in single))])
 
 
 def _measures(parts: Sequence[_Load], batch: list[_Alone], single: list[_Alone], about: str) -> list[Measure]:
@@ -148,6 +179,37 @@ def _measures(parts: Sequence[_Load], batch: list[_Alone], single: list[_Alone],
         Measure("serving_p95", p95, "s"),
         Measure("serving_p99", p99, "s"),
         Measure("serving_requests", len(times) / seconds, "requests/s"),
+    ]
+
+
+def _beside(address: tuple[str, int], large: Sequence[str], texts: Sequence[str], seconds: float) -> list[float]:
+    """Times of one sentence after the other, while another client sends the same large request again and again."""
+    times, sender, asker = [], _Client(address, large), _Client(address, texts)
+    end = time.perf_counter() + seconds
+    with ThreadPoolExecutor(1) as thread:
+        sending = thread.submit(sender.send_until, large, end)
+        for text in texts:
+            started = time.perf_counter()
+            if started >= end:
+                break
+            assert asker.ask([text]), "internal error: a sentence was not answered"
+            times.append(time.perf_counter() - started)
+        if sender.connection.sock is not None:
+            sender.connection.sock.shutdown(socket.SHUT_RDWR)  # the server notices, and stops reading
+        sending.result()
+    return times
+
+
+def _wait_measures(waits: dict[str, list[float]], alone: float) -> list[Measure]:
+    """The longest wait for each kind of request, and the longest of all."""
+    details = {
+        name: {"sentences": len(times), "median": round(statistics.median(times), 3), "longest": round(max(times), 3)}
+        for name, times in waits.items()
+    }
+    longest = max(max(times) for times in waits.values())
+    return [
+        Measure("serving_wait", longest, "s", _WAIT_GOAL, {"one sentence beside a request of": details}),
+        Measure("serving_wait_over_idle", longest / alone, "ratio"),
     ]
 
 

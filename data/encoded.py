@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -126,14 +126,17 @@ class SplitBuilder:
 
 @dataclass(frozen=True, slots=True)
 class RowInfo:
-    """What the answers of a batch are read back with: it stays on the host, and nobody searches it for tensors.
+    """What a batch is searched and its answers are read back with: it stays on the host when tensors are moved.
 
     Attributes:
+        lens: (B,) ``src_seq_len``; targets: (B, T) ``tgt_tokens``, None without targets.
         bounds: of every row, the piece bounds of its words.
         example_idx: the sentence of the split that the row comes from.
         word_offset: the row's first word in that sentence.
     """
 
+    lens: torch.Tensor
+    targets: torch.Tensor | None
     bounds: list[list[int]]
     example_idx: list[int]
     word_offset: list[int]
@@ -176,5 +179,6 @@ def collate_pointer(instances: Iterable[Mapping[str, Any]], pad_id: int) -> dict
     if instances and "tgt_tokens" in instances[0]:
         batch["tgt_tokens"], batch["tgt_seq_len"] = pad_rows([row["tgt_tokens"] for row in instances], EOS)
     if instances and "bounds" in instances[0]:
-        batch["rows"] = RowInfo(*([row[field.name] for row in instances] for field in fields(RowInfo)))
+        columns = ([row[name] for row in instances] for name in ("bounds", "example_idx", "word_offset"))
+        batch["rows"] = RowInfo(batch["src_seq_len"], batch.get("tgt_tokens"), *columns)
     return batch

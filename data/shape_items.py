@@ -14,9 +14,10 @@ from genner.data.schema import Entity, Example, merge_segments
 from genner.data.schemes import TagError, TagReader
 from genner.errors import DataFormatError
 
-_LABELS = ("label", "type", "labels", "entity_type", "entity_group", "entity", "tag")
-_STARTS = ("start", "start_offset", "start_char", "begin")
-_ENDS = ("end", "end_offset", "end_char")
+#: The keys under which tools write the label, the start and the end of an entity.
+LABELS = ("label", "type", "labels", "entity_type", "entity_group", "entity", "tag", "category")
+STARTS = ("start", "start_offset", "start_char", "begin", "start_idx")
+ENDS = ("end", "end_offset", "end_char", "stop", "end_idx")
 _REPAIRED = LoaderOptions()
 
 WordItem = tuple[str, list[Span]]  # a label and its parts on words, ends exclusive
@@ -129,7 +130,7 @@ def mentions(source: Source, item: object) -> Iterator[Mention]:
         if len(item) > 3:
             source.report.add_line("mention with more than start, end and type, the rest ignored", source.line)
     elif isinstance(item, dict):
-        found = next((item[key] for key in _LABELS if item.get(key) is not None), None)
+        found = next((item[key] for key in LABELS if item.get(key) is not None), None)
         labels = found if isinstance(found, list) else [found]
         parts = item["segments"] if isinstance(item.get("segments"), list) else [item]
         spans = [_ends(part) for part in parts]
@@ -188,7 +189,7 @@ def _is_part(before: str, name: str) -> bool:
 def _ends(part: object) -> tuple[object, object]:
     if not isinstance(part, dict):
         return None, None
-    return tuple(next((part[key] for key in keys if key in part), None) for keys in (_STARTS, _ENDS))
+    return tuple(next((part[key] for key in keys if key in part), None) for keys in (STARTS, ENDS))
 
 
 def _span(source: Source, span: Sequence[object], item: object) -> Span:

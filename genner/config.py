@@ -33,7 +33,8 @@ _WHOLE = ("labels", "reported")  # mappings that are values, not groups of keys
 FREE_KEYS = frozenset(
     {
         "seeds", "reported", "data.root", "data.cache", "training.device", "training.num_workers",
-        "training.keep_state", "training.on_collapse", "training.restarts", "training.track", "batching.eval_size",
+        "training.deterministic", "training.keep_state", "training.on_collapse", "training.restarts", "training.track",
+        "batching.eval_size",
     }
 )  # fmt: skip
 
@@ -164,6 +165,7 @@ class TrainingConfig:
     bf16: bool = False
     compile: bool = False  # torch.compile of the training step; see docs/runs.md for what it takes and gives
     device: str = "auto"  # cpu, cuda, cuda:1 ...; auto takes a GPU if there is one
+    deterministic: bool = True  # on a GPU: the same numbers in every run; false may be faster
     num_workers: int = 0
     keep_state: bool = False  # also of finished seeds, so that a run with a constant schedule may get more epochs
 

@@ -72,20 +72,27 @@ def replace_folder(path: Path, fill: Callable[[Path], None]) -> None:
     A folder cannot be exchanged in one step: for an instant the old one is called ``.<name>.old``. A process killed in
     that instant leaves no ``path``; :func:`recover_folder` puts the old one back.
     """
-    temporary, old = path.with_name(f".{path.name}.tmp"), _old_name(path)
+    temporary = path.with_name(f".{path.name}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     recover_folder(path)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
         fill(temporary)
+        move_folder(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def move_folder(source: Path, path: Path) -> None:
+    """Let the folder ``source`` take the place of ``path``, see :func:`replace_folder`."""
+    recover_folder(path)
+    try:
         if path.exists():
-            os.rename(path, old)
-        os.rename(temporary, path)
+            os.rename(path, _old_name(path))
+        os.rename(source, path)
     finally:
         recover_folder(path)
-        shutil.rmtree(temporary, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def recover_folder(path: Path) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from genner.model.drafts import DraftTables
-from genner.model.generation.state import rows_of
+from genner.model.generation.state import reading_waits, rows_of
 from genner.model.stepping import StepCache, select_rows
 
 __all__ = ["DecodeState"]
@@ -27,7 +27,7 @@ class DecodeState:
         symbols: (V - S, H) output vectors of BOS, EOS and labels, scaled; shared by all sentences.
         candidates: (G, S, H) output vectors of the source positions, scaled.
         illegal: (G, V) bool, True = no target holds this symbol.
-        src_seq_len: (G,) pieces, specials included.
+        src_seq_len: (G,) pieces, specials included; on the host.
         sentence_idx: (G,) number of the sentence in the batch given to ``start``, or whatever a caller has set.
         shift: symbols before the source positions.
         cache: keys and values.
@@ -75,20 +75,20 @@ class DecodeState:
 
     def select(self, sentences: Tensor) -> DecodeState:
         n_beams = self.cache.rows_per_sentence
-        rows = rows_of(sentences, n_beams)
+        rows, chosen = rows_of(sentences, n_beams), self._on_device(sentences)
         if self.cache_rows is not None:
             # Cache row of a beam within its sentence, and first cache row of the sentence's new slot.
-            within = self.cache_rows.index_select(0, rows) % n_beams
-            base = torch.arange(len(sentences), device=rows.device) * n_beams
+            within = self.cache_rows.index_select(0, self._on_device(rows)) % n_beams
+            base = torch.arange(len(sentences), device=chosen.device) * n_beams
             self.cache_rows = base.repeat_interleave(n_beams) + within
-        self.src_seq_len, self.sentence_idx = self.src_seq_len[sentences], self.sentence_idx[sentences]
+        self.src_seq_len, self.sentence_idx = self.src_seq_len[sentences], self.sentence_idx[chosen]
         width = self._longest()
         self.row_table, self.illegal = (
-            values[:, : self.shift + width].index_select(0, sentences) for values in (self.row_table, self.illegal)
+            values[:, : self.shift + width].index_select(0, chosen) for values in (self.row_table, self.illegal)
         )
         self.candidates = select_rows(self.candidates[:, :width], sentences, dim=0)
         if self.drafts is not None:
-            self.drafts = self.drafts.select(sentences)
+            self.drafts = self.drafts.select(chosen)
         self.cache.select(sentences, rows, width)
         return self
 
@@ -98,14 +98,15 @@ class DecodeState:
             extra = n_other - self.candidates.shape[1]
             self.candidates = pad(self.candidates, (0, 0, 0, extra))
             self.row_table, self.illegal = pad(self.row_table, (0, extra)), pad(self.illegal, (0, extra), value=True)
-        self.candidates[slots, :n_other] = other.candidates[incoming]
-        self.row_table[slots, : self.shift + n_other] = other.row_table[incoming]
-        self.illegal[slots] = True
-        self.illegal[slots, : self.shift + n_other] = other.illegal[incoming]
+        filled = self._on_device(slots)
+        self.candidates[filled, :n_other] = other.candidates[incoming]
+        self.row_table[filled, : self.shift + n_other] = other.row_table[incoming]
+        self.illegal[filled] = True
+        self.illegal[filled, : self.shift + n_other] = other.illegal[incoming]
         self.src_seq_len[slots] = other.src_seq_len[incoming]
-        self.sentence_idx[slots] = other.sentence_idx[incoming]
+        self.sentence_idx[filled] = other.sentence_idx[incoming]
         if self.drafts is not None:
-            self.drafts.refill(slots, other.drafts, incoming)
+            self.drafts.refill(filled, other.drafts, incoming)
         rows = rows_of(slots, self.cache.rows_per_sentence)
         self.cache.refill(slots, rows, other.cache, incoming, self._longest())
         return self
@@ -125,14 +126,20 @@ class DecodeState:
         free = base + is_taken.long().argsort(dim=1, stable=True)
         number = (~is_first).cumsum(1) - 1
         targets = torch.where(is_first, origins, free.gather(1, number.clamp(min=0)))
-        copied = (~is_first).flatten().nonzero().squeeze(1)
-        if copied.numel():
-            self.cache.copy_rows(targets.flatten()[copied], origins.flatten()[copied])
+        if reading_waits(parents):  # copying every row, most of them to themselves, is cheaper than to wait
+            self.cache.copy_rows(targets.flatten(), origins.flatten())
+        else:
+            copied = (~is_first).flatten().nonzero().squeeze(1)
+            if copied.numel():
+                self.cache.copy_rows(targets.flatten()[copied], origins.flatten()[copied])
         self.cache_rows = targets.flatten()
         return self
 
     def rewind(self, n_symbols: Tensor) -> None:
         self.cache.positions = self.cache.positions - self.to_cache(n_symbols)
+
+    def _on_device(self, numbers: Tensor) -> Tensor:
+        return numbers.to(self.row_table.device, non_blocking=True)
 
     def _longest(self) -> int:
         return int(self.src_seq_len.max()) if len(self.src_seq_len) else 0

@@ -196,12 +196,13 @@ class PointerModel(nn.Module):
 
         Args:
             src_tokens: (G, S) pieces with specials.
-            src_seq_len: (G,) lengths, specials included.
+            src_seq_len: (G,) lengths, specials included; best on the host, where they are kept.
             first: (G, W) first piece of every word, padded with 0; without it there are no drafts.
 
         Returns:
             the state of G sentences before BOS is fed, one row each.
         """
+        on_host, src_seq_len = src_seq_len.cpu(), src_seq_len.to(src_tokens.device, non_blocking=True)
         src_mask = _length_mask(src_tokens, src_seq_len)
         source = self.backbone.embed(src_tokens)
         memory = self.backbone.encode(source, src_mask)
@@ -215,7 +216,7 @@ class PointerModel(nn.Module):
             symbols=self.backbone.embed(self.score_rows).to(candidates.dtype) * self.backbone.output_scale,
             candidates=candidates * self.backbone.output_scale,
             illegal=~self._legal(src_tokens, src_mask),
-            src_seq_len=src_seq_len.clone(),
+            src_seq_len=on_host.clone(),
             sentence_idx=torch.arange(len(src_tokens), device=src_tokens.device),
             shift=self.shift,
             cache=StepCache.start(keys_and_values, src_mask),
@@ -249,8 +250,7 @@ class PointerModel(nn.Module):
         if n_new > 1:
             positions = positions + torch.arange(n_new, device=fed.device)
         hidden = self.backbone.stepper(self.backbone.scaled_rows(inputs), cache, positions)
-        cache.positions = ends.masked_fill(has_ended, 0)
-        cache.longest += n_new
+        cache.advance(ends.masked_fill(has_ended, 0), n_new)
         logits = self._step_logits(hidden, state)
         logits = state.to_rows(logits.view(*fed.shape, -1))
         return logits if symbols.dim() == 2 else logits.squeeze(1)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from genner.model.generation.state import reading_waits
+
 __all__ = ["BartStepper", "StepCache", "Stepper", "T5Stepper", "select_rows"]
 
 _MIN_CAPACITY = 32
@@ -29,7 +31,8 @@ class StepCache:
         source_bias: (G, 1, 1, S) 0 at pieces, the dtype's lowest value at padding.
         written: (2, R, heads, T, D) of the symbols fed so far; T grows by doubling.
         positions: (R,) symbols fed to each row.
-        longest: at least the largest of them; known without a device synchronisation.
+        fed: (G,) at least the largest of a sentence's; on the host.
+        longest: at least the largest of all; known without a device synchronisation.
         width: pieces of the longest sentence.
     """
 
@@ -37,6 +40,7 @@ class StepCache:
     source_bias: Tensor
     written: list[Tensor]
     positions: Tensor
+    fed: Tensor
     longest: int
     width: int
 
@@ -47,7 +51,8 @@ class StepCache:
         bias = torch.zeros(src_mask.shape, dtype=dtype, device=device).masked_fill_(~src_mask, torch.finfo(dtype).min)
         written = [layer[:, :, :, :0] for layer in source]
         positions = torch.zeros(len(src_mask), dtype=torch.long, device=device)
-        return cls(source, bias[:, None, None, :], written, positions, 0, src_mask.shape[1])
+        fed = torch.zeros(len(src_mask), dtype=torch.long)
+        return cls(source, bias[:, None, None, :], written, positions, fed, 0, src_mask.shape[1])
 
     @property
     def rows_per_sentence(self) -> int:
@@ -60,11 +65,11 @@ class StepCache:
         self.written = [layer.repeat_interleave(n_beams, dim=1) for layer in self.written]
 
     def select(self, sentences: Tensor, rows: Tensor, width: int) -> None:
-        """Other sentences and their rows; the longest has ``width`` pieces."""
+        """Other sentences and their rows, numbers on the host; the longest has ``width`` pieces."""
         self.source = [select_rows(layer[:, :, :, :width], sentences, dim=1) for layer in self.source]
-        self.source_bias = self.source_bias[..., :width].index_select(0, sentences)
+        self.source_bias = self.source_bias[..., :width].index_select(0, self._on_device(sentences))
         self.written = [select_rows(layer, rows, dim=1) for layer in self.written]
-        self.positions = self.positions.index_select(0, rows)
+        self.positions, self.fed = self.positions.index_select(0, self._on_device(rows)), self.fed[sentences]
         self._set_width(width)
 
     def refill(self, slots: Tensor, rows: Tensor, other: StepCache, incoming: slice, width: int) -> None:
@@ -74,11 +79,13 @@ class StepCache:
             extra = n_other - self.source_bias.shape[3]
             self.source = [functional.pad(layer, (0, 0, 0, extra)) for layer in self.source]
             self.source_bias = functional.pad(self.source_bias, (0, extra), value=lowest)
+        self.fed[slots] = 0
+        slots, rows = self._on_device(slots), self._on_device(rows)
         for mine, theirs in zip(self.source, other.source, strict=True):
             mine[:, slots, :, :n_other] = theirs[:, incoming]
         self.source_bias[slots] = lowest
         self.source_bias[slots, :, :, :n_other] = other.source_bias[incoming]
-        self.positions[rows] = 0
+        self.positions.index_fill_(0, rows, 0)
         self._set_width(width)
 
     def copy_rows(self, targets: Tensor, origins: Tensor) -> None:
@@ -95,21 +102,33 @@ class StepCache:
             extra = max(n_symbols, 2 * capacity, _MIN_CAPACITY) - capacity
             self.written = [functional.pad(layer, (0, 0, 0, extra)) for layer in self.written]
 
+    def advance(self, positions: Tensor, n_symbols: int) -> None:
+        """Set (R,) new ``positions``, after ``n_symbols`` more were fed to each row."""
+        self.positions = positions
+        self.fed += n_symbols
+        self.longest += n_symbols
+
+    def _on_device(self, numbers: Tensor) -> Tensor:
+        return numbers.to(self.positions.device, non_blocking=True)
+
     def _set_width(self, width: int) -> None:
-        self.longest = int(self.positions.max()) if len(self.positions) else 0
+        # Rewound symbols are still counted in `fed`.
+        counts = self.fed if reading_waits(self.positions) else self.positions
+        self.longest = int(counts.max()) if len(counts) else 0
         self.width = width
 
 
 def select_rows(values: Tensor, rows: Tensor, dim: int) -> Tensor:
-    """The ``rows``, (N,), of a large tensor, which may change in place.
+    """The ``rows``, (N,) on the host, of a large tensor, which may change in place.
 
     If every row stays in place or comes from after the first N, only the moved rows are copied.
     """
-    is_moved = rows != torch.arange(len(rows), device=rows.device)
+    is_moved = rows != torch.arange(len(rows))
     if len(rows) > values.shape[dim] or bool((is_moved & (rows < len(rows))).any()):
-        return values.index_select(dim, rows)
+        return values.index_select(dim, rows.to(values.device, non_blocking=True))
     targets = is_moved.nonzero().squeeze(1)
-    values.index_copy_(dim, targets, values.index_select(dim, rows[targets]))
+    origins, targets = (numbers.to(values.device, non_blocking=True) for numbers in (rows[targets], targets))
+    values.index_copy_(dim, targets, values.index_select(dim, origins))
     return values.narrow(dim, 0, len(rows))
 
 

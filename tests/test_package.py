@@ -18,7 +18,7 @@ from genner.cli import COMMANDS
 from tests.conftest import ROOT
 
 ABOUT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-HEAVY = {"torch", "transformers", "spacy", "fastNLP", "tokenizers", "gradio", "matplotlib"}
+HEAVY = {"torch", "transformers", "spacy", "fastNLP", "tokenizers", "matplotlib"}
 USERS_OWN = ("config", "errors", "files", "data", "model", "patches", "train", "predict", "cli", "app")
 TEXT = "I woke up with pain in the left knee."
 

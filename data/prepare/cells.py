@@ -10,14 +10,12 @@ from typing import Any
 
 from genner.data.offsets import Mention, Span
 from genner.data.schemes import is_tag
+from genner.data.shape_items import ENDS, LABELS, STARTS
 from genner.data.tally import Tally
 from genner.errors import DataFormatError
 
 __all__ = ["Cells", "describe"]
 
-_LABELS = ("label", "labels", "type", "entity_type", "entity_group", "entity", "tag", "category")
-_STARTS = ("start", "start_offset", "start_char", "begin", "start_idx")
-_ENDS = ("end", "end_offset", "end_char", "stop", "end_idx")
 _TEXTS = ("text", "surface", "value", "word", "mention")
 _UNKNOWN = {-1, -100}  # numbers that stand for a missing tag
 
@@ -154,10 +152,10 @@ def describe(value: Any) -> tuple[str, str]:
     if isinstance(value, str):
         return "text", "text"
     if isinstance(value, Mapping):
-        return "an object", "spans" if any(key in value for key in (*_LABELS, *_STARTS)) else ""
+        return "an object", "spans" if any(key in value for key in (*LABELS, *STARTS)) else ""
     if isinstance(value, Sequence) and value:
         if all(isinstance(item, Mapping) for item in value):
-            return "a list of objects", "spans" if any(key in value[0] for key in _LABELS) else ""
+            return "a list of objects", "spans" if any(key in value[0] for key in LABELS) else ""
         if all(isinstance(item, list | tuple) for item in value):
             return "a list of lists", "spans" if len(value[0]) == 3 else ""
         if all(isinstance(item, str) for item in value):
@@ -213,11 +211,11 @@ def _read_span(span: Any) -> tuple[list[Any], list[Span], str]:
     """The labels, parts and covered text of a span; no parts if it is malformed."""
     text: Any = ""
     if isinstance(span, Mapping):
-        label = _first(span, _LABELS)
+        label = _first(span, LABELS)
         labels = list(label) if isinstance(label, list) else [label]
         pairs = span.get("offsets")
         if pairs is None:
-            pairs = [[_first(span, _STARTS), _first(span, _ENDS)]]
+            pairs = [[_first(span, STARTS), _first(span, ENDS)]]
         elif isinstance(pairs, Sequence) and len(pairs) == 2 and not isinstance(pairs[0], Sequence):
             pairs = [pairs]
         text = next((span[key] for key in _TEXTS if isinstance(span.get(key), str | list)), "")

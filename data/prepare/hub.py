@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import sys
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ __all__ = ["hub"]
 
 _SAVED = ("dataset_dict.json", "state.json")
 _BUILDERS = {".jsonl": "json", ".jsonlines": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet"}
-_MANY_BRACKETS = 500  # of a line that is looked at closely
+_DEEPEST = 500  # brackets within each other
 _BUILDERS |= {".csv": "csv", ".tsv": "csv", ".arrow": "arrow"}
 
 
@@ -74,8 +75,6 @@ def hub(request: Request, tally: Tally) -> dict[str, list[Example]]:
 def _open(request: Request) -> Any:
     datasets = import_extra("datasets", "datasets>=5,<6", needed_for="hf")
     datasets.logging.set_verbosity(logging.CRITICAL)  # we say what it would
-    if not sys.stderr.isatty():
-        datasets.disable_progress_bars()
     path = request.raw
     builder = _BUILDERS.get(path.suffix.lower()) if path.is_file() else None
     _refuse_deep(path)
@@ -113,17 +112,17 @@ def _refuse_deep(path: Path) -> None:
             continue
         with contextlib.suppress(PermissionError), file.open("rb") as stream:
             for number, line in enumerate(stream, 1):
-                if line.count(b"[") + line.count(b"{") < _MANY_BRACKETS:
-                    continue
-                try:
-                    json.loads(line)
-                except ValueError:
-                    continue  # which is told later
-                except RecursionError:
+                if line.count(b"[") + line.count(b"{") > _DEEPEST and _depth(line) > _DEEPEST:
                     raise DataFormatError(
-                        f"hf: {file}:{number}: brackets within brackets, more than a thousand deep. Expected rows of a "
+                        f"hf: {file}:{number}: brackets within brackets, more than {_DEEPEST} deep. Expected rows of a "
                         "dataset. Remove the line."
-                    ) from None
+                    )
+
+
+def _depth(line: bytes) -> int:
+    """How many brackets are open at once in a line that need not be valid JSON; those in strings do not count."""
+    signs = re.sub(rb'"(?:[^"\\]|\\.)*"|[^][{}"]+', b"", line)
+    return max(accumulate(1 if sign in b"[{" else -1 for sign in signs if sign != ord('"')), default=0)
 
 
 def _unusual_files(folder: Path) -> dict[str, list[str]]:
@@ -150,27 +149,47 @@ def _check_files(path: Path) -> None:
         text = read_raw(file)
         if not text.strip():
             raise DataFormatError(f"hf: {file}: empty. Expected rows of a dataset. Fill or remove the file.")
-        if builder == "json" and not _is_json(text):
-            first = json.loads(text.strip().split("\n")[0]) if _is_json(text.strip().split("\n")[0]) else {}
-            if not isinstance(first, dict):
-                raise DataFormatError(
-                    f"hf: {file}:1: JSON, but no object: {str(first)[:60]!r}. Expected objects, whose keys are the "
-                    "columns. Give every value a key."
-                )
-            for number, line in enumerate(text.split("\n"), 1):
-                if line.strip() and not _is_json(line):
-                    raise DataFormatError(
-                        f"hf: {file}:{number}: not JSON: {line[:60]!r}. Expected one object per line, or one list of "
-                        "objects. Correct the line."
-                    )
+        if builder == "json":
+            _check_json(text, f"hf: {file}")
 
 
-def _is_json(text: str) -> bool:
+def _check_json(text: str, where: str) -> None:
+    """Refuse JSON that is broken, or whose records are no objects."""
+    whole = _parsed(text)
+    first = _parsed(text.strip().split("\n")[0]) if whole is None else whole
+    records = first if whole is not None and isinstance(first, list) else [first]
+    if first is not None and not all(isinstance(record, dict) for record in records):
+        raise DataFormatError(
+            f"{where}:1: JSON, but no object: {str(first)[:60]!r}. Expected objects, whose keys are the columns. If a "
+            "tool for annotation wrote it, train on it as it is; else give every value a key."
+        )
+    lines = text.split("\n")
+    is_long = lines[0].strip() in ("[", "[{")  # a list over several lines is broken where reading it ended
+    end = _last_line_read(text) if is_long else 0
+    for number, line in enumerate(lines if whole is None else (), 1):
+        if number == end if is_long else line.strip() and _parsed(line) is None:
+            raise DataFormatError(
+                f"{where}:{number}: not JSON: {line[:60]!r}. Expected one object per line, or one list of objects. "
+                "Correct the line."
+            )
+
+
+def _last_line_read(text: str) -> int:
     try:
         json.loads(text)
+    except json.JSONDecodeError as error:
+        return error.lineno
+    except RecursionError:
+        pass
+    return 1
+
+
+def _parsed(text: str) -> Any:
+    """The value of JSON; None if it is none."""
+    try:
+        return json.loads(text)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return None
 
 
 def _decoded(table: Any, path: Path) -> Iterator[Mapping[str, Any]]:

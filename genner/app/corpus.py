@@ -31,6 +31,10 @@ logger = logging.getLogger(__name__)
 _DEMO = CACHES / "demo"
 
 
+#: Settings whose whole effect is which sentences a split has; the splits' digests tell it.
+_IN_THE_DIGESTS = ("data.dev_share", "data.test_share", "data.share_seed")
+
+
 def open_corpus(recipe: Recipe) -> LoadedCorpus:
     """Read the whole splits of a recipe, or map those cached before (``data.cache``); the demo is generated.
 
@@ -145,7 +149,7 @@ def identity_of(recipe: Recipe, corpus: LoadedCorpus, labels: LabelSet) -> RunId
     Raises:
         DataFormatError: that model cannot be read, or is not there.
     """
-    settings = scoring_settings(recipe)
+    settings = {key: value for key, value in scoring_settings(recipe).items() if key not in _IN_THE_DIGESTS}
     if (start := ModelFolder.of_backbone(recipe.backbone)) is not None:
         settings["backbone"] = f"model {start.digest()}"
     elif _is_path(recipe.backbone) and not os.path.isdir(os.path.expanduser(recipe.backbone)):

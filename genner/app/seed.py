@@ -306,6 +306,7 @@ def _fit_config(recipe: Recipe, seed: int, attempt: int) -> FitConfig:
         compile=training.compile,
         seed=seed,
         device=training.device,
+        deterministic=training.deterministic,
         collapse_below=training.collapse_below,
         collapse_from=training.collapse_from,
         attempt=attempt,

@@ -95,8 +95,8 @@ def _run(options: argparse.Namespace) -> int:
     ) as output:
         if output.is_complete:
             say(
-                f"{options.output} is there and no run of it was stopped: nothing is left to do. Set --overwrite "
-                "without --resume to write it anew."
+                f"{options.output} is there and no run of it was stopped: nothing is left to do. Set --overwrite to "
+                "write it anew."
             )
             return 0
         inputs = _inputs(options, read)

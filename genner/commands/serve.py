@@ -3,25 +3,24 @@
 genner serve runs/demo/model/best                   the page at http://127.0.0.1:7860, the service at /predict
 genner serve MODEL --port 8000 --no_page            only the service
 genner serve MODEL --examples sentences.txt         your own examples on the page, one per line
+genner serve MODEL --root_path /ner --allowed_hosts ner.example.org    behind a proxy at https://ner.example.org/ner/
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from genner.cli import say_loading
 from genner.commands.common import add_reading_options, command_main, command_parser, open_model
 
 if TYPE_CHECKING:
     import socket
 
+    from genner.serving.access import Access
     from genner.serving.limits import Limits
 
 
@@ -33,10 +32,25 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=7860, help="0 for any free port (default 7860)")
     parser.add_argument("--no_page", action="store_true", help="only the HTTP service")
     parser.add_argument("--examples", type=Path, metavar="FILE", help="example texts for the page, one per line, UTF-8")
-    parser.add_argument("--min_score", type=float, default=0.0, help="initial value of the page's slider (default 0)")
+    parser.add_argument(
+        "--min_score", type=float, default=0.05, help="initial value of the page's slider (default 0.05)"
+    )
+    access = parser.add_argument_group("access")
+    access.add_argument("--root_path", default="", metavar="PATH", help="the path below which a proxy shows the server")
+    access.add_argument(
+        "--cors", nargs="+", action="extend", default=[], metavar="ORIGIN",
+        help="pages of other servers that may ask from browsers, such as https://example.org; * for any (default none)",
+    )
+    access.add_argument(
+        "--allowed_hosts", nargs="+", action="extend", metavar="HOST",
+        help="names in the header Host; * for any (default: this machine's own on a loopback --host, else any)",
+    )  # fmt: skip
     limits = parser.add_argument_group("limits")
     limits.add_argument("--max_chars", type=int, default=20_000, help="characters in a text (default 20000)")
     limits.add_argument("--max_texts", type=int, default=64, help="texts in a request (default 64)")
+    limits.add_argument(
+        "--max_words", type=int, default=50_000, help="words in a request, once its texts are split (default 50000)"
+    )
     limits.add_argument("--max_body", type=int, default=2 * 2**20, help="bytes in a request (default 2 MiB)")
     limits.add_argument("--max_waiting", type=int, default=512, help="texts in the queue (default 512)")
     limits.add_argument("--timeout", type=float, default=60.0, help="seconds until a request times out (default 60)")
@@ -53,31 +67,35 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until the process is asked to stop."""
+    from genner.serving.access import Access
+    from genner.serving.examples import read_examples
     from genner.serving.limits import Limits
-    from genner.serving.page_parts import read_examples
     from genner.serving.server import bind
 
-    sizes = ("max_chars", "max_texts", "max_body", "max_waiting", "timeout")
+    sizes = ("max_chars", "max_texts", "max_words", "max_body", "max_waiting", "timeout")
     limits = Limits(**{name: getattr(options, name) for name in sizes})
     examples = None if options.examples is None else read_examples(options.examples, limits.max_chars)
-    with bind(options.host, options.port) as listening, TemporaryDirectory(prefix="genner-") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder  # uploaded files are deleted with the server
-        asyncio.run(_serve(options, limits, examples, listening))
+    with bind(options.host, options.port) as listening:
+        given = {"origins": options.cors, "hosts": options.allowed_hosts}
+        access = Access.of(listening.getsockname()[0], root_path=options.root_path, **given)
+        asyncio.run(_serve(options, limits, access, examples, listening))
     return 0
 
 
 async def _serve(
-    options: argparse.Namespace, limits: Limits, examples: Sequence[str] | None, listening: socket.socket
+    options: argparse.Namespace,
+    limits: Limits,
+    access: Access,
+    examples: Sequence[str] | None,
+    listening: socket.socket,
 ) -> None:
-    if not options.no_page:
-        say_loading("gradio")
     from genner.serving.api import build_api
     from genner.serving.server import serve
     from genner.serving.service import Service
 
     # Loading takes seconds, during which the server says so. The page's slider and requests have their own min_score.
     service = Service(lambda: open_model(options, min_score=0.0), _name(options.model), limits)
-    app = build_api(service)
+    app = build_api(service, access)
     if not options.no_page:
         from genner.serving.page import add_page
 

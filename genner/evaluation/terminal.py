@@ -116,8 +116,9 @@ def render_sentence(
     lines = []
     for first, last in _wrap([columns_of(word) for word in shown], width):
         columns = _columns([columns_of(word) for word in shown[first:last]])
-        lines.append(" ".join(_paint_word(shown[idx], idx, marks, style) for idx in range(first, last)))
-        bars = [bar for mark in marks if (bar := _bar(mark, first, last, columns, style)) is not None]
+        here = [mark for mark in marks if mark.entity.start < last and mark.entity.end > first]
+        lines.append(" ".join(_paint_word(shown[idx], idx, here, style) for idx in range(first, last)))
+        bars = [bar for mark in here if (bar := _bar(mark, first, last, columns, style)) is not None]
         lines += [_paint_row(row, style) for row in _rows(bars, width, style)]
     return "\n".join(lines)
 

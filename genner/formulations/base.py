@@ -8,6 +8,7 @@ for entities. Nothing outside the formulation's package knows its targets or its
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -83,12 +84,14 @@ class ReadOptions:
         overlap: words that windows of a passage share; None: half of a window.
         batch_size: windows read at once.
         progress: called now and then with the words that were read since the last call.
+        encoding: held while words are turned into pieces, of which tokenizers remember some; several threads may read.
     """
 
     window: int | None = None
     overlap: int | None = None
     batch_size: int = 64
     progress: Callable[[int], None] | None = None
+    encoding: AbstractContextManager[Any] = field(default_factory=nullcontext)
 
 
 class Task(Protocol):

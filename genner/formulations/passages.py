@@ -55,7 +55,8 @@ def read_passages(
     """
     if not passages:
         return
-    encoded, n_shortened = _encode(passages, encode, options.window // _WORD_SHARE)
+    with options.encoding:
+        encoded, n_shortened = _encode(passages, encode, options.window // _WORD_SHARE)
     windows: list[_Window] = []
     for idx, passage in enumerate(encoded):
         lens = passage.lens  # made anew each time it is asked for

@@ -37,7 +37,7 @@ _ALL: WeakSet[Recogniser] = WeakSet()
 
 
 class Recogniser:
-    """Finds entities in texts; made by :func:`load`. Several threads may call it; they wait for each other.
+    """Finds entities in texts; made by :func:`load`. Several threads may call it; they read at the same time.
 
     A forked process may call it, too: on a CPU, and with one thread. Pickled, it is opened again from its folder.
 
@@ -113,6 +113,20 @@ class Recogniser:
         """
         return self._stream(as_texts(inputs, "ner([text, ...])"), progress)
 
+    def splitter(self, pause: Callable[[], None]) -> Callable[[TextInput], TextInput]:
+        """What splits texts as this recogniser does, for use in one thread.
+
+        Args:
+            pause: called now and then while a text is split.
+        """
+        library = TextSplitter(self.options.language, self.options.words, pause=pause)
+
+        def split(given: TextInput) -> TextInput:
+            words, sentences = library.split(given.text)
+            return replace(given, words=words, sentences=sentences)
+
+        return split
+
     def _stream(self, inputs: Iterable[Any], progress: Progress | None) -> Iterator[TextResult]:
         waiting: list[_Text] = []
         n_words = 0
@@ -174,8 +188,8 @@ class Recogniser:
                 "device: a forked process cannot use the GPU of its parent. Expected a process of its own. Start it "
                 "with multiprocessing.get_context('spawn')."
             )
-        reading = replace(self._reading, progress=progress)
-        with self._lock, torch.no_grad():
+        reading = replace(self._reading, progress=progress, encoding=self._lock)
+        with torch.no_grad():
             for answer in self.task.read([text.surfaces(span) for text, span in spans], reading):
                 text, span = spans[answer.example_idx]
                 by_text.setdefault(id(text), []).append((span.start, answer))

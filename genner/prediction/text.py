@@ -1,7 +1,7 @@
 """Words and sentences of raw text with exact offsets, by spaCy's rules for a language.
 
 These rules keep every character, so ``text[start:end]`` is always the word. They are applied to stretches of at most
-20,000 characters, cut at empty lines, which end sentences, and otherwise at white space; long runs without white space
+2,000 characters, cut at empty lines, which end sentences, and otherwise at white space; long runs without white space
 are taken apart beforehand (:mod:`genner.prediction.long_runs`). So neither time nor memory per character grows with the
 text.
 """
@@ -9,7 +9,7 @@ text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,7 +27,7 @@ __all__ = ["RULES", "SplitText", "TextSplitter"]
 #: spaCy's rules for a language; those with which ``data.prepare`` makes corpora; or white space and line ends.
 RULES = ("spacy", "plain", "blanks")
 
-_STRETCH = 20_000  # characters given to the library at once
+_STRETCH = 2_000  # characters given to the library at once; it holds up all threads meanwhile
 _GAP = re.compile(r"\n[^\S\n]*\n\s*|\r\n?[^\S\n]*\r\s*")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ENDINGS = ["...", "…", "?!", "!?", "!!", "??"]  # besides the single characters that the library knows
@@ -46,16 +46,20 @@ class TextSplitter:
     Args:
         language: spaCy's code, such as ``en`` or ``de``; ``xx`` for any language. For the rules ``spacy`` only.
         rules: one of :data:`RULES`.
+        pause: called now and then while a text is split by the rules ``spacy``.
 
     Raises:
         ConfigError: an unknown language or rule, or one that needs a package that is not installed.
     """
 
-    def __init__(self, language: str = "en", rules: str = "spacy") -> None:
+    def __init__(
+        self, language: str = "en", rules: str = "spacy", *, pause: Callable[[], None] | None = None
+    ) -> None:
         if rules not in RULES:
             raise ConfigError(f"words: unknown rules {rules!r}. Expected one of {', '.join(RULES)}. Choose one.")
         self._split = {"spacy": self._by_library, "plain": _by_preparation, "blanks": _by_blanks}[rules]
         self._library = _library(language) if rules == "spacy" else None
+        self._pause = pause
 
     def split(self, text: str) -> SplitText:
         """Words and sentences of a text.
@@ -87,6 +91,8 @@ class TextSplitter:
                         firsts.append(len(words))
                         begins = False
                     words.append(Segment(start + token.idx, start + token.idx + len(token)))
+            if self._pause is not None:
+                self._pause()
         return _as_split(words, firsts)
 
 

@@ -10,52 +10,75 @@ from typing import Annotated, Any
 from fastapi import Body, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from genner.prediction.results import TextInput, TextResult
+from genner.serving.access import Access, Doors
 from genner.serving.guard import BodyGuard, RequestMeter
 from genner.serving.limits import RefusedError
 from genner.serving.metrics import METRICS_TYPE
+from genner.serving.reading import StrictRoute
 from genner.serving.schemas import ErrorAnswer, HealthAnswer, PredictAnswer, PredictRequest
 from genner.serving.service import Service
 
-__all__ = ["build_api"]
+__all__ = ["build_api", "unless_gone"]
 
 _MOST_ERRORS = 5
 _LONGEST_NAME = 40  # characters of a key that is shown
 _CLIENT_GONE = 499  # in the metrics only
+_SOURCES = {"/predict": "api", "/page/read": "page"}
 _REFUSALS = {
-    400: "Not UTF-8, or nested too deeply.",
+    400: "The body is not UTF-8, or the host is not served.",
     408: "The body did not arrive in time.",
-    413: "Too many bytes, texts or characters.",
+    413: "Too many bytes, texts, characters or words.",
+    415: "The body is compressed.",
     422: "Not JSON, or not such a request.",
+    431: "Too many headers.",
     503: "Too many texts are waiting, the model is loading, or the server is shutting down; see Retry-After.",
     504: "Not processed in time.",
 }
 
 
-def build_api(service: Service) -> FastAPI:
-    """The application that answers with ``service``; a page may be added to it."""
-    limits = service.limits
+def build_api(service: Service, access: Access | None = None) -> FastAPI:
+    """The application that answers with ``service``; a page may be added to it.
+
+    Args:
+        service: reads the texts.
+        access: who may ask; by default everyone under every name, but no page of another server.
+    """
+    limits, access = service.limits, access or Access()
     app = FastAPI(
         title="GenNER",
         description="Entities of texts: flat, nested and discontinuous. "
         f"A request has at most {limits.max_texts:,} texts of at most {limits.max_chars:,} characters each, in at most "
-        f"{limits.max_body:,} bytes.",
+        f"{limits.max_body:,} bytes and {limits.max_words:,} words.",
         version="1",
         docs_url=None,  # these pages load scripts from other hosts
         redoc_url=None,
+        redirect_slashes=False,
     )
-    app.state.service = service
+    app.state.service, app.state.access = service, access
+    app.router.route_class = StrictRoute
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(RefusedError, _on_refused)
+    app.add_exception_handler(HTTPException, _on_misdirected)
     app.add_exception_handler(HTTPStatus.INTERNAL_SERVER_ERROR, _on_broken)
-    app.add_middleware(BodyGuard, limit=limits.max_body, text_path="/predict")
-    app.add_middleware(RequestMeter, path="/predict", metrics=service.metrics)
+    app.add_middleware(BodyGuard, limit=limits.max_body, text_paths=_SOURCES)
+    app.add_middleware(RequestMeter, sources=_SOURCES, metrics=service.metrics)
+    if access.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=access.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Content-Type"],
+            expose_headers=["Retry-After"],
+        )
+    app.add_middleware(Doors, access=access)
     refusals: dict[int | str, dict[str, Any]] = {
         status: {"model": ErrorAnswer, "description": what} for status, what in _REFUSALS.items()
     }
     app.post("/predict", response_model=PredictAnswer, responses=refusals, summary="Find entities")(predict)
-    app.api_route("/predict", methods=["GET", "PUT", "PATCH", "DELETE"], include_in_schema=False)(_only_post)
     loading = {503: {"model": HealthAnswer, "description": "Loading or draining."}}
     app.get("/health", response_model=HealthAnswer, responses=loading, summary="State of the server")(health)
     app.get("/metrics", response_class=_MetricsResponse, summary="Counts, in the text format of Prometheus")(metrics)
@@ -71,11 +94,10 @@ async def predict(request: Request, body: Annotated[PredictRequest, Body()]) -> 
 
     A text that cannot be processed has an `error` in its result; the others are not affected.
     """
-    results = await _unless_gone(request, body.inputs())
+    results = await unless_gone(request, body.inputs())
     if results is None:
         return Response(status_code=_CLIENT_GONE)
-    records = [result.at_least(body.min_score).record() for result in results]
-    return JSONResponse({"results": records})
+    return await asyncio.to_thread(_answer, results, body.min_score)  # it may be very long
 
 
 async def health(request: Request) -> Response:
@@ -92,7 +114,7 @@ async def metrics(request: Request) -> Response:
     return _MetricsResponse(request.app.state.service.metrics.text())
 
 
-async def _unless_gone(request: Request, inputs: Sequence[TextInput]) -> list[TextResult] | None:
+async def unless_gone(request: Request, inputs: Sequence[TextInput]) -> list[TextResult] | None:
     """The results; None if the client disconnects first, in which case its texts are not read."""
     reading = asyncio.ensure_future(request.app.state.service.predict(inputs))
     going = asyncio.ensure_future(request.receive())  # after the body, only a disconnect can come
@@ -104,13 +126,26 @@ async def _unless_gone(request: Request, inputs: Sequence[TextInput]) -> list[Te
     return None
 
 
-async def _only_post() -> Response:
-    return JSONResponse({"detail": "Expected POST."}, 405, {"Allow": "POST"})
+def _answer(results: Sequence[TextResult], min_score: float) -> Response:
+    return JSONResponse({"results": [result.at_least(min_score).record() for result in results]})
 
 
 async def _on_refused(request: Request, error: RefusedError) -> Response:
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     return JSONResponse({"detail": str(error)}, error.status, headers)
+
+
+async def _on_misdirected(request: Request, error: HTTPException) -> Response:
+    """A path or method that is not known."""
+    allowed = (error.headers or {}).get("Allow", "")
+    detail = error.detail
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        names = sorted({*allowed.split(", "), *(["HEAD"] if "GET" in allowed else [])})
+        allowed = ", ".join(names)
+        detail = f"Expected {' or '.join(names)}."
+    elif error.status_code == HTTPStatus.NOT_FOUND:
+        detail = "No such path. Expected /predict, /health, /metrics or /openapi.json."
+    return JSONResponse({"detail": detail}, error.status_code, {"Allow": allowed} if allowed else {})
 
 
 async def _on_invalid(request: Request, error: RequestValidationError) -> Response:
@@ -127,7 +162,9 @@ async def _on_broken(request: Request, error: Exception) -> Response:
 def _described(error: dict[str, Any]) -> str:
     """One validation error; its location is given without the name of the model chosen for the body."""
     if error["type"] == "json_invalid":
-        return f"body: not JSON: {error['ctx']['error']} at character {error['loc'][-1]}."
+        place = error["loc"][-1]
+        where = f" at character {place}" if place >= 0 else ""
+        return f"body: not JSON: {error['ctx']['error']}{where}."
     where = [
         str(part)[:_LONGEST_NAME] for number, part in enumerate(error["loc"]) if number != 1 or len(error["loc"]) <= 2
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection, Mapping
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,23 +21,29 @@ _DISCARDED_TIMES = 16  # the limit
 class BodyGuard:
     """Receives whole bodies up to a limit and passes them on.
 
-    Answers 413 to larger ones, immediately if the request states its length; 400 to a body that is not UTF-8; 408 to
-    one that does not arrive.
+    Answers 413 to larger ones, immediately if the request states its length; 415 to compressed ones; 400 to a body that
+    is not UTF-8; 408 to one that does not arrive.
 
     Args:
         app: receives the body in one message.
         limit: maximal size in bytes.
-        text_path: path whose bodies must be UTF-8.
+        text_paths: paths whose bodies must be UTF-8.
     """
 
-    def __init__(self, app: ASGIApp, limit: int, text_path: str) -> None:
-        self.app, self.limit, self.text_path = app, limit, text_path
+    def __init__(self, app: ASGIApp, limit: int, text_paths: Collection[str]) -> None:
+        self.app, self.limit, self.text_paths = app, limit, text_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        length = dict(scope["headers"]).get(b"content-length", b"0")
+        headers = dict(scope["headers"])
+        coding = headers.get(b"content-encoding", b"identity").decode("latin-1").strip()
+        if coding.lower() not in ("", "identity"):
+            detail = f"Content-Encoding {coding[:40]!r}. Expected a body that is not compressed. Send it as it is."
+            await _answer(415, detail)(scope, receive, _Lingering(send, receive, self.limit * _DISCARDED_TIMES))
+            return
+        length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self.limit:
             await self._refuse_size(scope, receive, send)
             return
@@ -58,7 +65,7 @@ class BodyGuard:
         if len(body) > self.limit:
             await self._refuse_size(scope, receive, send)
             return
-        if scope["path"] == self.text_path:
+        if scope["path"] in self.text_paths:
             try:
                 body.decode("utf-8")
             except UnicodeDecodeError as error:
@@ -73,26 +80,26 @@ class BodyGuard:
 
 
 class RequestMeter:
-    """Counts the requests to a path by status and measures their duration.
+    """Counts the requests to some paths by status and measures their duration.
 
     Args:
         app: the application to measure.
-        path: of the requests.
+        sources: by path, the names under which the requests are counted.
         metrics: records them.
     """
 
-    def __init__(self, app: ASGIApp, path: str, metrics: Metrics) -> None:
-        self.app, self.path, self.metrics = app, path, metrics
+    def __init__(self, app: ASGIApp, sources: Mapping[str, str], metrics: Metrics) -> None:
+        self.app, self.sources, self.metrics = app, sources, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != self.path:
+        if scope["type"] != "http" or scope["path"] not in self.sources:
             await self.app(scope, receive, send)
             return
         started, watched = time.perf_counter(), _Watched(send)
         try:
             await self.app(scope, receive, watched)
         finally:
-            self.metrics.request_ended("api", watched.status, time.perf_counter() - started)
+            self.metrics.request_ended(self.sources[scope["path"]], watched.status, time.perf_counter() - started)
 
 
 class _Replay:

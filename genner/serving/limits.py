@@ -32,19 +32,21 @@ class Limits:
     Attributes:
         max_chars: characters in a text.
         max_texts: texts in a request.
+        max_words: words in a request, counted after its texts were split.
         max_body: bytes in a request.
         max_waiting: texts in the queue, over all requests; more are refused.
         batch_texts: texts in a batch.
-        batch_chars: characters in a batch of more than one text.
+        batch_seconds: time that a batch should take at most; longer texts are read beside the batches.
         timeout: seconds after which a request is given up.
     """
 
     max_chars: int = 20_000
     max_texts: int = 64
+    max_words: int = 50_000
     max_body: int = 2 * 2**20
     max_waiting: int = 512
     batch_texts: int = 64
-    batch_chars: int = 100_000
+    batch_seconds: float = 0.7
     timeout: float = 60.0
 
     def __post_init__(self) -> None:
@@ -73,3 +75,21 @@ class Limits:
                 raise RefusedError(
                     413, f"{where}{len(given.text):,} characters. Expected at most {self.max_chars:,}. Split the text."
                 )
+
+    def check_words(self, inputs: Sequence[TextInput], n_read: int) -> None:
+        """Refuse a request with too many words.
+
+        Args:
+            inputs: some of its texts, split into words.
+            n_read: all texts of the request.
+
+        Raises:
+            RefusedError: there are more words than a request may have.
+        """
+        n_words = sum(len(given.words or ()) for given in inputs)
+        if n_words > self.max_words:
+            where = "" if len(inputs) == n_read else f" in the first {len(inputs):,} of {n_read:,} texts"
+            what = "text" if n_read == 1 else "request"
+            raise RefusedError(
+                413, f"{n_words:,} words{where}. Expected at most {self.max_words:,} in a request. Split the {what}."
+            )

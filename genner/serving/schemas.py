@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from genner.prediction.results import TextInput, words_joined
+from genner.prediction.results import TextEntity, TextInput, TextResult, TextSegment, words_joined
 
-__all__ = ["ErrorAnswer", "HealthAnswer", "PredictAnswer", "PredictRequest"]
+__all__ = ["Drawing", "ErrorAnswer", "HealthAnswer", "PageText", "PredictAnswer", "PredictRequest"]
 
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="Entities with lower scores are left out.")]
 _KEYS = ("text", "texts", "words")
@@ -27,8 +27,15 @@ def _all_characters(text: str) -> str:
     return text
 
 
+def _all_words(words: list[str]) -> list[str]:
+    """Refuse lone surrogates in a sentence, all of it at once, as there may be very many words."""
+    _all_characters(" ".join(words))
+    return words
+
+
 Text = Annotated[str, AfterValidator(_all_characters)]
-Word = Annotated[str, Field(min_length=1), AfterValidator(_all_characters)]
+Word = Annotated[str, Field(min_length=1)]
+Sentence = Annotated[list[Word], AfterValidator(_all_words)]
 
 
 class _Strict(BaseModel):
@@ -60,7 +67,7 @@ class SomeTexts(_Strict):
 class GivenWords(_Strict):
     """Sentences given as words; character offsets refer to the words joined by spaces."""
 
-    words: list[list[Word]]
+    words: list[Sentence]
     min_score: Score = 0.0
 
     def inputs(self) -> list[TextInput]:
@@ -127,6 +134,37 @@ class HealthAnswer(_Strict):
     model: str
     kind: str
     labels: list[str]
+
+
+class PageText(_Strict):
+    """A text from the page."""
+
+    text: Text
+
+
+class DrawnEntity(_Strict):
+    """An entity to draw; its segments are character offsets."""
+
+    type: Text
+    score: Annotated[float, Field(ge=0, le=1)]
+    segments: Annotated[list[Annotated[list[int], Field(min_length=2, max_length=2)]], Field(min_length=1)]
+
+
+class Drawing(_Strict):
+    """What the page wants to have drawn."""
+
+    text: Text
+    entities: list[DrawnEntity]
+    notes: list[Text] = []
+    whole: Annotated[bool, Field(description="A document instead of an element.")] = False
+
+    def result(self) -> TextResult:
+        """As it was found."""
+        entities = tuple(
+            TextEntity(one.type, tuple(TextSegment(self.text[s:e], s, e, 0, 0) for s, e in one.segments), one.score)
+            for one in self.entities
+        )
+        return TextResult(self.text, entities=entities, notes=tuple(self.notes))
 
 
 class ErrorAnswer(_Strict):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from genner.errors import ConfigError
 from genner.serving.service import Service
@@ -17,6 +18,9 @@ from genner.serving.service import Service
 __all__ = ["bind", "serve"]
 
 _KEEP_ALIVE = 75  # seconds; longer than clients and proxies keep connections in their pools
+_HEAD_SECONDS = 15.0  # for the head of a request to arrive
+_HEAD_BYTES = 32_768
+_CONNECTIONS = 800  # at once; fewer than the files that a process may usually open
 _LAST_SECONDS = 3  # for connections still open after all requests are answered
 _BACKLOG = 512
 
@@ -68,9 +72,13 @@ async def serve(service: Service, app: FastAPI, listening: socket.socket, *, on_
     """
     config = uvicorn.Config(
         app,
+        http=_Protocol,
+        ws="none",
         log_level="warning",
         access_log=False,
         server_header=False,
+        limit_concurrency=_CONNECTIONS,
+        h11_max_incomplete_event_size=_HEAD_BYTES,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=_LAST_SECONDS,
     )
@@ -98,6 +106,32 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _Protocol(H11Protocol):
+    """Closes a connection on which the head of a request does not arrive in time, from its first byte to its last."""
+
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._patience = self.loop.call_later(_HEAD_SECONDS, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._be_patient()
+        elif self._patience is None:
+            self._patience = self.loop.call_later(_HEAD_SECONDS, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._be_patient()
+        super().connection_lost(exc)
+
+    def _be_patient(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
 
 class _Stopped(asyncio.Event):

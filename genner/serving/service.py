@@ -1,7 +1,8 @@
 """The model behind the page and the API: loaded in the background, stopped once all requests are answered.
 
-The texts of many requests form batches: texts that arrive while one batch is read form the next. Everything except
-reading happens in the event loop, so no locks are needed.
+Requests take turns, text by text. Texts that arrive while one batch is read form the next, which is as large as can be
+read in about 0.7 seconds. A text that takes longer is read beside the batches, in a thread of its own. Splitting,
+reading and drawing happen in threads, everything else in the event loop, so no locks are needed here.
 """
 
 from __future__ import annotations
@@ -10,24 +11,27 @@ import asyncio
 import gc
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from genner.prediction.results import TextInput, TextResult
 from genner.serving.limits import Limits, RefusedError
 from genner.serving.metrics import Metrics
+from genner.serving.turns import Place, Turns, Waiting
 
 __all__ = ["Service", "TextReader"]
 
-_LOADING_RETRY, _BUSY_RETRY = 5, 1  # seconds
+_LOADING_RETRY = 5  # seconds
 _GATHER_SECONDS = 0.004  # for requests sent at the same time to arrive
+_LONG = 2_000  # characters of texts that are not split together with shorter ones
 _FIRST_TEXT = "This is read before anything else."
 
 _log = logging.getLogger(__name__)
 
-_ReadTexts = Callable[[Sequence[TextInput]], list[TextResult]]
+_T = TypeVar("_T")
+_Split = Callable[[TextInput], TextInput]
 
 
 class TextReader(Protocol):
@@ -36,8 +40,13 @@ class TextReader(Protocol):
     labels: tuple[str, ...]
     kind: str
 
-    def stream(self, inputs: Iterable[TextInput | str]) -> Iterator[TextResult]:
-        """A result for every text, in the same order."""
+    def stream(
+        self, inputs: Iterable[TextInput | str], *, progress: Callable[[float, int], None] | None = None
+    ) -> Iterator[TextResult]:
+        """A result for every text, in the same order; several threads may ask. ``progress`` may raise."""
+
+    def splitter(self, pause: Callable[[], None]) -> _Split:
+        """What splits texts into words, for one thread; ``pause`` is called in between."""
 
 
 class Service:
@@ -52,7 +61,6 @@ class Service:
         state: ``loading``, ``ready`` or ``draining``.
         reader: the model, once it is loaded.
         metrics: of the server.
-        at_end: called once all is answered, to release open connections.
     """
 
     def __init__(self, open_reader: Callable[[], TextReader], name: str, limits: Limits | None = None) -> None:
@@ -60,12 +68,12 @@ class Service:
         self.limits, self.metrics = limits or Limits(), Metrics()
         self.state = "loading"
         self.reader: TextReader | None = None
-        self.at_end: list[Callable[[], None]] = []
         self._open_reader = open_reader
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="reader")
-        self._queue = _BatchQueue(self._thread, self.limits, self.metrics)
-        self._opened = asyncio.Event()
-        self._running: asyncio.Task[None] | None = None
+        self._threads = {name: ThreadPoolExecutor(1, name) for name in ("batches", "large", "short", "long")}
+        self._split: dict[str, _Split] = {}
+        self._turns = Turns(self.limits)
+        self._running: list[asyncio.Task[None]] = []
+        self.metrics.watch_queue(self._turns.__len__)
 
     async def open(self) -> None:
         """Load the model and start reading.
@@ -73,18 +81,13 @@ class Service:
         Raises:
             NerError: it cannot be loaded.
         """
-        self.reader = await asyncio.get_running_loop().run_in_executor(self._thread, self._warm_reader)
+        self.reader = await self._in_thread("batches", self._warm_reader)
+        for name in ("short", "long"):
+            self._split[name] = await self._in_thread(name, self.reader.splitter, _Yielding())
         self.metrics.know_types(self.reader.labels)
-        self._running = asyncio.create_task(self._queue.run(self._read))
+        self._running = [asyncio.create_task(lane()) for lane in (self._read_batches, self._read_large)]
         if self.state == "loading":
             self.state = "ready"
-        self._opened.set()
-
-    async def opened(self) -> TextReader:
-        """Wait for the model."""
-        await self._opened.wait()
-        assert self.reader is not None, "internal error: opened without a model"
-        return self.reader
 
     async def predict(self, inputs: Sequence[TextInput]) -> list[TextResult]:
         """Results in the order of the texts; a text that cannot be read has an ``error``.
@@ -97,24 +100,29 @@ class Service:
             raise RefusedError(
                 503, f"The model is loading. Try again in {_LOADING_RETRY} seconds.", retry_after=_LOADING_RETRY
             )
-        answers = self._queue.submit(inputs)
+        place = self._turns.enter(len(inputs))
         try:
             async with asyncio.timeout(self.limits.timeout):
+                answers = self._turns.add(place, await self._with_words(inputs))
                 return list(await asyncio.gather(*answers))
         except TimeoutError:
             raise RefusedError(
                 504, f"Not processed within {self.limits.timeout:g} seconds. Send less at once, or try again later."
             ) from None
+        finally:
+            self._turns.leave(place)
+
+    async def aside(self, call: Callable[..., _T], *args: Any) -> _T:
+        """Do work that takes long in a thread that does not read, one piece after the other."""
+        return await self._in_thread("long", call, *args)
 
     async def close(self) -> None:
         """Accept no more requests and finish the pending ones."""
         self.state = "draining"
-        self._queue.close()
-        if self._running is not None:
-            await self._running
-        self._thread.shutdown(wait=False)
-        for call in self.at_end:
-            call()
+        self._turns.close()
+        await asyncio.gather(*self._running)
+        for thread in self._threads.values():
+            thread.shutdown(wait=False)
 
     def _warm_reader(self) -> TextReader:
         """Load the model and read one text, as the first one takes much longer."""
@@ -124,109 +132,92 @@ class Service:
         gc.freeze()  # what is loaded stays; scanning it in each collection would delay everyone by 0.25 s
         return reader
 
-    def _read(self, inputs: Sequence[TextInput]) -> list[TextResult]:
-        assert self.reader is not None, "internal error: asked before the model was opened"
-        return list(self.reader.stream(inputs))
+    async def _with_words(self, inputs: Sequence[TextInput]) -> list[TextInput]:
+        """The texts with their words. Other requests get their turn after each."""
+        found: list[TextInput] = []
+        for given in inputs:
+            if given.words is None:
+                name = "long" if len(given.text) > _LONG else "short"
+                given = await self._in_thread(name, self._split[name], given)
+            found.append(given)
+            self.limits.check_words(found, len(inputs))
+        return found
 
-
-class _Waiting(NamedTuple):
-    given: TextInput
-    answer: asyncio.Future[TextResult]
-
-
-class _BatchQueue:
-    """A bounded queue of texts for a reader that runs in one thread.
-
-    Args:
-        thread: an executor with one thread.
-        limits: how many texts may wait, and how many are read as one batch.
-        metrics: records every batch.
-    """
-
-    def __init__(self, thread: ThreadPoolExecutor, limits: Limits, metrics: Metrics) -> None:
-        self._thread, self._limits, self._metrics = thread, limits, metrics
-        self._waiting: deque[_Waiting] = deque()
-        self._changed = asyncio.Event()
-        self._is_closed = False
-        metrics.watch_queue(self.__len__)
-
-    def __len__(self) -> int:
-        """Number of texts waiting."""
-        return sum(not waiting.answer.done() for waiting in self._waiting)
-
-    def submit(self, inputs: Sequence[TextInput]) -> list[asyncio.Future[TextResult]]:
-        """Queue texts, all of them or none; cancelling an answer removes its text from the queue.
-
-        Raises:
-            RefusedError: too many texts are waiting, or the queue is closed.
-        """
-        if self._is_closed:
-            raise RefusedError(503, "The server is shutting down. Try again later.", retry_after=_BUSY_RETRY)
-        if len(self) + len(inputs) > self._limits.max_waiting:
-            raise RefusedError(
-                503,
-                f"The server is busy: {len(self)} texts are waiting, at most {self._limits.max_waiting} may. "
-                "Try again in a moment.",
-                retry_after=_BUSY_RETRY,
-            )
-        loop = asyncio.get_running_loop()
-        answers = [loop.create_future() for _ in inputs]
-        self._waiting.extend(map(_Waiting, inputs, answers))
-        self._changed.set()
-        return answers
-
-    def close(self) -> None:
-        """Accept no more texts; those in the queue are still read."""
-        self._is_closed = True
-        self._changed.set()
-
-    async def run(self, read: _ReadTexts) -> None:
-        """Read batch after batch; returns when the queue is closed and empty."""
-        while await self._has_work():
-            if len(self._waiting) < self._limits.batch_texts:
+    async def _read_batches(self) -> None:
+        """Read batch after batch; returns when the service is closed and all is answered."""
+        while await self._turns.some(is_large=False):
+            if self._turns.n_ready() < self.limits.batch_texts:
                 await asyncio.sleep(_GATHER_SECONDS)
-            batch = self._take()
-            if not batch:
-                continue
-            started = time.perf_counter()
-            results = await self._read(read, [waiting.given for waiting in batch])
-            self._metrics.batch_read(results, time.perf_counter() - started)
-            for waiting, result in zip(batch, results, strict=True):
-                if not waiting.answer.done():
-                    waiting.answer.set_result(result)
+            if batch := self._turns.take_batch():
+                await self._answer("batches", batch)
 
-    async def _has_work(self) -> bool:
-        """Wait for texts; False if no more will come."""
-        while not self._waiting:
-            if self._is_closed:
-                return False
-            self._changed.clear()
-            await self._changed.wait()
-        return True
+    async def _read_large(self) -> None:
+        """Read one text after the other that is too long for a batch; returns as the other does."""
+        while await self._turns.some(is_large=True):
+            if (waiting := self._turns.take_large()) is not None:
+                await self._answer("large", [waiting])
 
-    def _take(self) -> list[_Waiting]:
-        """The next batch, without cancelled texts."""
-        batch: list[_Waiting] = []
-        n_chars = 0
-        while self._waiting and len(batch) < self._limits.batch_texts:
-            first = self._waiting[0]
-            if not first.answer.done():
-                n_chars += len(first.given.text)
-                if batch and n_chars > self._limits.batch_chars:
-                    break
-                batch.append(first)
-            self._waiting.popleft()
-        return batch
+    async def _answer(self, thread: str, batch: Sequence[Waiting]) -> None:
+        """Read some texts and give the results to those who wait for them."""
+        started = time.perf_counter()
+        results = await self._results(thread, batch)
+        seconds = time.perf_counter() - started
+        if results is None:
+            return
+        self.metrics.batch_read(results, seconds)
+        if thread == "batches":
+            self._turns.speed.measured(sum(waiting.n_words for waiting in batch), seconds)
+        for waiting, result in zip(batch, results, strict=True):
+            if not waiting.answer.done():
+                waiting.answer.set_result(result)
 
-    async def _read(self, read: _ReadTexts, inputs: Sequence[TextInput]) -> list[TextResult]:
-        """The results; after an error, texts are read one by one, so that one text cannot fail the others."""
-        reading = asyncio.get_running_loop().run_in_executor(self._thread, read, inputs)
+    async def _results(self, thread: str, batch: Sequence[Waiting]) -> list[TextResult] | None:
+        """The results; None if nobody waits for them any more.
+
+        After an error, texts are read one by one, so that one text cannot fail the others.
+        """
+        reading = asyncio.ensure_future(self._in_thread(thread, self._read, batch))
         await asyncio.wait([reading])
         if (error := reading.exception()) is None:
             return reading.result()
-        _log.error("reading %d texts failed", len(inputs), exc_info=error)
-        if len(inputs) > 1:
-            return [(await self._read(read, [given]))[0] for given in inputs]
-        (given,) = inputs
+        if isinstance(error, _NobodyWaitsError):
+            return None
+        _log.error("reading %d texts failed", len(batch), exc_info=error)
+        if len(batch) > 1:
+            return [found for waiting in batch for found in await self._results(thread, [waiting]) or [_gone(waiting)]]
+        given = batch[0].given
         reason = f"text {given.id}: cannot be read: internal error ({type(error).__name__}); see the server log"
         return [TextResult(given.text, given.id, error=reason, gold=given.gold)]
+
+    def _read(self, batch: Sequence[Waiting]) -> list[TextResult]:
+        assert self.reader is not None, "internal error: asked before the model was opened"
+        places = {id(waiting.place): waiting.place for waiting in batch}
+        progress = partial(self._between, list(places.values()))
+        return list(self.reader.stream([waiting.given for waiting in batch], progress=progress))
+
+    def _between(self, places: Sequence[Place], n_texts: float, n_words: int) -> None:
+        """Called while texts are read: what nobody waits for ends."""
+        if all(place.is_left for place in places):
+            raise _NobodyWaitsError
+
+    async def _in_thread(self, name: str, call: Callable[..., _T], *args: Any) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads[name], call, *args)
+
+
+class _Yielding:
+    """Called by a thread that splits: sleeps as long as it has worked since, so that it never holds up the others."""
+
+    def __init__(self) -> None:
+        self._since = time.thread_time()
+
+    def __call__(self) -> None:
+        time.sleep(max(time.thread_time() - self._since, 0.0))
+        self._since = time.thread_time()
+
+
+class _NobodyWaitsError(Exception):
+    """All requests whose texts are being read were given up."""
+
+
+def _gone(waiting: Waiting) -> TextResult:
+    return TextResult(waiting.given.text, waiting.given.id, error="nobody waits for it")

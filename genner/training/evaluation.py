@@ -6,6 +6,7 @@ themselves are needed: they are written to files, and the parts of a split sente
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -52,7 +53,7 @@ def predict(
     try:
         # Not inference_mode: tensors that a model caches could then not be used in training. A task that caches none,
         # such as the pointer's search, may enter it itself.
-        with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+        with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16), _any_algorithm():
             rows = list(task.predict(_on_device(loader, device, progress)))
     finally:
         progress.close()
@@ -85,6 +86,19 @@ def to_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
         name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
         for name, value in batch.items()
     }
+
+
+@contextlib.contextmanager
+def _any_algorithm() -> Iterator[None]:
+    """Without gradients nothing is summed up in the order of threads, so the faster ways to write rows will do."""
+    was_deterministic = torch.are_deterministic_algorithms_enabled()
+    if was_deterministic:
+        torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        if was_deterministic:
+            torch.use_deterministic_algorithms(True)
 
 
 def _on_device(loader: Iterable[Any], device: torch.device, progress: Progress) -> Iterator[dict[str, Any]]:

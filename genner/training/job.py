@@ -51,6 +51,7 @@ class FitConfig:
         compile: compile the training step with ``torch.compile``; evaluation is not compiled.
         seed: of everything random.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; ``auto`` takes a GPU if there is one.
+        deterministic: on a GPU, take only algorithms that give the same numbers in every run.
         collapse_below: a run whose F1 (percent) on the selecting split is lower has collapsed and stops; so does one
             whose loss is not finite. 0 never stops a run for its F1.
         collapse_from: first epoch whose F1 is checked; None: the second half of the epochs, 5 at the earliest.
@@ -66,6 +67,7 @@ class FitConfig:
     compile: bool = False
     seed: int = 1
     device: str = "auto"
+    deterministic: bool = True
     collapse_below: float = 4.0
     collapse_from: int | None = None
     attempt: int = 0

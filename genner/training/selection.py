@@ -10,10 +10,12 @@ import math
 import statistics
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import genner.patches  # noqa: F401  before fastNLP
-from genner.files import replace_folder
+from genner.training.best import settle_best, write_best
 from genner.training.callbacks import CollapseWatch, EpochMeter
 from genner.training.evaluation import predict, score
 from genner.training.job import FitConfig, FitJob
@@ -75,9 +77,10 @@ class EpochEnd:
         logger.warning("collapsed: %s", reason)
 
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, then put the best model in its place."""
         if self.job.folder is not None:
             save_state(self.job.folder / "last", self.job.task, self.job.optimizer, self.state)
+            settle_best(self.job.folder, self.state.best.get("epoch"))
 
     def evaluate(self, record: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
         """Score the task as it is, keep it if it is the best so far, and note in ``record`` what is watched.
@@ -117,10 +120,13 @@ class EpochEnd:
         }
         if self.job.folder is None:
             return
+        write_best(self.job.folder, self.state.epoch, partial(self._write, predictions))
+
+    def _write(self, predictions: dict[str, Any], model: Path, others: Path) -> None:
         if self.job.save is not None:
-            replace_folder(self.job.folder / "best", self.job.save)
+            self.job.save(model)
         for split, found in predictions.items():
-            write_predictions(self.job.folder / f"predictions.{split}.jsonl", self.job.examples[split], found)
+            write_predictions(others / f"predictions.{split}.jsonl", self.job.examples[split], found)
 
 
 def _line(record: dict[str, Any], epochs: int, *, is_best: bool) -> str:

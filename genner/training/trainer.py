@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
 import genner.patches  # noqa: F401  before fastNLP
-from genner.files import clear_leftovers, recover_folder
+from genner.files import clear_leftovers
+from genner.training.best import settle_best
 from genner.training.callbacks import ClipGradients, CollapseWatch, EpochMeter, LearningRate, ShowProgress
 from genner.training.driver import CompiledStep, SingleDriver
 from genner.training.evaluation import to_device
@@ -52,7 +52,7 @@ def fit(job: FitJob, config: FitConfig, callbacks: Sequence[Callback] = ()) -> F
         MissingBackendError: this machine has no such device.
     """
     check(job, config)
-    world = open_world(config.device)
+    world = open_world(config.device, deterministic=config.deterministic)
     seed_everything(config.seed)
     if not job.task.trainable:
         return _evaluate_only(job, config, world)
@@ -91,6 +91,8 @@ def _evaluate_only(job: FitJob, config: FitConfig, world: World) -> FitResult:
     job.placement(job.task, world.device)
     state = RunState()
     _, scores = EpochEnd(job, config, state, meter=EpochMeter(), watch=CollapseWatch()).evaluate({})
+    if job.folder is not None:
+        settle_best(job.folder, state.epoch)
     return FitResult(state.status, 0, 0, 0, 0.0, str(world.device), scores)
 
 
@@ -202,7 +204,6 @@ def _state(job: FitJob, trainer: EntityTrainer, attempt: int) -> RunState:
     """The state to start from; the Trainer has put the task on its device, so weights are loaded to the right place."""
     state = None
     if job.folder is not None:
-        recover_folder(job.folder / "best")
         for folder in (job.folder, job.folder / "last"):
             clear_leftovers(folder)
         state = load_state(
@@ -213,11 +214,7 @@ def _state(job: FitJob, trainer: EntityTrainer, attempt: int) -> RunState:
             attempt=attempt,
             may_lengthen=job.schedule.kind == "constant",
         )
-        if state is None:
-            # What is left of a training that was killed in its first epoch, or that collapsed and is restarted.
-            shutil.rmtree(job.folder / "best", ignore_errors=True)
-            for path in job.folder.glob("predictions.*.jsonl"):
-                path.unlink()
+        settle_best(job.folder, None if state is None else state.best.get("epoch", 0))
     if state is None:
         return RunState(total_steps=trainer.total_steps, attempt=attempt)
     if 0 < state.epoch < trainer.n_epochs and state.status == "ok":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -36,20 +37,35 @@ class World:
         return [value]
 
 
-def open_world(device: str) -> World:
+def open_world(device: str, *, deterministic: bool = True) -> World:
     """The world of a process that works alone, its device ready and its memory counted from now on.
 
     Args:
         device: see :func:`choose_device`.
+        deterministic: the same numbers in every run, see :func:`_set_deterministic`; a CPU always gives them.
 
     Raises:
         ConfigError, MissingBackendError: see :func:`choose_device`.
     """
     chosen = choose_device(device)
     if chosen.type == "cuda":
+        _set_deterministic(deterministic)
         torch.cuda.init()  # torch refuses to reset the statistics of a device that it does not know yet
         torch.cuda.reset_peak_memory_stats(chosen)
     return World(chosen)
+
+
+def _set_deterministic(is_on: bool) -> None:
+    """Whether torch takes only algorithms on GPUs that give the same bits in every run on the same machine.
+
+    Otherwise sums of gradients (of gathered rows, of attention) are atomic, in the order in which threads arrive.
+    """
+    if is_on:
+        # Read when cuBLAS is first used; without it, it may take another workspace, and so another order of sums.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(is_on)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a help for finding errors that costs time
+    torch.backends.cudnn.benchmark = False
 
 
 def choose_device(name: str) -> torch.device:

@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from genner.model.generation.config import GenerationConfig
 from genner.model.generation.constraints import EOS
 from genner.model.generation.slots import SentenceQueue, Sequences, Slots
-from genner.model.generation.state import Hypothesis, ModelLike, as_hypotheses
+from genner.model.generation.state import Hypothesis, ModelLike, as_hypotheses, reading_waits
 
 __all__ = ["beam_search", "log_probabilities", "penalise_repetition"]
 
@@ -27,9 +27,9 @@ class _Beams:
     """
 
     def __init__(self, slots: Slots, n_beams: int) -> None:
-        self.written = Sequences(slots.limits, n_beams)
+        self.written = Sequences(slots, n_beams)
         self.symbols = self.written.ids[:, :, 0].clone()
-        self.score = torch.full(self.symbols.shape, -torch.inf, device=slots.limits.device)
+        self.score = torch.full(self.symbols.shape, -torch.inf, device=self.symbols.device)
         self.score[:, 0] = 0.0
 
     def reset(self, slots: Tensor, limits: Tensor) -> None:
@@ -86,8 +86,8 @@ class _Pool:
     """The N best complete hypotheses per slot: sequences and (G, N) scores, the best first, -inf: no hypothesis."""
 
     def __init__(self, slots: Slots, n_best: int) -> None:
-        self.kept = Sequences(slots.limits, n_best)
-        self.score = torch.full((slots.limits.numel(), n_best), -torch.inf, device=slots.limits.device)
+        self.kept = Sequences(slots, n_best)
+        self.score = torch.full(self.kept.ids.shape[:2], -torch.inf, device=self.kept.ids.device)
 
     def reset(self, slots: Tensor, limits: Tensor) -> None:
         self.kept.reset(slots, limits)
@@ -105,11 +105,6 @@ class _Pool:
         self.score, columns = best[:, :n_best], columns[:, :n_best].unsqueeze(2).expand(-1, -1, longer.ids.shape[2])
         self.kept.ids = torch.cat((self.kept.ids, longer.ids), 1).gather(1, columns)
         self.kept.logprobs = torch.cat((self.kept.logprobs, longer.logprobs), 1).gather(1, columns)
-
-    def hypotheses(self, slots: Slots, ended: Tensor, shortest: int) -> Iterator[tuple[int, list[Hypothesis]]]:
-        """The hypotheses in the slots ``ended``, with their sentence numbers."""
-        found = as_hypotheses(self.kept.ids[ended], self.kept.logprobs[ended], self.score[ended], shortest=shortest)
-        yield from zip((slots.numbers[slot] for slot in ended.tolist()), found, strict=True)
 
 
 def beam_search(
@@ -130,7 +125,7 @@ def beam_search(
     while slots.numbers:
         logits = model.step(beams.symbols.flatten(), slots.state)
         candidates = _candidates(logits, slots.constraint.allowed(), beams, slots, config)
-        if bool(candidates.closes.any()):
+        if reading_waits(candidates.closes) or bool(candidates.closes.any()):
             # The length of the empty hypothesis includes EOS, that of the others does not.
             length = _power(slots.steps.clamp(min=2), config.length_penalty).unsqueeze(1)
             score = (candidates.score / length).masked_fill(~candidates.closes, -torch.inf)
@@ -143,9 +138,10 @@ def beam_search(
         slots.state, slots.constraint = slots.state.reorder(going.parent), slots.constraint.reorder(going.parent)
         slots.constraint = slots.constraint.advance(beams.symbols.flatten())
         slots.steps = slots.steps + ~done
-        ended = done.nonzero().squeeze(1)
-        if slots.should_refill(len(ended)):
-            yield from pool.hypotheses(slots, ended, shortest)
+        found = slots.take_ended(done, pool.kept.ids, pool.kept.logprobs, pool.score)
+        if found is not None:
+            ended, results = found
+            yield from slots.numbered(ended, as_hypotheses(*results, shortest=shortest))
             slots.refill(ended, beams, pool)
 
 
@@ -204,7 +200,7 @@ def _is_done(best: Tensor, worst: Tensor, slots: Slots, config: GenerationConfig
         slots: limits and, before this step, symbols written.
         config: penalties.
     """
-    length = slots.limits - 1 if config.length_penalty >= 0 else slots.steps + 1
+    length = slots.on_device(slots.limits) - 1 if config.length_penalty >= 0 else slots.steps + 1
     bound = best / _power(length, config.length_penalty)
     # Scores are at most 0; the margin keeps rounding from ending a search that could still find an equal or better one.
     return (best == -torch.inf) | (bound * (1 - 1e-5) <= worst)

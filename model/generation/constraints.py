@@ -89,7 +89,7 @@ class PointerConstraint:
 
         Args:
             first: (B, W) position of the first piece of every word, padded with 0.
-            src_seq_len: (B,) source pieces, specials included.
+            src_seq_len: (B,) source pieces, specials included; best on the host, as the limits.
             lead: special pieces before the words.
             tail: special pieces after the words.
             limits: (B,) longest sequences, BOS and EOS included.
@@ -102,15 +102,16 @@ class PointerConstraint:
         layout = SourceLayout(first.long(), src_seq_len.long(), lead, tail, n_positions)
         tables = build_tables(layout, pairs=self.pairs, all_pieces=self.all_pieces, shift=self.shift)
         rows = RowTables(tables, 1, pairs=self.pairs, labels=range(_FIRST_LABEL, self.shift))
-        registers = limits.new_zeros(len(Registers._fields), limits.numel())
-        registers[Registers._fields.index("room")] = limits - 1
-        return ConstraintState(self, rows, registers, self._history(limits))
+        registers = torch.zeros(len(Registers._fields), limits.numel(), dtype=torch.long, device=first.device)
+        registers[Registers._fields.index("room")] = limits.to(first.device, non_blocking=True) - 1
+        return ConstraintState(self, rows, registers, self._history(limits, first.device))
 
-    def _history(self, limits: Tensor) -> Tensor | None:
+    def _history(self, limits: Tensor, device: torch.device) -> Tensor | None:
         """(B, M): the words of a sequence, one column for writes that are no words, and three for looking ahead."""
         if self.structure != "discontinuous" or not self.ordered:
             return None
-        return limits.new_zeros(limits.numel(), int(limits.max()) + 4 if limits.numel() else 4)
+        width = int(limits.max()) + 4 if limits.numel() else 4
+        return torch.zeros(limits.numel(), width, dtype=torch.long, device=device)
 
 
 class ConstraintState:
@@ -133,14 +134,14 @@ class ConstraintState:
 
     def select(self, sentences: Tensor) -> ConstraintState:
         rows = self.rows.with_tables(self.rows.tables.select(sentences))
-        return self._gather(rows_of(sentences, self.rows.n_rows), rows)
+        return self._gather(self._on_device(rows_of(sentences, self.rows.n_rows)), rows)
 
     def reorder(self, parents: Tensor) -> ConstraintState:
         return self._gather((self.rows.owner.view_as(parents) * self.rows.n_rows + parents).flatten(), self.rows)
 
     def refill(self, slots: Tensor, other: ConstraintState, incoming: slice) -> ConstraintState:
         n_rows = self.rows.n_rows
-        rows = rows_of(slots, n_rows)
+        rows = self._on_device(rows_of(slots, n_rows))
         registers = other.registers[:, incoming]
         self.registers.index_copy_(1, rows, registers if n_rows == 1 else registers.repeat_interleave(n_rows, 1))
         if self.history is not None:
@@ -164,6 +165,9 @@ class ConstraintState:
     def accept(self, n_accepted: Tensor) -> ConstraintState:
         chosen = torch.arange(len(n_accepted), device=n_accepted.device) * self.rows.n_rows + n_accepted
         return self._gather(chosen, self.rows.with_tables(self.rows.tables, 1))
+
+    def _on_device(self, numbers: Tensor) -> Tensor:
+        return numbers.to(self.registers.device, non_blocking=True)
 
     def _gather(self, chosen: Tensor, rows: RowTables) -> ConstraintState:
         """The present rows ``chosen``, (R',), with their tables ``rows``."""
@@ -268,12 +272,14 @@ class AnyPiece:
         """As :meth:`PointerConstraint.start`."""
         check_limits(limits)
         width = SourceLayout(first, src_seq_len, lead, tail, n_positions).width
-        positions = torch.arange(width, device=src_seq_len.device)
-        pointers = (positions >= lead) & (positions < (src_seq_len - tail).unsqueeze(1))
+        positions = torch.arange(width, device=first.device)
+        lens, on_host = src_seq_len.to(first.device, non_blocking=True), src_seq_len.cpu()
+        pointers = (positions >= lead) & (positions < (lens - tail).unsqueeze(1))
         symbols = pointers.new_ones(limits.numel(), _FIRST_LABEL + self.n_labels)
         symbols[:, BOS] = False
         legal = torch.cat((symbols, pointers), 1)
-        return AnyPieceState(legal, src_seq_len + _FIRST_LABEL + self.n_labels, limits - 1)
+        room = limits.to(first.device, non_blocking=True) - 1
+        return AnyPieceState(legal, on_host + _FIRST_LABEL + self.n_labels, room)
 
 
 @dataclass(frozen=True)
@@ -282,7 +288,7 @@ class AnyPieceState:
 
     Attributes:
         legal: (G, V) bool, symbols that a sentence can hold.
-        n_symbols: (G,) 2 + L + source pieces.
+        n_symbols: (G,) 2 + L + source pieces; on the host.
         room: (R,) symbols left, EOS included.
     """
 
@@ -299,14 +305,15 @@ class AnyPieceState:
         return AnyPieceState(self.legal, self.n_symbols, self.room.repeat_interleave(n_beams))
 
     def select(self, sentences: Tensor) -> AnyPieceState:
-        room = self.room[rows_of(sentences, self.n_rows)]
-        return self._narrow(self.legal[sentences], self.n_symbols[sentences], room)
+        room = self.room[self._on_device(rows_of(sentences, self.n_rows))]
+        return self._narrow(self.legal[self._on_device(sentences)], self.n_symbols[sentences], room)
 
     def refill(self, slots: Tensor, other: AnyPieceState, incoming: slice) -> AnyPieceState:
-        rows = rows_of(slots, self.n_rows)
+        rows = self._on_device(rows_of(slots, self.n_rows))
         room = self.room.index_copy(0, rows, other.room[incoming].repeat_interleave(self.n_rows))
         n_symbols = self.n_symbols.index_copy(0, slots, other.n_symbols[incoming])
-        return self._narrow(set_rows(self.legal, slots, other.legal[incoming], False), n_symbols, room)
+        legal = set_rows(self.legal, self._on_device(slots), other.legal[incoming], False)
+        return self._narrow(legal, n_symbols, room)
 
     def reorder(self, parents: Tensor) -> AnyPieceState:
         return AnyPieceState(self.legal, self.n_symbols, self.room.view_as(parents).gather(1, parents).flatten())
@@ -328,6 +335,9 @@ class AnyPieceState:
 
     def advance(self, symbols: Tensor) -> AnyPieceState:
         return AnyPieceState(self.legal, self.n_symbols, torch.where(symbols == EOS, 0, self.room - 1))
+
+    def _on_device(self, numbers: Tensor) -> Tensor:
+        return numbers.to(self.room.device, non_blocking=True)
 
     @staticmethod
     def _narrow(legal: Tensor, n_symbols: Tensor, room: Tensor) -> AnyPieceState:

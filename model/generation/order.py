@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from genner.model.generation.state import reading_waits
 from genner.model.generation.tables import INFINITE, SentenceTables, suffix_min
 
 __all__ = ["CLOSED", "OPEN", "OUTSIDE", "Registers", "RowTables", "allowed_words"]
@@ -252,8 +253,10 @@ def _discontinuous(
     is one more word: one beyond the previous end or, if the words are or will be greater, the same last word.
     """
     beyond = rows.at("cheapest", state.end + 1)
-    # With room for any word and one beyond the old end, ties forbid nothing. Less room is rare; the check is cheap.
-    if not rows.pairs and not bool(((budget - beyond < rows.tables.max_cost) & (budget > 0)).any()):
+    # With room for any word and one beyond the old end, ties forbid nothing. Less room is rare, and the check is cheap
+    # where the host need not wait for it.
+    checks = not reading_waits(budget)
+    if checks and not rows.pairs and not bool(((budget - beyond < rows.tables.max_cost) & (budget > 0)).any()):
         return _affordable(rows, state, lowest, budget)
     tie = _Tie.of(rows, state, history, beyond)
     following, following2 = tie.following[:, 0], tie.following[:, 1]
@@ -278,8 +281,7 @@ def _discontinuous(
     if not rows.pairs:
         return allowed
     is_open = state.phase == OPEN
-    # Rare and expensive; the check is cheap.
-    is_tied = bool((is_open & (state.end > 0)).any())
+    is_tied = not checks or bool((is_open & (state.end > 0)).any())  # rare and expensive
     need = _need_after_segment(rows, state, tie) if is_tied else 0
     closing = (rows.columns >= lowest.unsqueeze(1)) & (cost + need <= budget)
     return torch.where(is_open.unsqueeze(1), closing, allowed)

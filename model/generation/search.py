@@ -47,7 +47,7 @@ class _GreedyState:
     """What greedy search keeps per slot: the sequence and its last symbol, (G,)."""
 
     def __init__(self, slots: Slots) -> None:
-        self.written = Sequences(slots.limits, 1)
+        self.written = Sequences(slots, 1)
         self.symbols = self.written.ids[:, 0, 0].clone()
 
     def reset(self, slots: Tensor, limits: Tensor) -> None:
@@ -57,12 +57,6 @@ class _GreedyState:
     def select(self, slots: Tensor) -> None:
         self.written.select(slots)
         self.symbols = self.symbols[slots]
-
-    def hypotheses(self, slots: Slots, ended: Tensor, shortest: int) -> Iterator[tuple[int, list[Hypothesis]]]:
-        """The sequences in the slots ``ended``, with their sentence numbers."""
-        ids, logprobs = self.written.ids.index_select(0, ended), self.written.logprobs.index_select(0, ended)
-        found = as_hypotheses(ids, logprobs, shortest=shortest)
-        yield from zip((slots.numbers[slot] for slot in ended.tolist()), found, strict=True)
 
 
 def _greedy_search(
@@ -81,9 +75,10 @@ def _greedy_search(
             _step(model, slots, greedy, config)
         else:
             _verify(model, slots, greedy, drafts)
-        ended = (greedy.symbols == EOS).nonzero().squeeze(1)
-        if slots.should_refill(len(ended)):
-            yield from greedy.hypotheses(slots, ended, shortest)
+        found = slots.take_ended(greedy.symbols == EOS, greedy.written.ids, greedy.written.logprobs)
+        if found is not None:
+            ended, results = found
+            yield from slots.numbered(ended, as_hypotheses(*results, shortest=shortest))
             slots.refill(ended, greedy)
 
 

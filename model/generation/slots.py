@@ -11,12 +11,22 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from genner.model.generation.constraints import BOS, EOS, check_limits
-from genner.model.generation.state import ConstraintLike, DecoderState, PreparedBatch
+from genner.model.generation.state import (
+    ConstraintLike,
+    DecoderState,
+    Hypothesis,
+    PreparedBatch,
+    on_host,
+    reading_waits,
+)
 
 __all__ = ["SentenceQueue", "Sequences", "SlotState", "Slots"]
 
 _REFILL_SHARE = 16
 """Slots are refilled once one in so many has ended: a refill costs some 100 small operations."""
+
+_LOOK_EVERY = 2
+"""Where looking for ended sentences makes the host wait, it looks every so many steps."""
 
 _COMPACT_BELOW = 0.75
 """With the queue empty, the batch shrinks once fewer than this share of its slots are live: that copies caches."""
@@ -69,7 +79,7 @@ class SlotState(Protocol):
     """What a search keeps per slot besides the states of model and constraint."""
 
     def reset(self, slots: Tensor, limits: Tensor) -> None:
-        """Start new sequences in ``slots``, (N,), with length limits ``limits``, (N,)."""
+        """Start new sequences in ``slots``, (N,), with length limits ``limits``, (N,), which lie on the host."""
 
     def select(self, slots: Tensor) -> None:
         """Keep only these slots, (G',)."""
@@ -81,8 +91,8 @@ class Slots:
 
     Attributes:
         state: of the model; constraint: likewise.
-        limits: (G,) length limits.
-        steps: (G,) symbols written, BOS included.
+        limits: (G,) length limits; on the host.
+        steps: (G,) symbols written, BOS included; on the device.
         numbers: sentence number of each slot.
         queue: sentences waiting for a slot.
     """
@@ -93,6 +103,7 @@ class Slots:
     steps: Tensor
     numbers: list[int]
     queue: SentenceQueue
+    _steps_unseen: int = 0
 
     @classmethod
     def open(cls, queue: SentenceQueue, n_beams: int) -> Slots | None:
@@ -104,9 +115,33 @@ class Slots:
         state, constraint = batch.state, batch.constraint
         if n_beams > 1:
             state, constraint = state.expand_beams(n_beams), constraint.expand_beams(n_beams)
-        return cls(state, constraint, batch.limits.clone(), torch.ones_like(batch.limits), list(numbers), queue)
+        steps = torch.ones(len(numbers), dtype=torch.long, device=batch.device)
+        return cls(state, constraint, batch.limits.clone(), steps, list(numbers), queue)
 
-    def should_refill(self, n_ended: int) -> bool:
+    def take_ended(self, is_ended: Tensor, *results: Tensor) -> tuple[Tensor, list[Tensor]] | None:
+        """The slots to refill, (N,) ascending, and what of ``results`` is theirs, all on the host.
+
+        A slot that has ended stays as it is until it is refilled or dropped, so a later look finds the same.
+
+        Args:
+            is_ended: (G,) bool.
+            results: (G, ...) each.
+
+        Returns:
+            None while it does not pay to look or to refill.
+        """
+        self._steps_unseen += 1
+        if reading_waits(is_ended):
+            if self._steps_unseen < _LOOK_EVERY:
+                return None
+            is_ended, *results = on_host(is_ended, *results)
+        self._steps_unseen = 0
+        ended = is_ended.nonzero().squeeze(1)
+        if not self._should_refill(len(ended)):
+            return None
+        return ended, [result.index_select(0, ended) for result in results]
+
+    def _should_refill(self, n_ended: int) -> bool:
         """Whether it pays to refill or drop the ``n_ended`` slots whose sentences have ended."""
         n_slots = len(self.numbers)
         if n_ended == 0:
@@ -115,17 +150,28 @@ class Slots:
             return True
         return n_slots - n_ended < _COMPACT_BELOW * n_slots
 
+    def numbered(
+        self, ended: Tensor, hypotheses: Iterable[list[Hypothesis]]
+    ) -> Iterator[tuple[int, list[Hypothesis]]]:
+        """The hypotheses of the slots ``ended`` with their sentence numbers."""
+        return zip((self.numbers[slot] for slot in ended.tolist()), hypotheses, strict=True)
+
+    def on_device(self, slots: Tensor) -> Tensor:
+        """Numbers of slots, to index what is on the device."""
+        return slots.to(self.steps.device, non_blocking=True)
+
     def refill(self, ended: Tensor, *states: SlotState) -> None:
-        """Refill the slots ``ended``, (N,) ascending, from the queue and drop those that stay empty."""
+        """Refill the slots ``ended``, as :meth:`take_ended` returns them, and drop those that stay empty."""
         for batch, incoming, numbers in self.queue.take(len(ended)):
             filled, ended = ended[: len(numbers)], ended[len(numbers) :]
             self.state = self.state.refill(filled, batch.state, incoming)
             self.constraint = self.constraint.refill(filled, batch.constraint, incoming)
             limits = batch.limits[incoming]
             self.limits.index_copy_(0, filled, limits)
-            self.steps.index_fill_(0, filled, 1)
             for slot, number in zip(filled.tolist(), numbers, strict=True):
                 self.numbers[slot] = number
+            filled = self.on_device(filled)
+            self.steps.index_fill_(0, filled, 1)
             for state in states:
                 state.reset(filled, limits)
         if ended.numel():
@@ -136,14 +182,15 @@ class Slots:
         if not self.numbers:
             return
         self.state, self.constraint = self.state.select(kept), self.constraint.select(kept)
-        self.limits, self.steps = self.limits[kept], self.steps[kept]
+        self.limits, kept = self.limits[kept], self.on_device(kept)
+        self.steps = self.steps[kept]
         for state in states:
             state.select(kept)
 
 
 def _compacted(empty: Tensor, n_slots: int) -> Tensor:
     """All slots but the ``empty`` ones, (N,) ascending: the last ones fill the gaps, the others stay in place."""
-    kept = torch.arange(n_slots, device=empty.device)
+    kept = torch.arange(n_slots)
     n_kept = n_slots - len(empty)
     is_live = torch.ones_like(kept, dtype=torch.bool).index_fill_(0, empty, False)
     last = kept[n_kept:][is_live[n_kept:]]
@@ -158,11 +205,12 @@ class Sequences:
         logprobs: (G, N, T) padded with 0.
     """
 
-    def __init__(self, limits: Tensor, n_sequences: int) -> None:
+    def __init__(self, slots: Slots, n_sequences: int) -> None:
+        limits, device = slots.limits, slots.steps.device
         shape = limits.numel(), n_sequences, int(limits.max()) + 1
-        self.ids = limits.new_full(shape, EOS)
+        self.ids = torch.full(shape, EOS, device=device)
         self.ids[:, :, 0] = BOS
-        self.logprobs = torch.zeros(shape, device=limits.device)
+        self.logprobs = torch.zeros(shape, device=device)
 
     def reset(self, slots: Tensor, limits: Tensor) -> None:
         extra = int(limits.max()) + 1 - self.ids.shape[2]

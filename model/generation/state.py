@@ -3,6 +3,9 @@
 Every state covers G sentences with K rows each (one row, or K beams), sentence by sentence. Four methods rearrange
 sentences and rows, see :class:`BatchState`; a state passed to or returned by one of them is used up, and only what was
 returned may be used from then on.
+
+Reading a number from a GPU makes the host wait until the device has done all that it was asked to, so states keep what
+decides about shapes on the host.
 """
 
 from __future__ import annotations
@@ -12,11 +15,11 @@ from typing import NamedTuple, Protocol, Self
 import torch
 from torch import Tensor
 
-__all__ = ["ConstraintLike", "DecoderState", "Hypothesis", "ModelLike", "PreparedBatch", "rows_of"]
+__all__ = ["ConstraintLike", "DecoderState", "Hypothesis", "ModelLike", "PreparedBatch", "reading_waits", "rows_of"]
 
 
 class BatchState(Protocol):
-    """State of G sentences with K rows each."""
+    """State of G sentences with K rows each. Numbers of sentences and slots lie on the host, those of rows do not."""
 
     def expand_beams(self, n_beams: int) -> Self:
         """``n_beams`` rows per sentence instead of one, before the first symbol."""
@@ -83,12 +86,14 @@ class PreparedBatch(NamedTuple):
     Attributes:
         state: of the model, before the first symbol, one row each.
         constraint: started for the same sentences and limits.
-        limits: (G,) longest sequences, BOS and EOS included.
+        limits: (G,) longest sequences, BOS and EOS included; on the host.
+        device: of the two states.
     """
 
     state: DecoderState
     constraint: ConstraintLike
     limits: Tensor
+    device: torch.device = torch.device("cpu")
 
 
 class Hypothesis(NamedTuple):
@@ -109,6 +114,20 @@ class Hypothesis(NamedTuple):
     score: float
 
 
+def reading_waits(tensor: Tensor) -> bool:
+    """Whether reading a number of this tensor makes the host wait."""
+    return tensor.device.type != "cpu"
+
+
+def on_host(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Tensors of booleans, float32 and numbers below 2 ** 53, in one transfer: float64 holds their values exactly."""
+    if not reading_waits(tensors[0]):
+        return tensors
+    together = torch.cat([tensor.double().flatten() for tensor in tensors]).cpu()
+    parts = together.split([tensor.numel() for tensor in tensors])
+    return tuple(part.view(tensor.shape).to(tensor.dtype) for part, tensor in zip(parts, tensors, strict=True))
+
+
 def rows_of(sentences: Tensor, n_rows: int) -> Tensor:
     """Rows of sentences that have K rows each, (N,) -> (N * K,)."""
     if n_rows == 1:
@@ -119,13 +138,15 @@ def rows_of(sentences: Tensor, n_rows: int) -> Tensor:
 def as_hypotheses(
     ids: Tensor, symbol_logprobs: Tensor, score: Tensor | None = None, *, shortest: int
 ) -> list[list[Hypothesis]]:
-    """Finished sequences as plain numbers, one transfer per tensor.
+    """Finished sequences as plain numbers.
 
     Args:
         ids: (G, N, T) the best first, padded with EOS.
         symbol_logprobs: (G, N, T) 0 for BOS and padding.
         score: (G, N) -inf where there is no hypothesis; the first always exists. None: the log-probabilities.
         shortest: minimum length of a result (3 for the reference's empty result).
+
+    The tensors lie on the host, see :func:`on_host`.
     """
     columns = [tensor.tolist() for tensor in (ids, symbol_logprobs, symbol_logprobs.sum(2))]
     columns.append(columns[-1] if score is None else score.tolist())

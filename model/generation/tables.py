@@ -7,6 +7,7 @@ after the last word let ``end + 1`` and ``end + 2`` be looked up without a check
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -48,20 +49,27 @@ class SourceLayout:
             return self.n_positions
         return int(self.src_seq_len.max()) if len(self.src_seq_len) else 0
 
+    def stop(self) -> Tensor:
+        """(B, 1) the position after the last word, on the device of ``first``."""
+        return (self.src_seq_len - self.tail).unsqueeze(1).to(self.first.device, non_blocking=True)
+
     def word_mask(self) -> Tensor:
-        """(B, W) bool, True = real word. Raises :class:`ConfigError` if first pieces do not ascend."""
-        stop = (self.src_seq_len - self.tail).unsqueeze(1)
+        """(B, W) bool, True = real word."""
         column = torch.arange(self.first.shape[1], device=self.first.device)
-        mask = (self.first >= self.lead) & (self.first < stop) & ((self.first > 0) | (column == 0))
-        falls = mask[:, 1:] & mask[:, :-1] & (self.first[:, 1:] <= self.first[:, :-1])
-        if bool(falls.any()):
-            row, word = falls.nonzero()[0].tolist()
-            raise ConfigError(
-                f"first[{row}]: word {word + 1} starts at piece {int(self.first[row, word + 1])}, word {word} at "
-                f"{int(self.first[row, word])}. Expected ascending positions. Give every word a "
-                "piece of its own."
-            )
-        return mask
+        return (self.first >= self.lead) & (self.first < self.stop()) & ((self.first > 0) | (column == 0))
+
+    def falls(self, mask: Tensor) -> Tensor:
+        """(B, W - 1) bool, True = the next word does not start after this one, which is an error."""
+        return mask[:, 1:] & mask[:, :-1] & (self.first[:, 1:] <= self.first[:, :-1])
+
+    def refuse(self, falls: Tensor) -> NoReturn:
+        """Raise a :class:`ConfigError` for first pieces that do not ascend."""
+        row, word = falls.nonzero()[0].tolist()
+        raise ConfigError(
+            f"first[{row}]: word {word + 1} starts at piece {int(self.first[row, word + 1])}, word {word} at "
+            f"{int(self.first[row, word])}. Expected ascending positions. Give every word a "
+            "piece of its own."
+        )
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ class SentenceTables:
     Attributes:
         names: of the tables, in order.
         values: (G, C, M), M at least N and more than V.
-        sizes: (G, 3) number of the last word, source pieces with specials, and the highest cost of a word.
+        sizes: (G, 3) number of the last word, source pieces with specials, and the highest cost of a word; on the host.
         n_columns: N, three more than the highest of these numbers.
         n_positions: S, pieces of the longest sentence.
         max_cost: the highest cost of a word.
@@ -98,14 +106,15 @@ class SentenceTables:
 
     def select(self, sentences: Tensor) -> SentenceTables:
         """Of other sentences, (G',)."""
-        return self._of(self.values.index_select(0, sentences), self.sizes.index_select(0, sentences))
+        chosen = sentences.to(self.values.device, non_blocking=True)
+        return self._of(self.values.index_select(0, chosen), self.sizes.index_select(0, sentences))
 
     def refill(self, slots: Tensor, other: SentenceTables, incoming: slice) -> SentenceTables:
         """Overwrite ``slots``, (N,), with the sentences ``incoming`` of ``other``; works in place."""
         values, new = self.values, other.values[incoming]
         extra = values.shape[2] - new.shape[2]
         values, new = _widen(values, -extra), _widen(new, extra)
-        values.index_copy_(0, slots, new)
+        values.index_copy_(0, slots.to(values.device, non_blocking=True), new)
         return self._of(values, self.sizes.index_copy_(0, slots, other.sizes[incoming]))
 
     def _of(self, values: Tensor, sizes: Tensor) -> SentenceTables:
@@ -153,7 +162,7 @@ def build_tables(layout: SourceLayout, *, pairs: bool, all_pieces: bool, shift: 
     n_columns = first.shape[1] + _MORE_COLUMNS
     length = max(n_columns, shift + width + 1)
     n_padding = length - 1 - first.shape[1]
-    stop = (layout.src_seq_len - layout.tail).unsqueeze(1).expand(-1, 1)
+    stop = layout.stop()
     after = torch.cat((first[:, 1:], torch.zeros_like(stop)), 1)[:, : first.shape[1]]
     follows = pad(mask[:, 1:], (0, 1))[:, : first.shape[1]]
     last = torch.where(follows, after, stop) - 1
@@ -172,8 +181,12 @@ def build_tables(layout: SourceLayout, *, pairs: bool, all_pieces: bool, shift: 
     if pairs and not all_pieces:
         found["ends"] = _word_of(shift + last, mask, length)
     highest = cost.masked_fill(cost == INFINITE, 0).amax(1)
-    sizes = torch.stack((found["starts"].amax(1), layout.src_seq_len, highest), 1)
-    values = torch.stack(list(found.values()), 1)
+    falls = layout.falls(mask)
+    n_pieces = layout.src_seq_len.to(first.device, non_blocking=True)
+    sizes = torch.stack((found["starts"].amax(1), n_pieces, highest, falls.any(1)), 1).cpu()  # the only wait
+    if bool(sizes[:, 3].any()):
+        layout.refuse(falls)
+    sizes, values = sizes[:, :3].contiguous(), torch.stack(list(found.values()), 1)
     # No word has more pieces than the longest sentence.
     return SentenceTables(tuple(found), values, sizes, n_columns, width, width if all_pieces else 1)
 

@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 from genner.errors import ConfigError, DataFormatError
 from genner.prediction.pictures import page_end, page_part, page_start, render
+from genner.prediction.pictures.layout import lines_of
+from genner.prediction.pictures.marks import Mark
 from genner.prediction.pictures.style import COLOURS, TEXTURES, looks
 from genner.prediction.results import TextEntity, TextResult, TextSegment
 
@@ -130,7 +132,7 @@ def test_html_keeps_any_text_and_shows_every_entity_once(drawn: TextResult) -> N
     assert all(re.search(r" [01]\.\d\d$", tag) for tag in reader.tags)
     assert {tag for tag, _ in reader.elements} <= {"div", "style", "span", "h2", "ul", "li"}
     attributes = {name for _, attributes in reader.elements for name in attributes}
-    assert attributes <= {"class", "style", "title", "role", "aria-label", "dir"}
+    assert attributes <= {"class", "style", "title", "role", "aria-label", "dir", "aria-hidden", "data-label"}
     styles = {attributes["style"] for _, attributes in reader.elements if "style" in attributes}
     assert all(re.fullmatch(r"grid-area:[\d/]+|grid-template-columns:[\w(),]+ minmax\(0,1fr\)", one) for one in styles)
 
@@ -151,7 +153,7 @@ def test_comparisons_mark_every_entity(drawn: list[TextResult]) -> None:
 def test_labels_scores_and_legend() -> None:
     reader = Reader(render(EXAMPLE))
     assert sorted(reader.tags) == ["BODY 0.90", "PER 0.90", "SYMPTOM 0.87", "SYMPTOM 0.98"]
-    assert reader.legend == ["BODY", "PER", "SYMPTOM", "gap in a discontinuous entity"]
+    assert reader.legend == ["BODY", "PER", "SYMPTOM", "gap: words that do not belong to the entity"]
     assert sorted(Reader(render(EXAMPLE, scores=False)).tags) == ["BODY", "PER", "SYMPTOM", "SYMPTOM"]
     spoken = [attributes["aria-label"] for _, attributes in reader.elements if attributes.get("role") == "img"]
     assert "SYMPTOM: pain in the left … shoulder, score 0.87" in spoken
@@ -329,3 +331,27 @@ def test_the_styles_of_a_page_do_not_reach_into_a_picture(browser: object) -> No
         colour, size = tag.evaluate(style)
         assert colour == "rgb(255, 255, 255)" and size < 20
     assert page.eval_on_selector(".genner-word", style)[1] < 20
+
+
+def test_the_label_is_repeated_where_an_entity_goes_on_in_another_line() -> None:
+    def labels(text: str, *places: tuple[str, int, int]) -> list[tuple[str, str]]:
+        """The labels with the words that they begin with."""
+        entities = tuple(TextEntity(kind, (TextSegment(text[s:e], s, e, 0, 1),), 0.5) for kind, s, e in places)
+        lines = lines_of(text, [Mark(entity) for entity in entities], scores=True)
+        pieces = [piece for line in lines for group in line.groups for piece in group.pieces]
+        return [
+            (piece.text.strip(), ("… " if stroke.repeats else "") + stroke.mark.entity.type)
+            for piece in pieces
+            for stroke in piece.strokes
+            if stroke is not None and (stroke.is_labelled or stroke.repeats)
+        ]
+
+    assert labels("in Upper Gonshire now", ("LOC", 3, 17)) == [("Upper", "LOC")]
+    assert labels("in Upper\nGonshire\n\nnow", ("LOC", 3, 17)) == [("Upper", "LOC"), ("Gonshire", "… LOC")]
+    long = "the " + "very " * 20 + "old house"
+    found = labels(long, ("LOC", 4, len(long)), ("ORG", len(long) - 9, len(long)))
+    assert [label for _, label in found if "LOC" in label] == ["LOC", "… LOC", "… LOC", "… LOC"]
+    assert ("old", "ORG") in found
+    picture = render(TextResult(long, entities=(TextEntity("A&B", (TextSegment(long, 0, len(long), 0, 23),), 0.5),)))
+    assert picture.count('class="genner-tag') == 1
+    assert picture.count('class="genner-more') == picture.count('aria-hidden="true" data-label="A&amp;B"') == 3

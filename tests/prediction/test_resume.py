@@ -276,8 +276,11 @@ def test_a_finished_run_is_finished(name: str, place: Path, here) -> None:
     assert here("--to", name)[0] == 1
     before = outcome(place)
     code, said = here("--to", name, "--resume")
-    assert code == 0 and "nothing is left to do" in said
+    assert code == 0 and "nothing is left to do. Set --overwrite to write it anew." in said
     assert outcome(place) == before
+    (place / "in.txt").write_text("Ann ran.\n")
+    assert here("--to", name, "--resume", "--overwrite")[0] == 0
+    assert outcome(place) != before
 
 
 def test_ids_of_any_kind_are_resumed(place: Path, here) -> None:

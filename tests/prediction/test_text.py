@@ -130,3 +130,13 @@ def test_the_librarys_memory_does_not_grow_with_new_words() -> None:
     for number in range(500):
         splitter.split(f"Word{number} and other{number}.")
     assert len(splitter._library.vocab.strings) - before < 50
+
+
+def test_a_text_is_split_in_stretches_with_pauses_in_between() -> None:
+    """So that whoever splits a long text may let other threads go on."""
+    text = "Dr. Lee fell, and got up again. " * 500
+    pauses: list[None] = []
+    found = TextSplitter(pause=lambda: pauses.append(None)).split(text)
+    assert 7 < len(pauses) < 20
+    assert len(found.words) == 9 * 500
+    assert len(found.sentences) == 500

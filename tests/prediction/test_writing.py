@@ -15,6 +15,7 @@ from genner.data.schema import Entity, Segment
 from genner.data.tally import Tally
 from genner.data.utf8 import without_edge_signs
 from genner.data.writing import DOCSTART
+from genner.errors import ConfigError
 from genner.prediction.reading import FORMATS as INPUT_FORMATS
 from genner.prediction.reading import read_inputs
 from genner.prediction.results import TextEntity, TextInput, TextResult, place_entity, words_joined
@@ -367,6 +368,9 @@ def test_page_has_every_text_and_its_entities_once(place: Path) -> None:
 def test_endings_of_outputs() -> None:
     names = {format_of(Path(name)) for name in ("a.jsonl", "a", "a.txt")}
     assert names == {"jsonl"}
+    for ending in (".csv", ".tsv", ".xml", ".pdf", ".jsonl.gz", ".docx"):
+        with pytest.raises(ConfigError, match=r"found\.\S+ would not be what \.\S+ says. Expected .*--to"):
+            format_of(Path(f"found{ending}"))
     assert [format_of(Path(f"a{ending}")) for ending in (".HTML", ".spacy", ".jsonlines", ".iob2")] == [
         "html", "docbin", "nested", "conll",
     ]  # fmt: skip

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, current_thread
 
@@ -20,16 +21,21 @@ ROOT = Path(__file__).parents[2]
 
 
 class Process:
-    """``genner serve`` as people start it, at a free port."""
+    """``genner serve`` as people start it, at a free port.
 
-    def __init__(self, *arguments: str) -> None:
+    Args:
+        arguments: of the command line.
+        environment: variables to set.
+    """
+
+    def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
         self.url = ""
         self._process = subprocess.Popen(
             [*PROGRAM, "serve", *arguments, "--port", "0"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
         )
 
     def wait_until_served(self) -> Process:
@@ -70,7 +76,9 @@ class GatedReader:
         if is_open:
             self.gate.set()
 
-    def stream(self, inputs: Iterable[TextInput | str]) -> Iterator[TextResult]:
+    def stream(
+        self, inputs: Iterable[TextInput | str], *, progress: Callable[[float, int], None] | None = None
+    ) -> Iterator[TextResult]:
         inputs = list(inputs)
         if inputs[0].id == "first":  # what every model reads before anything else
             return iter(inputs)
@@ -79,7 +87,19 @@ class GatedReader:
         assert self.gate.wait(30), "the gate was never opened"
         if any("break" in given.text for given in inputs):
             raise KeyError("a fault of the reader")
-        return map(found_figs, inputs)
+        results = []
+        for n_texts, given in enumerate(inputs, start=1):
+            results.append(found_figs(given))
+            if progress is not None:
+                progress(n_texts, len(given.words))
+        return iter(results)
+
+    def splitter(self, pause: Callable[[], None]) -> Callable[[TextInput], TextInput]:
+        def split(given: TextInput) -> TextInput:
+            pause()
+            return replace(given, words=words_joined(given.text.split()).words)
+
+        return split
 
 
 def found_figs(given: TextInput) -> TextResult:

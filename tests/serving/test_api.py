@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -11,36 +12,48 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
+from genner.errors import ConfigError
+from genner.serving.access import Access
 from genner.serving.api import build_api
 from genner.serving.limits import Limits
+from genner.serving.page import add_page
 from genner.serving.schemas import ErrorAnswer, HealthAnswer, PredictAnswer, PredictRequest
 from genner.serving.service import Service
 from tests.serving.conftest import GatedReader
 
-LIMITS = Limits(max_chars=40, max_texts=3, max_body=4000, max_waiting=3, timeout=20)
+LIMITS = Limits(max_chars=40, max_texts=3, max_words=30, max_body=4000, max_waiting=3, timeout=20)
 JSON = {"Content-Type": "application/json"}
 
 
-def talk(work: Callable[[httpx.AsyncClient, Service], Coroutine[Any, Any, Any]], reader: Any = None) -> Any:
+def talk(
+    work: Callable[[httpx.AsyncClient, Service], Coroutine[Any, Any, Any]],
+    reader: Any = None,
+    access: Access | None = None,
+    *,
+    with_page: bool = False,
+) -> Any:
     """Run some requests against a service."""
 
     async def run() -> Any:
         service = Service(lambda: reader or GatedReader(), "demo/small", LIMITS)
         await service.open()
-        transport = httpx.ASGITransport(build_api(service))
+        app = build_api(service, access)
+        if with_page:
+            add_page(app, service)
+        transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await work(client, service)
 
     return asyncio.run(run())
 
 
-def post(**request: Any) -> httpx.Response:
+def post(path: str = "/predict", *, access: Access | None = None, with_page: bool = False, **request: Any) -> Any:
     """The answer to one request."""
 
     async def work(client: httpx.AsyncClient, service: Service) -> httpx.Response:
-        return await client.post("/predict", **request)
+        return await client.post(path, **request)
 
-    return talk(work)
+    return talk(work, None, access, with_page=with_page)
 
 
 def test_one_text_several_texts_and_given_words() -> None:
@@ -95,7 +108,17 @@ def test_a_text_that_cannot_be_read_has_an_error_and_the_others_are_answered() -
         ({"content": b'{"text": "Zo\xeb"}', "headers": JSON}, 400, "The body is not UTF-8: invalid continuation byte "
          "at byte 12. Expected JSON in UTF-8."),
         ({"content": '{"text": "a"}'.encode("utf-16"), "headers": JSON}, 400, "The body is not UTF-8: "),
-        ({"content": b"[" * 3900, "headers": JSON}, 400, "There was an error parsing the body"),
+        ({"content": b"[" * 3900, "headers": JSON}, 422, "body: not JSON: nested too deeply."),
+        ({"content": b'{"text": "a", "text": "b"}', "headers": JSON}, 422, "body: not JSON: the key 'text' twice in "
+         "one object."),
+        ({"content": b'{"text": ' + b"9" * 3900 + b"}", "headers": JSON}, 422, "body.text: Input should be a "),
+        ({"json": {"texts": ["a " * 12, "b " * 12, "c " * 12]}}, 413, "36 words. Expected at most 30 in a request. "
+         "Split the request."),
+        ({"json": {"words": [["a"] * 16, ["b"] * 15, ["c"]]}}, 413, "31 words in the first 2 of 3 texts. Expected at "
+         "most 30 in a request."),
+        ({"content": gzip.compress(b'{"text": "a"}'), "headers": {**JSON, "Content-Encoding": "gzip"}}, 415,
+         "Content-Encoding 'gzip'. Expected a body that is not compressed. Send it as it is."),
+        ({"json": {"text": "a"}, "headers": {f"x-{number}": "1" for number in range(101)}}, 431, "10"),
     ],
 )  # fmt: skip
 def test_what_is_refused_is_told_in_one_message(request_: dict[str, Any], status: int, detail: str) -> None:
@@ -120,13 +143,110 @@ def test_a_body_of_unknown_length_is_not_taken_in_beyond_the_limit() -> None:
     assert n_sent < 100_000
 
 
-def test_other_methods_are_told_what_to_do() -> None:
+@pytest.mark.parametrize("with_page", [False, True])
+def test_methods_and_paths_mean_the_same_with_and_without_the_page(with_page: bool) -> None:
     async def work(client: httpx.AsyncClient, service: Service) -> None:
-        answer = await client.get("/predict")
-        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
-        assert answer.json() == {"detail": "Expected POST."}
+        for path in ("/health", "/metrics", "/openapi.json", *["/", "/page/page.js"] * with_page):
+            got, head = await client.get(path), await client.head(f"{path}/")
+            assert (got.status_code, head.status_code) == (200, 200), path
+            assert head.headers["content-type"] == got.headers["content-type"]
+            assert got.content
+            assert not head.content
+        for path in ("/predict", "/predict/"):
+            assert (await client.post(path, json={"text": "fig"})).status_code == 200
+            for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "NONSENSE"):
+                answer = await client.request(method, path)
+                assert (answer.status_code, answer.headers["allow"]) == (405, "POST"), method
+        assert (await client.get("/predict")).json() == {"detail": "Expected POST."}
+        wrong = await client.post("/health")
+        assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, HEAD")
+        missing = await client.get("/gradio_api/upload")
+        assert missing.status_code == 404
+        assert missing.json()["detail"].startswith("No such path. Expected /predict, /health, /metrics")
 
-    talk(work)
+    talk(work, with_page=with_page)
+
+
+def test_a_path_below_which_a_proxy_shows_the_server() -> None:
+    async def work(client: httpx.AsyncClient, service: Service) -> None:
+        for root in ("", "/ner", "/ner/"):  # proxies remove it, or do not
+            path = root.rstrip("/")
+            assert (await client.post(f"{path}/predict", json={"text": "fig"})).status_code == 200
+            assert (await client.get(f"{path}/page/page.css")).status_code == 200
+            page = await client.get(root or "/")
+            assert '<base href="/ner/">' in page.text
+        assert (await client.get("/nerve/health")).status_code == 404
+        assert (await client.get("/openapi.json")).json()["servers"] == [{"url": "/ner"}]
+
+    talk(work, access=Access(root_path="/ner"), with_page=True)
+
+
+def test_pages_of_other_servers_may_ask_only_if_they_are_named() -> None:
+    other = {"Origin": "https://other.example"}
+    asking = {**other, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+
+    async def work(client: httpx.AsyncClient, service: Service) -> tuple[list[str | None], int]:
+        first = await client.options("/predict", headers=asking)
+        then = await client.post("/predict", json={"text": "fig"}, headers=other)
+        found = [answer.headers.get("access-control-allow-origin") for answer in (first, then)]
+        return found, first.status_code
+
+    assert talk(work) == ([None, None], 405)
+    named = "https://other.example"
+    assert talk(work, access=Access(origins=(named,))) == ([named, named], 200)
+    assert talk(work, access=Access(origins=("*",))) == (["*", "*"], 200)
+    assert talk(work, access=Access(origins=("https://third.example",))) == ([None, None], 400)
+
+
+def test_names_of_the_server() -> None:
+    local = Access.of("127.0.0.1")
+    for host in ("localhost", "LOCALHOST:80", "127.0.0.1:7860", "[::1]:7860", "localhost."):
+        assert local.knows(host), host
+    for host in ("evil.example", "evil.example:7860", "localhost.evil.example", "127.0.0.1.evil.example", "", "*"):
+        assert not local.knows(host), host
+    assert Access.of("0.0.0.0").knows("any.example")
+    named = Access.of("0.0.0.0", hosts=["NER.example.org", "*.example.com", "fd00::1"])
+    for host in ("ner.example.org:443", "a.example.com", "a.b.example.com", "[fd00::1]:80", "localhost"):
+        assert named.knows(host), host
+    for host in ("example.com", ".example.com", "notexample.com", "other.example.org"):
+        assert not named.knows(host), host
+    answer = post(json={"text": "fig"}, access=local, headers={"Host": "evil.example"})
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == (
+        "Host 'evil.example' is not served here. Expected the name of this server. If it has this name, start it with "
+        "--allowed_hosts and the name."
+    )
+    with pytest.raises(ConfigError) as wrong:
+        Access.of("::1", root_path="/a b", origins=["other.example"], hosts=["https://x.example", "x:80"])
+    lines = str(wrong.value).splitlines()
+    assert [line.split(": ")[0] for line in lines] == [
+        "--root_path /a b", "--cors other.example", "--allowed_hosts https://x.example", "--allowed_hosts x:80"
+    ]  # fmt: skip
+
+
+def test_the_page_gets_pictures_of_what_it_sends() -> None:
+    entity = {"type": "FRUIT", "score": 0.5, "segments": [[2, 5]]}
+    drawn = post("/page/draw", json={"text": "a fig", "entities": [entity]}, with_page=True)
+    assert drawn.status_code == 200
+    assert drawn.text.count('class="genner-tag') == 1
+    whole = post("/page/draw", json={"text": "a <fig>", "entities": [], "whole": True}, with_page=True)
+    assert whole.text.startswith("<!DOCTYPE html>")
+    assert "a &lt;fig&gt;" in whole.text
+    for segments in ([[2, 9]], [[3, 2]], [[-1, 2]], [[2, 5], [0, 1]], [], [[1]], [["a", "b"]]):
+        drawing = {"text": "a fig", "entities": [{**entity, "segments": segments}]}
+        wrong = post("/page/draw", json=drawing, with_page=True)
+        assert wrong.status_code == 422, segments
+        assert ErrorAnswer(**wrong.json()).detail
+    plain = post("/page/draw", content=b'{"text": "a", "entities": []}', with_page=True)
+    assert plain.status_code == 422
+
+
+def test_the_page_reads_a_text_and_says_how_long_it_took() -> None:
+    answer = post("/page/read", json={"text": "a fig"}, with_page=True).json()
+    assert (answer["n_words"], answer["record"]["entities"][0]["text"]) == (2, "fig")
+    assert answer["seconds"] >= 0
+    assert post("/page/read", json={"text": "a" * 41}, with_page=True).status_code == 413
+    assert post("/page/read", json={"texts": []}, with_page=True).status_code == 422
 
 
 def test_busy_and_stopping_servers_say_when_to_come_back() -> None:
@@ -232,12 +352,13 @@ def test_the_description_says_what_happens() -> None:
     description = talk(work)
     assert set(description["paths"]) == {"/predict", "/health", "/metrics"}
     posting = description["paths"]["/predict"]["post"]
-    assert set(posting["responses"]) == {"200", "400", "408", "413", "422", "503", "504"}
+    assert set(posting["responses"]) == {"200", "400", "408", "413", "415", "422", "431", "503", "504"}
     schemas = description["components"]["schemas"]
     bodies = posting["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
     fields = [set(schemas[body["$ref"].rsplit("/", 1)[1]]["properties"]) for body in bodies]
     assert fields == [{"text", "min_score"}, {"texts", "min_score"}, {"words", "min_score"}]
-    assert "at most 3 texts of at most 40 characters each, in at most 4,000 bytes" in description["info"]["description"]
+    limits = "at most 3 texts of at most 40 characters each, in at most 4,000 bytes and 30 words"
+    assert limits in description["info"]["description"]
     # Every answer is of the described shape, with nothing more.
     for request in ({"text": "a fig"}, {"texts": ["unreadable", "fig"]}, {"words": [["fig"]]}):
         TypeAdapter(PredictRequest).validate_python(request)

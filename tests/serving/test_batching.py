@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from threading import current_thread
 
 import pytest
 
@@ -11,7 +13,8 @@ from genner.errors import ConfigError, DataFormatError
 from genner.prediction.results import TextInput, TextResult
 from genner.serving.limits import Limits, RefusedError
 from genner.serving.service import Service
-from tests.serving.conftest import GatedReader
+from genner.serving.turns import Speed
+from tests.serving.conftest import GatedReader, found_figs
 
 
 def texts(*given: str) -> list[TextInput]:
@@ -49,7 +52,7 @@ def test_what_waits_while_a_batch_is_read_is_the_next_batch() -> None:
         first = begin(service, "plum")
         await until(lambda: len(reader.batches) == 1)
         others = [begin(service, f"fig {number}", f"{number} fig") for number in range(20)]
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
         reader.gate.set()
         assert [result.text for result in await first] == ["plum"]
         for number, other in enumerate(others):
@@ -66,19 +69,109 @@ def test_what_waits_while_a_batch_is_read_is_the_next_batch() -> None:
     assert b"genner_batch_texts_sum 41.0" in service.metrics.text()
 
 
-def test_a_batch_is_bounded_in_characters_but_takes_one_text_at_least() -> None:
+def test_requests_take_turns_text_by_text() -> None:
     reader = GatedReader(is_open=False)
 
     async def work(service: Service) -> None:
         first = begin(service, "plum")
         await until(lambda: len(reader.batches) == 1)
-        others = begin(service, "a" * 60, "b" * 30, "c" * 30, "d" * 100)
-        await asyncio.sleep(0.02)
+        full = begin(service, *[f"a{number} {'fig ' * 300}" for number in range(6)])
+        late = [begin(service, f"{name} fig") for name in "bc"]
+        await asyncio.sleep(0.05)
         reader.gate.set()
-        await asyncio.gather(first, others)
+        await asyncio.gather(first, full, *late)
 
-    with_service(reader, work, Limits(batch_chars=90))
-    assert [[text[0] for text in batch] for batch in reader.batches] == [["p"], ["a", "b"], ["c"], ["d"]]
+    with_service(reader, work)  # 1000 words in a batch, to begin with
+    assert [text[:2].strip() for text in reader.batches[1]] == ["a0", "b", "c", "a1", "a2"]
+    assert sorted(text[:2] for batch in reader.batches[2:] for text in batch) == ["a3", "a4", "a5"]
+
+
+def test_a_long_text_is_read_beside_the_batches() -> None:
+    class Slow(GatedReader):
+        """Reads a long text only when all others have been read."""
+
+        def stream(self, inputs, *, progress=None):
+            inputs = list(inputs)
+            if "long" in inputs[0].text:
+                assert self.gate.wait(30)
+                assert len(inputs) == 1
+                self.threads.add(current_thread().name)
+                return iter([found_figs(inputs[0])])
+            return self.always.stream(inputs, progress=progress)
+
+    reader = Slow(is_open=False)
+    reader.always = GatedReader()
+
+    async def work(service: Service) -> None:
+        long = begin(service, "long fig " * 2000)
+        for number in range(5):
+            assert len((await service.predict(texts(f"fig {number}")))[0]) == 1
+        assert not long.done()
+        reader.gate.set()
+        assert [len(result) for result in await long] == [2000]
+
+    with_service(reader, work)
+    assert reader.threads.isdisjoint(reader.always.threads)
+
+
+def test_a_batch_is_as_large_as_can_be_read_in_time() -> None:
+    speed = Speed(0.5)
+    assert speed.n_words == 1000
+    for _ in range(20):
+        speed.measured(12, 0.2)  # one sentence says little
+    assert speed.n_words == 1000
+    for _ in range(50):
+        speed.measured(speed.n_words, speed.n_words / 4000)
+    assert 1990 <= speed.n_words <= 2000
+    for _ in range(50):
+        speed.measured(speed.n_words, speed.n_words / 20)
+    assert speed.n_words == 1000
+    for _ in range(50):
+        speed.measured(10**9, 1.0)
+    assert speed.n_words == 20_000
+
+
+def test_words_are_counted_before_anything_is_read() -> None:
+    reader = GatedReader()
+
+    async def work(service: Service) -> None:
+        with pytest.raises(RefusedError, match=r"^12 words in the first 2 of 3 texts\. Expected at most") as refused:
+            await service.predict(texts("a " * 6, "b " * 6, "c"))
+        assert refused.value.status == 413
+        with pytest.raises(RefusedError, match=r"^11 words\. Expected at most 10 in a request\. Split the text\."):
+            await service.predict(texts("a " * 11))
+        assert len(await service.predict(texts("a " * 10))) == 1
+        assert b"genner_queue_texts 0.0" in service.metrics.text()
+
+    with_service(reader, work, Limits(max_words=10))
+    assert len(reader.batches) == 1
+
+
+def test_reading_ends_once_nobody_waits() -> None:
+    class Counting(GatedReader):
+        n_found = 0
+
+        def stream(self, inputs, *, progress=None):
+            inputs = list(inputs)
+            if inputs[0].id == "first":
+                return iter(inputs)
+            self.batches.append([given.text for given in inputs])
+            for number in range(1000):
+                time.sleep(0.01)
+                self.n_found = number
+                progress(number / 1000, number)
+            return map(found_figs, inputs)
+
+    reader = Counting()
+
+    async def work(service: Service) -> None:
+        with pytest.raises(RefusedError, match="Not processed within"):
+            await service.predict(texts("fig"))
+        await service.close()
+        assert b'genner_texts_total{outcome="read"} 0.0' in service.metrics.text()
+
+    with_service(reader, work, Limits(timeout=0.1))
+    assert reader.n_found < 900
 
 
 def test_a_full_queue_refuses_whole_requests() -> None:
@@ -94,13 +187,13 @@ def test_a_full_queue_refuses_whole_requests() -> None:
         assert refused.value.status == 503
         assert refused.value.retry_after == 1
         fits = begin(service, "f")
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
         assert b"genner_queue_texts 4.0" in service.metrics.text()
         reader.gate.set()
         await asyncio.gather(first, waiting, fits)
 
     with_service(reader, work, Limits(max_texts=4, max_waiting=4))
-    assert reader.batches == [["plum"], ["a", "b", "c", "f"]]
+    assert reader.batches == [["plum"], ["a", "f", "b", "c"]]
 
 
 def test_a_text_that_nobody_waits_for_is_not_read_and_takes_no_place() -> None:
@@ -114,7 +207,7 @@ def test_a_text_that_nobody_waits_for_is_not_read_and_takes_no_place() -> None:
         gone.cancel()
         await asyncio.sleep(0)
         stays = begin(service, "c", "d")
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
         reader.gate.set()
         assert [result.text for result in await stays] == ["c", "d"]
         await first
@@ -155,10 +248,8 @@ def test_a_text_that_breaks_the_reader_does_not_take_others_with_it(caplog: pyte
 
 def test_closing_answers_what_is_there_and_takes_no_more() -> None:
     reader = GatedReader(is_open=False)
-    ended = []
 
     async def work(service: Service) -> None:
-        service.at_end.append(lambda: ended.append(len(reader.batches)))
         first = begin(service, "plum")
         await until(lambda: len(reader.batches) == 1)
         waiting = begin(service, "fig")
@@ -175,7 +266,6 @@ def test_closing_answers_what_is_there_and_takes_no_more() -> None:
 
     with_service(reader, work)
     assert reader.batches == [["plum"], ["fig"]]
-    assert ended == [2]
 
 
 def test_nothing_is_taken_before_the_model_is_there() -> None:
@@ -185,9 +275,8 @@ def test_nothing_is_taken_before_the_model_is_there() -> None:
         with pytest.raises(RefusedError, match=r"is loading\. Try again in 5 seconds") as refused:
             await service.predict(texts("fig"))
         assert refused.value.retry_after == 5
-        opened = asyncio.ensure_future(service.opened())
         await service.open()
-        assert (await opened).labels == ("FRUIT",)
+        assert service.reader.labels == ("FRUIT",)
         assert len(await service.predict([])) == 0
         await service.close()
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -17,7 +19,11 @@ import pytest
 
 from genner.commands import serve
 from genner.prediction.recogniser import Recogniser
-from tests.serving.conftest import ROOT, Process
+from genner.serving.api import build_api
+from genner.serving.server import bind
+from genner.serving.server import serve as serve_all
+from genner.serving.service import Service
+from tests.serving.conftest import ROOT, GatedReader, Process
 
 SENTENCE = "Nobody at Tarkdale could explain the pain in my left wrist and ankle number {}."
 
@@ -112,9 +118,9 @@ def test_a_stopped_server_answers_what_it_has(trained_model: Path) -> None:
         asking = threading.Thread(target=lambda: answers.append(ask(process.url, [lengthy] * 24)))
         asking.start()
         wait_for_batch(process.url)
-        # A page that is open must not keep the server from ending.
-        with httpx.stream("GET", f"{process.url}/gradio_api/heartbeat/abc", timeout=60) as page:
-            next(page.iter_bytes())
+        # A connection that is open must not keep the server from ending.
+        with socket.create_connection(address(process.url)) as page:
+            page.sendall(b"GET / HTTP/1.1\r\n")
             process.send(signal.SIGTERM)
             late = None
             while asking.is_alive() and late is None:
@@ -125,12 +131,17 @@ def test_a_stopped_server_answers_what_it_has(trained_model: Path) -> None:
             assert late is not None, "the server ended before it could be asked"
             assert (late.status_code, late.headers["retry-after"]) == (503, "1")
             code, out, err = process.end()
-        assert (code, err) == (0, "loading gradio ...\nloading torch and transformers ...\n")
+        assert (code, err) == (0, "genner serve: starting ...\nloading torch and transformers ...\n")
         assert out == "stopped\n"
         assert answers[0].status_code == 200
         assert [result["text"] for result in answers[0].json()["results"]] == [lengthy] * 24
     finally:
         process.kill()
+
+
+def address(url: str) -> tuple[str, int]:
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    return host, int(port)
 
 
 def ask(url: str, texts: list[str]) -> httpx.Response:
@@ -145,21 +156,114 @@ def wait_for_batch(url: str) -> None:
     raise AssertionError("nothing ever waited")
 
 
-def test_an_interrupted_server_ends_with_130_and_leaves_no_files(
-    trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+def test_an_interrupted_server_ends_with_130(trained_model: Path) -> None:
     process = Process(str(trained_model), "--device", "cpu", "--no_page")
     try:
         process.wait_until_served()
-        assert list(tmp_path.glob("genner-*"))  # where uploaded files would lie
         assert httpx.get(f"{process.url}/").status_code == 404
         process.send(signal.SIGINT)
         code, _, err = process.end()
-        assert (code, err) == (130, "loading torch and transformers ...\ninterrupted\n")
-        assert not list(tmp_path.glob("genner-*"))
+        assert (code, err.splitlines()[-1]) == (130, "interrupted")
     finally:
         process.kill()
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_texts_are_neither_stored_nor_logged(trained_model: Path, tmp_path: Path, end: signal.Signals) -> None:
+    """Not in temporary files, nor in those that are open, nor in what is printed; also after a kill."""
+    secret = "Ottilie Quarnbeck"
+    process = Process(str(trained_model), "--device", "cpu", environment={"TMPDIR": str(tmp_path)})
+    try:
+        process.wait_until_served()
+        for path, body in (
+            ("/predict", {"text": f"{secret} fell."}),
+            ("/predict", {"text": f"{secret} fell.", "unknown": secret}),
+            ("/page/read", {"text": f"{secret} fell."}),
+            ("/page/draw", {"text": secret, "entities": [{"type": "PER", "score": 1, "segments": [[0, 7]]}]}),
+            ("/page/draw", {"text": secret, "entities": [{"type": "PER", "score": 1, "segments": [[0, 700]]}]}),
+        ):
+            assert httpx.post(f"{process.url}{path}", json=body, timeout=60).status_code in (200, 422)
+        file = {"files": ("secret.txt", secret.encode(), "text/plain")}
+        for path in ("/upload", "/gradio_api/upload", "/page/read", "/predict"):  # there is nothing to upload files to
+            assert httpx.post(f"{process.url}{path}", files=file, timeout=60).status_code in (404, 422)
+        with socket.create_connection(address(process.url)) as broken:
+            broken.sendall(f"GET /{secret} HTTP\r\n\r\n".encode())
+            assert broken.recv(100).startswith(b"HTTP/1.1 400")
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+        process.send(end)
+        _, out, err = process.end()
+    finally:
+        process.kill()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert secret not in out + err
+
+
+def raw(url: str, *parts: bytes, pause: float = 0.0) -> bytes:
+    """All that comes back over a connection for some bytes."""
+    with socket.create_connection(address(url), timeout=60) as connection:
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(pause)
+        found = b""
+        while data := connection.recv(65536):
+            found += data
+    return found
+
+
+def test_awkward_http(server: Process) -> None:
+    body = b'{"text": "fig"}'
+    head = b"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 15\r\n"
+    close = b"Connection: close\r\n\r\n"
+    post = b"POST /predict HTTP/1.1\r\n" + head
+    statuses = {
+        "HTTP/1.0 without a host": (b"POST /predict HTTP/1.0\r\n" + head[17:] + b"\r\n" + body, b"200"),
+        "chunks": (
+            b"POST /predict/ HTTP/1.1\r\nHost: [::1]:1\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\n" + close + b"5\r\n{\"tex\r\na\r\nt\": \"fig\"}\r\n0\r\n\r\n", b"200",
+        ),
+        "another host": (b"GET / HTTP/1.1\r\nHost: evil.example\r\n" + close, b"400"),
+        "no host": (b"GET / HTTP/1.1\r\n" + close, b"400"),
+        "two hosts": (b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n" + close, b"400"),
+        "a long header": (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 40_000 + b"\r\n" + close, b"431"),
+        "many headers": (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: 1\r\n" * 200 + close, b"431"),
+        "two lengths": (post + b"Content-Length: 3\r\n" + close + body, b"400"),
+        "length and chunks": (post + b"Transfer-Encoding: chunked\r\n" + close + b"0\r\n\r\n", b"4"),
+        "an upgrade": (
+            b"GET /health HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: upgrade, close\r\n\r\n",
+            b"200",
+        ),
+        "no HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"400"),
+    }  # fmt: skip
+    for what, (request, status) in statuses.items():
+        assert raw(server.url, request).split(b" ")[1].startswith(status), what
+    pipelined = raw(server.url, (post + b"\r\n" + body) * 2 + post + close + body)
+    assert pipelined.count(b"HTTP/1.1 200 OK") == pipelined.count(b'"id":"0"') == 3
+    assert httpx.get(f"{server.url}/health").status_code == 200
+
+
+def test_connections_that_send_no_whole_request_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With less patience than usual."""
+    monkeypatch.setattr("genner.serving.server._HEAD_SECONDS", 0.5)
+
+    async def run() -> None:
+        service = Service(GatedReader, "a model")
+        listening = bind("127.0.0.1", 0)
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        ready = asyncio.Event()
+        serving = asyncio.ensure_future(serve_all(service, build_api(service), listening, on_ready=ready.set))
+        await ready.wait()
+        line, host = b"GET /health HTTP/1.1\r\n", b"Host: localhost\r\n"
+        for sent in ((), (line,), (line, host, b"X: 1\r\n"), (line + host + b"\r\n", line)):
+            found = await asyncio.to_thread(raw, url, *sent, pause=0.1)
+            assert found.count(b"200 OK") == len([part for part in sent if part.endswith(b"\r\n\r\n")])
+        async with httpx.AsyncClient(base_url=url) as client:  # between requests there is time
+            assert (await client.get("/health")).status_code == 200
+            await asyncio.sleep(1)
+            assert (await client.get("/health")).status_code == 200
+        os.kill(os.getpid(), signal.SIGTERM)
+        await serving
+
+    asyncio.run(run())
 
 
 def test_a_port_in_use_is_one_message(trained_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,6 +284,10 @@ def test_what_cannot_be_served_is_one_message(tmp_path: Path, capsys: pytest.Cap
         ([str(tmp_path), "--no_page", "--lang", "nowhere"], "not a model folder"),
         ([str(tmp_path), "--host", "host.invalid"], "--host host.invalid: "),
         ([str(tmp_path), "--max_chars", "0"], "max_chars is 0. Expected more than 0."),
+        ([str(tmp_path), "--max_words", "0"], "max_words is 0. Expected more than 0."),
+        ([str(tmp_path), "--root_path", "a?b"], "--root_path /a?b: Expected letters"),
+        ([str(tmp_path), "--cors", "x"], "--cors x: Expected scheme"),
+        ([str(tmp_path), "--allowed_hosts", "x:1"], "--allowed_hosts x:1: Expected a name"),
         ([str(tmp_path), "--examples", str(lines)], "lines.txt: 0 examples. Expected 1 to 20"),
         ([str(tmp_path), "--examples", str(tmp_path / "no.txt")], "no.txt: cannot be read"),
     ):

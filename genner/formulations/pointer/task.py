@@ -255,14 +255,14 @@ class PointerTask(nn.Module):
         return [_EncodedWords(*row, self.words) for row in zip(*columns, strict=True)]
 
     def _prepared(self, batch: Batch) -> PreparedBatch:
-        src_tokens, src_seq_len = batch["src_tokens"], batch["src_seq_len"]
+        src_tokens, src_seq_len = batch["src_tokens"], batch["rows"].lens
         lead, tail = self.model.backbone.lead, self.model.backbone.tail
         limits = self.generation.limits(src_seq_len)
         if (room := self.model.backbone.max_positions) is not None:
             limits = limits.clamp(max=room)
         first = batch["first"]
         begin = self.constraint.start(first, src_seq_len, lead, tail, limits, src_tokens.shape[1])
-        return PreparedBatch(self.model.start(src_tokens, src_seq_len, first), begin, limits)
+        return PreparedBatch(self.model.start(src_tokens, src_seq_len, first), begin, limits, src_tokens.device)
 
     def _read(
         self,
@@ -344,7 +344,7 @@ def _remembered(batches: Iterable[Batch], rows: dict[int, tuple]) -> Iterator[Ba
     for batch in batches:
         info: RowInfo = batch["rows"]
         size = len(info.bounds)
-        golds = batch["tgt_tokens"].tolist() if "tgt_tokens" in batch else [None] * size
+        golds = [None] * size if info.targets is None else info.targets.tolist()
         columns = zip(info.bounds, info.example_idx, info.word_offset, golds, strict=True)
         rows.update(enumerate(columns, n_before))
         n_before += size

@@ -1,8 +1,8 @@
 """Pictures of texts with their entities, for notebooks, files and pages: plain HTML and a style sheet, no script.
 
 Each entity is one bar below its words, solid under what belongs to it and dotted where it is interrupted. Bars that
-overlap are stacked, the longest on top. The label appears once, below the beginning of the bar. Colour alone never
-carries a meaning.
+overlap are stacked, the longest on top. The label stands below the beginning of the bar, and again wherever an entity
+goes on after a line end. Colour alone never carries a meaning.
 """
 
 from __future__ import annotations
@@ -212,9 +212,11 @@ def _lane(strokes: Sequence[Stroke | None], number: int, looks: Looks, scores: b
             end = last + 2 if idx + 1 == last and not stroke.ends else idx + 2
             parts.append(_bar(strokes[first], stroke, f"{row}/{first + 1}/{row + 1}/{end}", looks))
             first = idx + 1
-    labelled = [idx for idx, stroke in enumerate(strokes) if stroke is not None and stroke.is_labelled]
+    labelled = [idx for idx, stroke in enumerate(strokes) if stroke and (stroke.is_labelled or stroke.repeats)]
     for idx, after in pairwise([*labelled, last + 1]):
-        parts.append(_tag(strokes[idx].mark, f"{row + 1}/{idx + 1}/{row + 2}/{after + 1}", looks, scores))
+        area = f"{row + 1}/{idx + 1}/{row + 2}/{after + 1}"
+        mark = strokes[idx].mark
+        parts.append(_again(mark, area, looks) if strokes[idx].repeats else _tag(mark, area, looks, scores))
     return "".join(parts)
 
 
@@ -233,6 +235,14 @@ def _tag(mark: Mark, area: str, looks: Looks, scores: bool) -> str:
     title = escape(spoken(mark, scores))
     about = f'role="img" aria-label="{title}" title="{title}"'
     return f'<span class="{names}" style="grid-area:{area}" {about}>{label}{number}</span>'
+
+
+def _again(mark: Mark, area: str, looks: Looks) -> str:
+    """The label where an entity goes on, and a line may begin; only to be seen, not to be copied or spoken."""
+    names = f"genner-more genner-c{looks[mark.entity.type][0]}"
+    label, title = escape(label_text(mark, False)), escape(_shortened(description(mark.entity)))
+    about = f'aria-hidden="true" data-label="{label}" title="{title}"'
+    return f'<span class="{names}" style="grid-area:{area}" {about}></span>'
 
 
 def _explained(mistake: Mistake) -> str:

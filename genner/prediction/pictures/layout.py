@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -46,6 +47,7 @@ class Stroke(NamedTuple):
         is_solid: the piece belongs to the entity; False where the entity is interrupted.
         is_labelled: the label stands here; once for every entity.
         starts, ends: a part of the entity begins or ends with this piece.
+        repeats: the label is repeated here, as a line may begin with this piece.
     """
 
     mark: Mark
@@ -53,6 +55,7 @@ class Stroke(NamedTuple):
     is_labelled: bool
     starts: bool
     ends: bool
+    repeats: bool = False
 
 
 class Piece(NamedTuple):
@@ -145,6 +148,7 @@ def one_line(text: str) -> str:
     return " ".join(shown(text).split())
 
 
+@lru_cache(maxsize=64)  # every piece of a long entity asks for it
 def description(entity: TextEntity) -> str:
     """The entity in words: its label and its parts."""
     parts = " … ".join(one_line(part.text) for part in entity.segments)
@@ -252,7 +256,11 @@ def _may_part(before: str, after: str) -> bool:
 
 
 def _line(pieces: Sequence[Piece], scores: bool) -> Line:
-    """Groups of pieces: those that must stay together, and those whose labels would otherwise move them apart."""
+    """Groups of pieces: those that must stay together, and those whose labels would otherwise move them apart.
+
+    An entity stays together as well if it is not too wide. Otherwise each of its groups has its label, since a line may
+    begin with any of them.
+    """
     directions = [_direction(piece.text) for piece in pieces]
     of_line = next(filter(None, directions), "ltr")
     coming = _coming(directions)
@@ -268,11 +276,12 @@ def _line(pieces: Sequence[Piece], scores: bool) -> Line:
         if (
             not groups
             or is_end
-            or not (fits if piece.text.isspace() else is_bound or (fits and room.is_helped_by(piece)))
+            or not (fits if piece.text.isspace() else is_bound or (fits and room.takes_in(piece)))
         ):
             groups.append([])
             of_groups.append("")
             room = _Room(scores)
+            piece = Piece(piece.text, tuple(stroke and _repeated(stroke) for stroke in piece.strokes))
         groups[-1].append(piece)
         of_groups[-1] = of_groups[-1] or direction
         room.take(piece)
@@ -289,6 +298,10 @@ def _coming(directions: Sequence[str]) -> list[str]:
     return coming[::-1]
 
 
+def _repeated(stroke: Stroke) -> Stroke:
+    return stroke._replace(repeats=not stroke.is_labelled)
+
+
 class _Room:
     """The room that the labels of a group still need to its right, in columns of text; an estimate."""
 
@@ -296,8 +309,14 @@ class _Room:
         self.scores, self.taken = scores, 0
         self.wanted: dict[int, float] = {}
 
-    def is_helped_by(self, piece: Piece) -> bool:
-        """Whether labels need more room, and the piece would give it: it has no label that stands in the way."""
+    def takes_in(self, piece: Piece) -> bool:
+        """Whether the group should have the piece as well: an entity goes on in it, or labels need more room.
+
+        The latter only if the piece gives it, as it has no label that stands in the way.
+        """
+        is_open = any(stroke is not None and not stroke.is_labelled for stroke in piece.strokes)
+        if is_open and self.taken + columns_of(piece.text.rstrip()) <= _WIDEST:
+            return True
         wanting = {lane for lane, columns in self.wanted.items() if columns > 0}
         labelled = {lane for lane, stroke in enumerate(piece.strokes) if stroke is not None and stroke.is_labelled}
         return bool(wanting) and not wanting & labelled and self.taken < _WIDEST
@@ -305,8 +324,8 @@ class _Room:
     def take(self, piece: Piece) -> None:
         """Add a piece."""
         for lane, stroke in enumerate(piece.strokes):
-            if stroke is not None and stroke.is_labelled:
-                self.wanted[lane] = _label_columns(stroke.mark, self.scores)
+            if stroke is not None and (stroke.is_labelled or stroke.repeats):
+                self.wanted[lane] = _label_columns(stroke.mark, self.scores and stroke.is_labelled)
         columns = columns_of(piece.text.replace("\t", "    "))
         self.taken += columns
         self.wanted = {lane: wanted - columns for lane, wanted in self.wanted.items()}

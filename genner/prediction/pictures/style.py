@@ -22,7 +22,7 @@ COLOURS = (
 #: Strokes: one line, two lines, with grey stripes, two thin lines. None has holes: those are interruptions.
 TEXTURES = ("plain", "double", "striped", "rail")
 #: What a line with holes means.
-DOTTED = "gap in a discontinuous entity"
+DOTTED = "gap: words that do not belong to the entity"
 
 _BEGINNING = ".genner.genner "
 _COLOURS = "\n".join(f"~.genner-c{number}{{--genner-c:{colour}}}" for number, colour in enumerate(COLOURS))
@@ -55,6 +55,10 @@ align-items:baseline;max-width:100%;white-space:pre}
 padding:0 .35em;border:1px solid var(--genner-c);border-radius:3px;background:var(--genner-c);color:#fff;\
 font:600 .68em/1.3 system-ui,sans-serif;letter-spacing:0;white-space:nowrap;overflow:hidden;text-overflow:ellipsis;\
 user-select:none;-webkit-user-select:none}
+~.genner-more{justify-self:start;align-self:start;max-width:min(100%,24em);margin:1px 5px 0 1px;padding:0 .35em;\
+box-sizing:border-box;border:1px dotted var(--genner-c);border-radius:3px;font:600 .68em/1.3 system-ui,sans-serif;\
+letter-spacing:0;white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
+~.genner-more::before{content:"… " attr(data-label)}
 ~.genner-score{font-weight:400}
 ~.genner-wrong{background:#fff;color:var(--genner-c);border-style:dashed}
 ~.genner-legend{list-style:none;display:flex;flex-wrap:wrap;gap:.3em 1em;margin:.4em 0;padding:0;font-size:.85em}

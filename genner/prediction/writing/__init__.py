@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from genner.errors import ConfigError
+from genner.prediction.reading.guess import unreadable
 from genner.prediction.writing.base import Writer
 from genner.prediction.writing.docbin import SpacyDocs
 from genner.prediction.writing.outputs import Output, open_output, writable
@@ -41,5 +43,14 @@ def format_of(path: Path) -> str:
 
     >>> format_of(Path("found.html")), format_of(Path("found"))
     ('html', 'jsonl')
+
+    Raises:
+        ConfigError: the ending is that of files of another kind.
     """
+    ending = path.suffix.lower()
+    if ending in (".csv", ".tsv") or (ending not in _BY_ENDING and unreadable(path)):
+        raise ConfigError(
+            f"--output: {path} would not be what {ending} says. Expected {' '.join(_BY_ENDING)}, or .jsonl and others "
+            "for jsonl. Choose another ending, or the format with --to."
+        )
     return _BY_ENDING.get(path.suffix.lower(), "jsonl")

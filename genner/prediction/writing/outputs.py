@@ -108,7 +108,8 @@ class FileOutput(Output):
             raise ConfigError(f"{path}: another process is writing it. Expected one at a time. Wait for it.") from None
         try:
             self._clear_leftovers()
-            if resume and not (self.log.exists() or self.part.exists()) and self._is_written():
+            is_stopped = self.log.exists() or self.part.exists()
+            if resume and not overwrite and not is_stopped and self._is_written():
                 self.is_complete = True
             else:
                 self._saved = self._found(resume, overwrite)

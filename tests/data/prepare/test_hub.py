@@ -237,6 +237,7 @@ def test_dev_out_of_train_beside_a_test_of_its_own(write, prepare):
         ({"train.jsonl": ""}, [], "train.jsonl: empty. Expected rows of a dataset. Fill or remove the file."),
         ({"train.jsonl": lines(TAGGED) + "{"}, [], "train.jsonl:2: not JSON: '{'. Expected one object per line, or"),
         ({"train.jsonl": lines(*[["Ida", {"entities": []}]] * 2)}, [], "train.jsonl:1: JSON, but no object: \"['Ida'"),
+        ({"train.json": '[\n {"tokens": []},\n {"tokens": 1\n]\n'}, [], "train.json:4: not JSON: ']'. Expected one"),
         ({"train.csv": "tokens,tags\nIda,B-PER\nran,O\n"}, ["--shares", "1", "0", "0"], "holds one word per row"),
         ({"train.jsonl": lines(TAGGED).encode("utf-16")}, [], "not UTF-8; the file seems to be UTF-16. Expected UTF"),
         (splits({"tokens": ["caf\u00e9"], "tags": ["O"]}), [], "not UTF-8; the file seems to be ISO-8859-1. Expecte"),
@@ -304,7 +305,7 @@ def test_brackets_that_are_too_deep_do_not_end_the_process(tmp_path, prepare):
     raw.mkdir()
     row = json.dumps({"text": "Ida " + "[" * 2000, "spans": []})
     for split in ("train", "validation", "test"):
-        (raw / f"{split}.jsonl").write_text(f"{row}\n" + "[" * 30_000 * (split == "test"))
+        (raw / f"{split}.jsonl").write_text(f"{row}\n" + '{"a" [' * 30_000 * (split == "test"))
     made = prepare("hf", raw, "--text", "text", "--spans", "spans", loader="nested")
     assert made.code == 2
-    assert "test.jsonl:2: brackets within brackets, more than a thousand deep. Expected rows" in made.err
+    assert "test.jsonl:2: brackets within brackets, more than 500 deep. Expected rows" in made.err

@@ -84,11 +84,15 @@ class Fuzzing:
             smaller = case if seconds > 1 else shrink(case, target, finding.sign)
             _tell(f"case {number}, {name}: {finding.what} -> {finding.save(self.folder, smaller)}")
 
-    def run(self, *, seconds: float, n_cases: int | None = None) -> None:
-        """Read case after case until the time is up."""
+    def run(self, *, seconds: float, first: int = 0, n_cases: int | None = None) -> None:
+        """Read case after case until the time is up; the number of the case that is read stands in ``running.txt``."""
         begun_at = sampled_at = told_at = time.monotonic()
-        number = 0
-        while (now := time.monotonic()) - begun_at < seconds and number != n_cases:
+        number = first
+        self.folder.mkdir(parents=True, exist_ok=True)
+        running = (self.folder / "running.txt").open("w", buffering=1)
+        while (now := time.monotonic()) - begun_at < seconds and number - first != n_cases:
+            running.seek(0)
+            running.write(f"{number}\n")  # a crash of a library ends this process as well
             self.one(number)
             number += 1
             if now - sampled_at >= _BETWEEN_SAMPLES:
@@ -165,6 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--target", nargs="+", choices=TARGETS, default=TARGETS)
     parser.add_argument("--model", type=Path, help="run folder of a trained model (default: a tiny one is trained)")
     parser.add_argument("--findings", type=Path, default=Path("runs/fuzz"), help="folder of what is found")
@@ -191,7 +196,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
             return 1 if any(found.values()) else 0
         fuzzing = Fuzzing(targets, options.seed, options.findings)
-        fuzzing.run(seconds=60 * options.minutes)
+        fuzzing.run(seconds=60 * options.minutes, first=options.first)
     measures = fuzzing.measures()
     options.output.write_text(json.dumps(measures, indent=1) + "\n", encoding="utf-8")
     for name, one in measures.items():

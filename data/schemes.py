@@ -41,7 +41,7 @@ class TagError(ValueError):
     """
 
     def __init__(self, index: int, tag: str, problem: str) -> None:
-        super().__init__(f"tag {tag!r} {problem}")
+        super().__init__(f"tag {tag!r:.60} {problem}")
         self.index, self.tag, self.problem = index, tag, problem
 
 

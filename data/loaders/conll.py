@@ -112,7 +112,7 @@ class ColumnReader:
             number, fields = rows[error.index]
             hint = self._hint(number, fields) if "is not a BIO tag" in error.problem else ""
             raise DataFormatError(
-                f"{self.report.path}:{number}: tag {error.tag!r} of {_shown(fields)} {error.problem}{hint}"
+                f"{self.report.path}:{number}: tag {error.tag!r:.60} of {_shown(fields)} {error.problem}{hint}"
             ) from None
 
     def _word(self, text: str, number: int) -> str:

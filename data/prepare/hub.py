@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ __all__ = ["hub"]
 
 _SAVED = ("dataset_dict.json", "state.json")
 _BUILDERS = {".jsonl": "json", ".jsonlines": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet"}
-_MANY_BRACKETS = 500  # of a line that is looked at closely
+_DEEPEST = 500  # brackets within each other
 _BUILDERS |= {".csv": "csv", ".tsv": "csv", ".arrow": "arrow"}
 
 
@@ -110,17 +112,17 @@ def _refuse_deep(path: Path) -> None:
             continue
         with contextlib.suppress(PermissionError), file.open("rb") as stream:
             for number, line in enumerate(stream, 1):
-                if line.count(b"[") + line.count(b"{") < _MANY_BRACKETS:
-                    continue
-                try:
-                    json.loads(line)
-                except ValueError:
-                    continue  # which is told later
-                except RecursionError:
+                if line.count(b"[") + line.count(b"{") > _DEEPEST and _depth(line) > _DEEPEST:
                     raise DataFormatError(
-                        f"hf: {file}:{number}: brackets within brackets, more than a thousand deep. Expected rows of a "
+                        f"hf: {file}:{number}: brackets within brackets, more than {_DEEPEST} deep. Expected rows of a "
                         "dataset. Remove the line."
-                    ) from None
+                    )
+
+
+def _depth(line: bytes) -> int:
+    """How many brackets are open at once in a line that need not be valid JSON; those in strings do not count."""
+    signs = re.sub(rb'"(?:[^"\\]|\\.)*"|[^][{}"]+', b"", line)
+    return max(accumulate(1 if sign in b"[{" else -1 for sign in signs if sign != ord('"')), default=0)
 
 
 def _unusual_files(folder: Path) -> dict[str, list[str]]:

@@ -305,7 +305,7 @@ def test_brackets_that_are_too_deep_do_not_end_the_process(tmp_path, prepare):
     raw.mkdir()
     row = json.dumps({"text": "Ida " + "[" * 2000, "spans": []})
     for split in ("train", "validation", "test"):
-        (raw / f"{split}.jsonl").write_text(f"{row}\n" + "[" * 30_000 * (split == "test"))
+        (raw / f"{split}.jsonl").write_text(f"{row}\n" + '{"a" [' * 30_000 * (split == "test"))
     made = prepare("hf", raw, "--text", "text", "--spans", "spans", loader="nested")
     assert made.code == 2
-    assert "test.jsonl:2: brackets within brackets, more than a thousand deep. Expected rows" in made.err
+    assert "test.jsonl:2: brackets within brackets, more than 500 deep. Expected rows" in made.err

@@ -361,10 +361,6 @@ def _resolved(recipe: Recipe) -> Recipe:
         optim = replace(optim, lr=5e-4 if recipe.backbone.startswith("scratch") else 2e-5)
     if data.loader is None:
         data = replace(data, loader={"flat": "conll"}.get(recipe.kind.value, recipe.kind.value))
-    if data.dev_share is None:
-        # A published setting says itself where its dev comes from.
-        is_published = recipe.reported or recipe.is_reference or data.train_on_dev or data.dev_every
-        data = replace(data, dev_share=0.0 if is_published else 0.1)
     backbone = recipe.backbone
     if not backbone.startswith((".", "~")) and not os.path.isabs(backbone) and os.path.isdir(backbone):
         backbone = os.path.join(".", backbone)  # a folder here, which nobody takes for a name on the hub

@@ -148,6 +148,9 @@ class FakeCuda:
     def _cuda_current_device(self) -> int:
         return 0
 
+    def _cuda_is_current_stream_capturing(self) -> bool:
+        return False
+
     def _cuda_manual_seed_all(self, seed: int) -> None:
         self.calls.append("manual_seed_all")
         self.random_state = torch.Generator().manual_seed(seed).get_state()

@@ -50,6 +50,7 @@ def test_what_is_drawn_belongs_to_the_run(workplace: Path, capsys: pytest.Captur
     corpus = write_corpus(workplace / "own", {"train": TRAIN})
     arguments = [*OWN, "--data_root", corpus, "--run_name", "short"]
     assert run(*arguments) == 0 and run(*arguments) == 0
+    assert run(*arguments, "reported={f1: 90}") == 0
     for other in ("data.share_seed=2", "data.dev_share=0.4"):
         capsys.readouterr()
         assert run(*arguments, other) == 2

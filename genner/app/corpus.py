@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from itertools import chain, pairwise
 
-from genner.config import Kind, Recipe, corpus_folder, scoring_settings
+from genner.config import Kind, Recipe, corpus_folder, recipe_path, scoring_settings
 from genner.data.bundle import LoadedCorpus, SplitRules, load_bundle, load_cached
 from genner.data.cache import CACHES
 from genner.data.demo import write_demo
@@ -15,6 +15,7 @@ from genner.data.fingerprints import compare
 from genner.data.labels import LabelSet
 from genner.data.loaders import LoaderOptions
 from genner.data.schema import Entity
+from genner.data.splits import DEV_SHARE
 from genner.data.statistics import SplitStatistics, corpus_notes
 from genner.errors import DataFormatError
 from genner.evaluation.report import split_table
@@ -28,6 +29,10 @@ __all__ = ["check_corpus", "check_text", "identity_of", "label_set", "open_corpu
 logger = logging.getLogger(__name__)
 
 _DEMO = CACHES / "demo"
+
+
+#: Settings whose whole effect is which sentences a split has; the splits' digests tell it.
+_IN_THE_DIGESTS = ("data.dev_share", "data.test_share", "data.share_seed")
 
 
 def open_corpus(recipe: Recipe) -> LoadedCorpus:
@@ -57,15 +62,28 @@ def open_corpus(recipe: Recipe) -> LoadedCorpus:
         train_on_dev=data.train_on_dev,
         dev_every=data.dev_every,
         dev_size=data.dev_size,
-        dev_share=data.dev_share,
+        dev_share=_dev_share(recipe),
         test_share=data.test_share,
         share_seed=data.share_seed,
-        needs_test=bool(recipe.reported),
+        needs_test=_is_published(recipe),
         unlabelled_test=data.unlabelled_test,
     )
     if data.cache:
         return load_cached(folder, data.loader, options, rules, cache_dir=CACHES)
     return load_bundle(folder, data.loader, options, rules)
+
+
+def _dev_share(recipe: Recipe) -> float:
+    """The share of train that becomes dev if there is no file for it, and nothing else says where dev comes from."""
+    data = recipe.data
+    if data.dev_share is not None:
+        return data.dev_share
+    return 0.0 if _is_published(recipe) or data.train_on_dev or data.dev_every else DEV_SHARE
+
+
+def _is_published(recipe: Recipe) -> bool:
+    """Whether the data set has a published recipe: its numbers hold for its own splits only."""
+    return recipe.is_reference or (recipe.dataset != "demo" and recipe_path(recipe.dataset).is_file())
 
 
 def check_corpus(recipe: Recipe, corpus: LoadedCorpus) -> tuple[LoadedCorpus, LabelSet, dict[str, SplitStatistics]]:
@@ -131,7 +149,7 @@ def identity_of(recipe: Recipe, corpus: LoadedCorpus, labels: LabelSet) -> RunId
     Raises:
         DataFormatError: that model cannot be read, or is not there.
     """
-    settings = scoring_settings(recipe)
+    settings = {key: value for key, value in scoring_settings(recipe).items() if key not in _IN_THE_DIGESTS}
     if (start := ModelFolder.of_backbone(recipe.backbone)) is not None:
         settings["backbone"] = f"model {start.digest()}"
     elif _is_path(recipe.backbone) and not os.path.isdir(os.path.expanduser(recipe.backbone)):

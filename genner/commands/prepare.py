@@ -71,7 +71,9 @@ SOURCES: dict[str, Source] = {
     "brat": Source(
         brat, "discontinuous", "any folder of .txt and .ann files", (*_TEXT, "offsets", "shares", "labels", "dataset")
     ),
-    "hf": Source(hub, "", "folder or name of a Hugging Face dataset", ("text", "hub", "offsets", "shares", "dataset")),
+    "hf": Source(
+        hub, "", "file, folder or name of a Hugging Face dataset", ("text", "hub", "offsets", "shares", "dataset")
+    ),
 }
 
 
@@ -100,7 +102,7 @@ _OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "hub": {
         "--config": {"help": "configuration of the dataset"},
         "--words": {"help": "column of words"},
-        "--tags": {"help": "column of BIO tags, one per word"},
+        "--tags": {"help": "column of tags, one per word, in any scheme"},
         "--text": {"help": "column of raw text"},
         "--spans": {"help": "column of spans (start, end, label): of words, or of characters with --text"},
         "--inclusive": {"action": "store_true", "help": "spans end at their last word or character"},

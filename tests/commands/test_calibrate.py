@@ -56,7 +56,7 @@ def test_texts_without_known_entities(model: Path, tmp_path: Path, capsys: pytes
     ("options", "message"),
     [
         ([], "arguments are required: --input"),
-        (["--input", "x", "--format", "docbin"], "argument --format: invalid choice: 'docbin'"),
+        (["--input", "x", "--format", "html"], "argument --format: invalid choice: 'html'"),
         (["--input", "x", "--text", "y"], "unrecognized arguments: --text y"),
     ],
 )

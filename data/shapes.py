@@ -240,6 +240,8 @@ def _gliner(source: Source) -> Document:
     """``tokenized_text`` and ``ner``: ``[start, end, type]``, inclusive."""
     words = check_words(source.value["tokenized_text"], source.where)
     ner = source.value.get("ner")
+    if not isinstance(ner, list | None):
+        raise DataFormatError(f"{source.where}: 'ner' is {ner!r:.40}. Expected a list of mentions. Correct it.")
     return _of_words(source, words, None if ner is None else [items.inclusive(source, item) for item in ner])
 
 

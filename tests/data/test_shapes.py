@@ -251,6 +251,7 @@ def test_documents_of_several_sentences() -> None:
         ({"sentence": WORDS, "ner": [{"index": [], "type": "X"}]}, r"the entity .*Expected \{\"index\""),
         ({"sentence": WORDS, "ner": [{"index": [6], "type": "X"}]}, r"mention 6..6 in a sentence of 6 words"),
         ({"tokenized_text": WORDS, "ner": [[0, 6, "X"]]}, r"mention 0..6 in a sentence of 6 words"),
+        ({"tokenized_text": WORDS, "ner": 0}, r"'ner' is 0\. Expected a list of mentions"),
         ({"sentences": [WORDS], "ner": []}, r"'ner' is \[\] for 1 sentences. Expected a list of mentions for each"),
         ({"raw_words": WORDS, "gold": [{"type": "X", "spans": []}]}, r"the entity .* Expected"),
         ({"tokens": WORDS, "ner_tags": ["O"]}, r"1 tags for 6 words. Expected one tag per word"),

@@ -96,7 +96,7 @@ def _read_names(rows: list[Row], report: LoadReport, options: LoaderOptions) -> 
 
 def _bracket_error(report: LoadReport, number: int, name: str, what: str) -> DataFormatError:
     return DataFormatError(
-        f"{report.path}:{number}: name {name!r} {what}. Expected *, (TYPE), (TYPE* or *) in the 11th column, names "
+        f"{report.path}:{number}: name {name!r:.60} {what}. Expected *, (TYPE), (TYPE* or *) in the 11th column, names "
         "not nested. Fix the line."
     )
 

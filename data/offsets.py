@@ -323,7 +323,8 @@ def _nearby(text: str, stated: str, spans: Sequence[Span]) -> tuple[Span, ...] |
         moved = (tuple((start + move, end + move) for start, end in spans) for move in moves)
         found = [some for some in moved if _likeness(" ".join(text[a:b] for a, b in some), stated) >= _BUT_BLANKS]
         return found[0] if len(found) == 1 else None
-    for start, end in ((max(0, first - _NEAR), last + _NEAR), (0, len(text))):
+    nearby = (min(max(0, first - _NEAR), len(text)), min(last + _NEAR, len(text)))  # offsets may be huge
+    for start, end in (nearby, (0, len(text))):
         places = list(_occurrences(text, stated, start, end))
         if len(places) > 1:
             places = [place for place in places if place[0] < last and place[1] > first]

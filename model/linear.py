@@ -81,7 +81,9 @@ def lighten(model: nn.Module, form: str) -> nn.Module:
         raise ConfigError(f"form: unknown form {form!r}. Expected one of {', '.join(FORMS)}. Choose one.")
     device = next(model.parameters()).device
     if form != "float32" and device.type != "cpu":
-        raise ConfigError(f"form: {form} is for the CPU, the model is on {device}. Move it there, or take float32.")
+        raise ConfigError(
+            f"form: {form} is for the CPU, the model is on {device}. Expected both on one. Set form=float32 or device=cpu."
+        )
     build = FORMS[form]
     # The layer that drafts is small, and its guesses are verified anyway.
     parents = [module for module in model.modules() if not isinstance(module, DraftHead)]

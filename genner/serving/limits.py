@@ -52,7 +52,8 @@ class Limits:
     def __post_init__(self) -> None:
         wrong = [field.name for field in fields(self) if not getattr(self, field.name) > 0]
         if wrong:
-            raise ConfigError("\n".join(f"{name} is {getattr(self, name)}. Expected more than 0." for name in wrong))
+            lines = (f"{name} is {getattr(self, name)}. Expected more than 0. Raise it." for name in wrong)
+            raise ConfigError("\n".join(lines))
         if self.max_waiting < self.max_texts:
             raise ConfigError(
                 f"max_waiting is {self.max_waiting}. Expected at least max_texts ({self.max_texts}): a full request "

@@ -127,6 +127,7 @@ def test_a_document_that_contradicts_itself_is_read_by_the_covered_texts_and_cou
         ("Stiff  Neck", ((0, 11),), "stiff neck", ((0, 11),), None),
         ("Stiff neck", ((0, 5),), "Orla", None, MISPLACED),
         ("Stiff neck", ((80, 85),), "Orla", None, "annotation that ends after its text, dropped"),
+        ("Stiff neck", ((10**20, 10**20 + 4),), "Orla", None, "annotation that ends after its text, dropped"),
         ("Stiff neck", ((80, 85),), "", None, "annotation that ends after its text, dropped"),
         ("Stiff neck", ((80, 85),), "Stiff", ((0, 5),), "near its offsets, placed there"),
     ],

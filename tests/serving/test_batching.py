@@ -297,7 +297,7 @@ def test_a_model_that_cannot_be_loaded_says_why() -> None:
 
 
 def test_limits_that_contradict_each_other() -> None:
-    with pytest.raises(ConfigError, match=r"max_chars is 0\. Expected more than 0\.\ntimeout is -1\."):
+    with pytest.raises(ConfigError, match=r"max_chars is 0\. Expected more than 0\. Raise it\.\ntimeout is -1\."):
         Limits(max_chars=0, timeout=-1)
     with pytest.raises(ConfigError, match=r"max_waiting is 10\. Expected at least max_texts \(64\)"):
         Limits(max_waiting=10)

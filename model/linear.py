@@ -82,7 +82,7 @@ def lighten(model: nn.Module, form: str) -> nn.Module:
     device = next(model.parameters()).device
     if form != "float32" and device.type != "cpu":
         raise ConfigError(
-            f"form: {form} is for the CPU, the model is on {device}. Expected both on one. Set form=float32 or device=cpu."
+            f"form: {form} is for the CPU, the model is on {device}. Expected it there. Set form=float32 or device=cpu."
         )
     build = FORMS[form]
     # The layer that drafts is small, and its guesses are verified anyway.

@@ -240,9 +240,8 @@ def _gliner(source: Source) -> Document:
     """``tokenized_text`` and ``ner``: ``[start, end, type]``, inclusive."""
     words = check_words(source.value["tokenized_text"], source.where)
     ner = source.value.get("ner")
-    if not isinstance(ner, list | None):
-        raise DataFormatError(f"{source.where}: 'ner' is {ner!r:.40}. Expected a list of mentions. Correct it.")
-    return _of_words(source, words, None if ner is None else [items.inclusive(source, item) for item in ner])
+    found = None if ner is None else [items.inclusive(source, item) for item in items.as_list(source, "ner", ner)]
+    return _of_words(source, words, found)
 
 
 def _predictions(source: Source) -> Document:
@@ -303,13 +302,13 @@ def _pair(source: Source) -> Document:
 
 def _label_studio(source: Source) -> Document | None:
     """A task: its first annotation that was not cancelled, else its first prediction."""
-    value, data = source.value, source.value["data"]
+    data = source.value["data"]
     texts = {key: text for key, text in data.items() if isinstance(text, str) and key not in ("id", "ner_id")}
     text = texts.get("text", next(iter(texts.values())) if len(texts) == 1 else None)
     if text is None:
         raise source.error(f"'data' has {shown(list(data))}", "the text under the key 'text'", "Rename its key.")
     check_text(text, source.where)
-    done = [one for key in ("annotations", "completions") for one in value.get(key) or () if isinstance(one, dict)]
+    done = [one for key in ("annotations", "completions") for one in _objects(source, key)]
     kept = [one for one in done if not (one.get("was_cancelled") or one.get("skipped"))]
     if done and not kept:
         source.report.add_line("task that was cancelled, left out", source.line)
@@ -317,12 +316,17 @@ def _label_studio(source: Source) -> Document | None:
     if len(kept) > 1:
         source.report.add_line("task with several annotations, the first taken", source.line)
     if not kept:
-        kept = [one for one in value.get("predictions") or () if isinstance(one, dict)]
+        kept = _objects(source, "predictions")
         if kept:
             source.report.add_line("task without annotations, its predictions taken as known entities", source.line)
     name = items.id_of(replace(source, value=data), "id") or items.id_of(source, "id")
     mentions = items.regions(source, kept[0].get("result")) if kept else []
     return Document("", name, bool(kept), text, None, tuple(mentions))
+
+
+def _objects(source: Source, key: str) -> list[dict]:
+    """The objects of a list that may be missing; some exports list only the numbers of annotations."""
+    return [one for one in items.as_list(source, key, source.value.get(key) or []) if isinstance(one, dict)]
 
 
 def _of_words(source: Source, words: tuple[str, ...], found: list[items.WordItem] | None) -> Document:

@@ -88,3 +88,13 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory, so that runs/ and logs/ of a test go there."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def without_code_generation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``torch.compile`` traces the graphs, but leaves out the C++ compiler, which takes a minute for each."""
+    import torch
+
+    original = torch.compile
+    traced = lambda step, *, dynamic, options: original(step, dynamic=dynamic, backend="eager")  # noqa: E731
+    monkeypatch.setattr(torch, "compile", traced)

@@ -72,8 +72,8 @@ def setting(text: str) -> str:
 
 
 def flag(text: str) -> list[str]:
-    """The flag that a sentence names at its end, or before a comma."""
-    return [re.search(r"--\w+(?=[.,]|$)", text)[0]]
+    """The flag that a sentence names at its end, before a comma, or to be set to what was expected."""
+    return [re.search(r"--\w+(?=[.,]| to it|$)", text)[0]]
 
 
 def corpus(*more: object, kind: str = "flat", root: object = "own") -> list[object]:

@@ -46,6 +46,8 @@ GOALS = {
     "serving_p95": ("s", None),
     "serving_p99": ("s", None),
     "serving_requests": ("requests/s", None),
+    "serving_wait": ("s", 2.0),
+    "serving_wait_over_idle": ("ratio", None),
 }
 for form in ("packed", "bf16", "int8"):
     GOALS |= {
@@ -78,6 +80,7 @@ for split in ("genia_subset", "craft"):
         pytest.param(serving, [name for name in GOALS if name.startswith("serving")], marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.usefixtures("without_code_generation")
 def test_a_benchmark_prints_a_table_and_writes_its_numbers(module, names, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("GENNER_SHARED_DATA", str(tmp_path))  # no corpora there: invented sentences
     path = tmp_path / "found.json"

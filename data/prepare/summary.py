@@ -99,17 +99,17 @@ def _workshop(folder: Path) -> Iterator[Path]:
     temporary = folder / ".prepare.tmp"
     shutil.rmtree(temporary, ignore_errors=True)  # of a killed preparation
     try:
-        temporary.mkdir(parents=True)
-    except OSError as error:
-        raise DataFormatError(
-            f"--out: {folder}: cannot be made or written ({error.strerror}). Expected a folder, or the name of a new "
-            "one. Choose another --out."
-        ) from None
-    try:
+        try:
+            temporary.mkdir(parents=True)
+        except OSError as error:
+            raise DataFormatError(
+                f"--out: {folder}: cannot be made or written ({error.strerror}). Expected a folder, or the name of a "
+                "new one. Choose another --out."
+            ) from None
         yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        if is_new and not any(folder.iterdir()):
+        if is_new and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
 

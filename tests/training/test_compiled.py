@@ -23,6 +23,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_code_generation")
 def test_batches_of_all_lengths_share_one_graph_that_computes_what_eager_mode_does():
     pointer, choose = PointerTraining(), random.Random(2)
     step = CompiledStep(pointer.task.loss, CPU)

@@ -14,6 +14,7 @@ from genner.data.demo import write_demo
 from genner.data.fingerprints import compare
 from genner.data.labels import LabelSet
 from genner.data.loaders import LoaderOptions
+from genner.data.records import shown
 from genner.data.schema import Entity
 from genner.data.splits import DEV_SHARE
 from genner.data.statistics import SplitStatistics, corpus_notes
@@ -29,8 +30,7 @@ __all__ = ["check_corpus", "check_text", "identity_of", "label_set", "open_corpu
 logger = logging.getLogger(__name__)
 
 _DEMO = CACHES / "demo"
-
-
+_MOST_LABELS = 20  # in a message
 #: Settings whose whole effect is which sentences a split has; the splits' digests tell it.
 _IN_THE_DIGESTS = ("data.dev_share", "data.test_share", "data.share_seed")
 
@@ -169,7 +169,8 @@ def _check_labels(recipe: Recipe, statistics: Mapping[str, SplitStatistics]) -> 
         if not stats.unseen_labels:
             continue
         unknown = list(stats.unseen_labels)
-        message = f"{recipe.dataset}: {split} has the labels {unknown}, which train lacks. They cannot be learned."
+        names = ", ".join([*map(shown, unknown[:_MOST_LABELS]), *["..."] * (len(unknown) > _MOST_LABELS)])
+        message = f"{recipe.dataset}: {split} has the labels [{names}], which train lacks. They cannot be learned."
         if not recipe.data.allow_unseen_labels:
             raise DataFormatError(
                 f"{message} Expected every label in train. Correct the split, or set data.allow_unseen_labels=true to "

@@ -77,9 +77,12 @@ def _open(request: Request) -> Any:
     datasets.logging.set_verbosity(logging.CRITICAL)  # we say what it would
     path = request.raw
     builder = _BUILDERS.get(path.suffix.lower()) if path.is_file() else None
-    _refuse_deep(path)
+    is_saved = any((path / name).is_file() for name in _SAVED)
+    if not is_saved:
+        _refuse_deep(path)
+        _check_files(path, "json")
     try:
-        if any((path / name).is_file() for name in _SAVED):
+        if is_saved:
             return datasets.load_from_disk(str(path))
         if builder:
             extra = {"sep": "\t"} if path.suffix.lower() == ".tsv" else {}
@@ -90,7 +93,7 @@ def _open(request: Request) -> Any:
     except (
         OSError, ValueError, RuntimeError, LookupError, EOFError, StopIteration, datasets.exceptions.DatasetsError
     ) as error:  # fmt: skip
-        _check_files(path)
+        _check_files(path, "csv")
         cause = error.__cause__ or error
         reason = " ".join((str(cause) or type(cause).__name__).split())[:200]
         raise DataFormatError(
@@ -135,16 +138,17 @@ def _unusual_files(folder: Path) -> dict[str, list[str]]:
     return {split: [str(path)] for split, path in splits.items()} or {"train": list(map(str, unusual))}
 
 
-def _check_files(path: Path) -> None:
-    """Say which file of text is not UTF-8, empty or not JSON, and where, which the library does not.
+def _check_files(path: Path, builder: str) -> None:
+    """Say which file of JSON or CSV is not UTF-8, empty or not JSON, and where, which the library does not.
+
+    Some JSON that is broken crashes the process in the library, so it is checked before.
 
     Raises:
         DataFormatError: there is one.
     """
     files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
     for file in files:
-        builder = _BUILDERS.get(file.suffix.lower())
-        if builder not in ("json", "csv") or not file.is_file() or is_clutter(file.name):
+        if _BUILDERS.get(file.suffix.lower()) != builder or not file.is_file() or is_clutter(file.name):
             continue
         text = read_raw(file)
         if not text.strip():
@@ -201,7 +205,7 @@ def _decoded(table: Any, path: Path) -> Iterator[Mapping[str, Any]]:
     try:
         yield from table
     except UnicodeDecodeError as error:
-        _check_files(path)
+        _check_files(path, "csv")
         raise DataFormatError(
             f"hf: {path}: {error}. Expected UTF-8. Convert the files of the dataset to UTF-8."
         ) from None

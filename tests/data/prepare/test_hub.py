@@ -299,6 +299,18 @@ def test_without_the_library(tmp_path, prepare, monkeypatch):
     assert made.err.endswith(f"Expected it to be installed. Run: {sys.executable} -m pip install 'datasets>=5,<6'\n")
 
 
+def test_broken_json_is_refused_before_the_library_reads_it(tmp_path, prepare):
+    """The library ends the process with a segmentation fault on some of it, this one included."""
+    raw = tmp_path / "broken"
+    raw.mkdir()
+    for split in ("validation", "test"):
+        (raw / f"{split}.jsonl").write_text('{"tokens": ["Ida", "slept"], "tags": ["B-PER", "O"]}\n')
+    broken = 'null, "slept"],, "tags": ["B-PER", "O"]}\r{"tokens": ["Ida"], "tags": ["B-PE' + "(" * 20_000
+    (raw / "train.jsonl").write_text(broken, newline="")
+    made = prepare("hf", raw, "--words", "tokens", "--tags", "tags")
+    assert made.code == 2 and "train.jsonl:1: not JSON: 'null, " in made.err
+
+
 def test_brackets_that_are_too_deep_do_not_end_the_process(tmp_path, prepare):
     pytest.importorskip("datasets")
     raw = tmp_path / "deep"

@@ -49,9 +49,9 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: WHAT := --no-compile -e .
-$(VENV)/.installed: TOLD := what training, prediction and the page need: about 100 packages, 1550 MB
+$(VENV)/.installed: TOLD := what training, prediction and the page need: about 90 packages, 1400 MB
 $(VENV)/.installed-dev: WHAT := -e .[dev]
-$(VENV)/.installed-dev: TOLD := what single options and the tests need as well: about 150 packages, 2400 MB
+$(VENV)/.installed-dev: TOLD := what single options and the tests need as well: about 140 packages, 2350 MB
 
 # One pip command for everything, so that the pins of fastNLP and torch are resolved together. What pip would compile
 # is a fifth of the environment, and most of it is never imported: for training, only what is imported is compiled.

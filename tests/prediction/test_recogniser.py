@@ -299,6 +299,10 @@ def test_folders_that_are_no_model(trained_model: Path, tmp_path: Path) -> None:
     (newer / "model.json").write_text(json.dumps(about | {"format": 99}), encoding="utf-8")
     with pytest.raises(DataFormatError, match=r"model format 99. Expected 3, .* of GenNER reads. Update"):
         load(newer)
+    about["settings"]["search"]["num_beams"] = {"value": 1}
+    (newer / "model.json").write_text(json.dumps(about), encoding="utf-8")
+    with pytest.raises(DataFormatError, match=r"damaged model folder \(.*dict.*Copy the whole folder again"):
+        load(newer)
 
 
 @pytest.mark.parametrize("num_beams", [1, 2])

@@ -142,9 +142,10 @@ class Formulation:
         try:
             target = Target(kind=folder.kind, **folder.known("target", Target))
             search = OpenSettings(**{**folder.known("search", OpenSettings), **choices})
+            problems = list(search.problems())  # of values of another type as well
         except (KeyError, TypeError) as error:
             damaged(folder.path, error)
-        if problems := list(search.problems()):
+        if problems:
             raise ConfigError("\n".join(problems))
         task = PointerTask(model, folder.labels, target, search).to(device).eval()
         lighten(model, search.form)

@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 import re
 
-__all__ = ["folder_name_problem"]
+__all__ = ["folder_name_problem", "is_device"]
 
 _FOLDER_NAME = re.compile(r"\w(?:[\w.-]*[\w-])?")
 _MOST_BYTES = 100  # endings are added to it
-#: Windows keeps these for devices, whatever follows a dot.
-_DEVICES = {"con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(1, 10))}
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.|$)", re.IGNORECASE)
+
+
+def is_device(name: str) -> bool:
+    """Whether Windows keeps a name for a device, whatever follows a dot.
+
+    >>> is_device("con.txt"), is_device("console")
+    (True, False)
+    """
+    return _DEVICE.match(name) is not None
 
 
 def folder_name_problem(name: str, *, n_added: int = 0) -> str:
@@ -20,7 +28,7 @@ def folder_name_problem(name: str, *, n_added: int = 0) -> str:
     ('', "'a/b' cannot name a fold")
     """
     is_name = _FOLDER_NAME.fullmatch(name) and len(os.fsencode(name)) <= _MOST_BYTES - n_added
-    if is_name and name.split(".")[0].lower() not in _DEVICES:
+    if is_name and not is_device(name):
         return ""
     shown = name if len(name) <= _MOST_BYTES else f"{name[:20]}... of {len(name)} characters"
     return (

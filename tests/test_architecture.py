@@ -50,7 +50,7 @@ RULES: dict[str, tuple[set[str], set[str] | None]] = {
     "prediction": (
         DATA
         | FORMULATIONS
-        | {"prediction.*", "evaluation.*", "training.*", "patches", "errors", "files", "config"}
+        | {"prediction.*", "evaluation.*", "training.*", "patches", "errors", "files", "names", "config"}
         | {"model.hub"},
         None,
     ),

@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -78,7 +79,7 @@ def _open(request: Request) -> Any:
     path = request.raw
     builder = _BUILDERS.get(path.suffix.lower()) if path.is_file() else None
     is_saved = any((path / name).is_file() for name in _SAVED)
-    if not is_saved:
+    if not is_saved and _reads_json(path):
         _refuse_deep(path)
         _check_files(path, "json")
     try:
@@ -103,15 +104,26 @@ def _open(request: Request) -> Any:
         ) from None
 
 
+def _files(path: Path) -> list[Path]:
+    """The data files of a dataset: the file itself, or those below a folder that have an ending of the library's."""
+    found = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
+    return [file for file in found if file.suffix.lower() in _BUILDERS and file.is_file() and not is_clutter(file.name)]
+
+
+def _reads_json(path: Path) -> bool:
+    """Whether the library takes the files for JSON: of a folder, it reads those of the most frequent kind."""
+    kinds = Counter(_BUILDERS[file.suffix.lower()] for file in _files(path))
+    return kinds["json"] == max(kinds.values(), default=-1)
+
+
 def _refuse_deep(path: Path) -> None:
     """Refuse lines of JSON in which brackets stand within so many others that the library would crash the process.
 
     Raises:
         DataFormatError: there is one.
     """
-    files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
-    for file in files:
-        if not file.is_file() or _BUILDERS.get(file.suffix.lower()) != "json":
+    for file in _files(path):
+        if _BUILDERS[file.suffix.lower()] != "json":
             continue
         with contextlib.suppress(PermissionError), file.open("rb") as stream:
             for number, line in enumerate(stream, 1):
@@ -146,9 +158,8 @@ def _check_files(path: Path, builder: str) -> None:
     Raises:
         DataFormatError: there is one.
     """
-    files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
-    for file in files:
-        if _BUILDERS.get(file.suffix.lower()) != builder or not file.is_file() or is_clutter(file.name):
+    for file in _files(path):
+        if _BUILDERS[file.suffix.lower()] != builder:
             continue
         text = read_raw(file)
         if not text.strip():

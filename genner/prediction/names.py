@@ -14,6 +14,7 @@ from genner.data.records import known_id
 from genner.data.tally import Tally
 from genner.data.utf8 import read_raw
 from genner.errors import DataFormatError
+from genner.names import is_device
 
 __all__ = ["BRAT_FILES", "IDS", "FileNames", "names_file", "read_names"]
 
@@ -24,7 +25,6 @@ BRAT_FILES = frozenset({IDS, "annotation.conf", "visual.conf", "tools.conf", "kb
 
 _LONGEST = 120  # bytes of a part; with an ending, a number and what tools append it stays below 143, the least limit
 _LONGEST_PATH, _DEEPEST = 180, 8  # bytes and parts of a path; Windows takes 260 characters with all folders around it
-_RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.|$)", re.IGNORECASE)
 _FORBIDDEN = frozenset('<>:"\\|?*')
 _ENDINGS = (".txt", ".ann", ".conf")  # of files; a folder must not look like one
 
@@ -90,7 +90,7 @@ def _part(part: str, *, is_folder: bool = False) -> str:
     plain = "".join(map(_sign, unicodedata.normalize("NFC", part)))
     plain = _cut(plain, _LONGEST)
     plain = re.sub(r"^[. ]|[. ~]$", "_", plain)
-    if is_clutter(plain) or _RESERVED.match(plain):
+    if is_clutter(plain) or is_device(plain):
         plain = f"_{plain}"
     return f"{plain}_" if is_folder and plain.casefold().endswith(_ENDINGS) else plain
 

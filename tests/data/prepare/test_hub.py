@@ -311,6 +311,16 @@ def test_broken_json_is_refused_before_the_library_reads_it(tmp_path, prepare):
     assert made.code == 2 and "train.jsonl:1: not JSON: 'null, " in made.err
 
 
+def test_json_beside_tables_is_no_part_of_the_dataset(tmp_path, prepare):
+    pytest.importorskip("datasets")
+    raw = tmp_path / "tables"
+    raw.mkdir()
+    for split in ("train", "validation", "test"):
+        (raw / f"{split}.csv").write_text('text,spans\nIda slept,"[[0, 3, ""PER""]]"\n')
+    (raw / "labels.json").write_text('["PER"]')
+    assert prepare("hf", raw, "--text", "text", "--spans", "spans", loader="nested").code == 0
+
+
 def test_brackets_that_are_too_deep_do_not_end_the_process(tmp_path, prepare):
     pytest.importorskip("datasets")
     raw = tmp_path / "deep"

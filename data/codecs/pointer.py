@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
@@ -13,7 +14,7 @@ from zlib import crc32
 from genner.data.schema import Entity, Segment
 from genner.errors import ConfigError, DataFormatError
 
-__all__ = ["BOS", "EOS", "Decoded", "PointerCodec", "PointerVocab", "Reject", "Target"]
+__all__ = ["BOS", "EOS", "Decoded", "PointerCodec", "PointerVocab", "Reject", "Settled", "Target"]
 
 Unit = Literal["word", "span", "bpe", "span_bpe"]
 Order = Literal["position", "shuffled"]
@@ -102,6 +103,23 @@ class Decoded:
     closed: bool = False
 
 
+@dataclass(slots=True)
+class Settled:
+    """What remains of a sequence under a structure, see :meth:`PointerCodec.settle`.
+
+    Attributes:
+        entities: in written order, every one once.
+        symbol_spans: for each entity the half-open range of its symbols in the sequence where it is first written.
+        repeated: how many groups wrote an entity again.
+        dropped: groups that are no entity, by reason.
+    """
+
+    entities: list[Entity]
+    symbol_spans: list[tuple[int, int]]
+    repeated: int
+    dropped: Counter[str]
+
+
 class PointerCodec:
     """Writes entities as pointer symbols and reads them back.
 
@@ -175,6 +193,30 @@ class PointerCodec:
         if start < end:
             decoded.rejected.append(Reject("open", tuple(symbols[start:end])))
         return decoded
+
+    def settle(self, symbols: Sequence[int], bounds: Sequence[int], structure: str) -> Settled:
+        """Decode a sequence of a search that knows the structure of entities.
+
+        Besides the reasons of :class:`Reject`, groups are dropped for a ``gap`` in an entity, where the structure has
+        none, and in ``flat`` structures for an ``overlap`` with an entity that was written before.
+        """
+        decoded = self.decode(symbols, bounds)
+        settled = Settled([], [], 0, Counter(reject.reason for reject in decoded.rejected))
+        known: set[Entity] = set()
+        taken: set[int] = set()
+        for entity, span in zip(decoded.entities, decoded.symbol_spans, strict=True):
+            if entity in known:
+                settled.repeated += 1
+            elif structure != "discontinuous" and entity.is_discontinuous:
+                settled.dropped["gap"] += 1
+            elif structure == "flat" and not taken.isdisjoint(range(entity.start, entity.end)):
+                settled.dropped["overlap"] += 1
+            else:
+                known.add(entity)
+                taken.update(range(entity.start, entity.end))
+                settled.entities.append(entity)
+                settled.symbol_spans.append(span)
+        return settled
 
     def _close(self, group: list[int], span: tuple[int, int], words: _WordStarts, decoded: Decoded) -> None:
         """Check a group of pointers and the symbol that closes it."""

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from genner.model.generation.choice import Choice, log_probabilities, penalise_repetition
 from genner.model.generation.config import GenerationConfig
 from genner.model.generation.constraints import EOS
 from genner.model.generation.slots import SentenceQueue, Sequences, Slots
 from genner.model.generation.state import Hypothesis, ModelLike, as_hypotheses, reading_waits
 
-__all__ = ["beam_search", "log_probabilities", "penalise_repetition"]
+__all__ = ["beam_search"]
 
 
 class _Beams:
@@ -45,7 +46,7 @@ class _Beams:
     def extend(self, candidates: _Candidates, steps: Tensor) -> Sequences:
         """C sequences per slot, each a candidate's parent with the candidate's symbol appended."""
         longer = self.written.gather(candidates.parent)
-        longer.write(steps, candidates.symbol, candidates.logprob)
+        longer.write(steps, candidates.symbol, candidates.logprob, candidates.mass)
         return longer
 
 
@@ -58,6 +59,8 @@ class _Candidates:
         parent: beam that is continued.
         symbol: symbol appended to it.
         logprob: log-probability of the symbol.
+        mass: see :class:`~genner.model.generation.choice.Choice`.
+        gave_up: bool, True = gives up on its group; None: none does.
         closes: bool, True = a complete hypothesis.
     """
 
@@ -65,6 +68,8 @@ class _Candidates:
     parent: Tensor
     symbol: Tensor
     logprob: Tensor
+    mass: Tensor
+    gave_up: Tensor | None
     closes: Tensor
 
     def continuing(self, n_beams: int) -> _Candidates:
@@ -73,8 +78,10 @@ class _Candidates:
         order = is_end.long().argsort(dim=1, stable=True)[:, :n_beams]
         score = self.score.masked_fill(is_end, -torch.inf).gather(1, order)
         symbol = self.symbol.gather(1, order).masked_fill(score == -torch.inf, EOS)
-        parent, logprob, closes = (part.gather(1, order) for part in (self.parent, self.logprob, self.closes))
-        return _Candidates(score, parent, symbol, logprob, closes)
+        kept = (self.parent, self.logprob, self.mass, self.closes)
+        parent, logprob, mass, closes = (part.gather(1, order) for part in kept)
+        gave_up = None if self.gave_up is None else self.gave_up.gather(1, order)
+        return _Candidates(score, parent, symbol, logprob, mass, gave_up, closes)
 
     def end(self, done: Tensor) -> None:
         """Kill all beams of the sentences ``done``, (G,) bool."""
@@ -102,9 +109,8 @@ class _Pool:
         n_best = self.score.shape[1]
         # Present ones come first: among equal scores the earlier, shorter hypothesis is kept.
         best, columns = torch.cat((self.score, score), 1).sort(dim=1, descending=True, stable=True)
-        self.score, columns = best[:, :n_best], columns[:, :n_best].unsqueeze(2).expand(-1, -1, longer.ids.shape[2])
-        self.kept.ids = torch.cat((self.kept.ids, longer.ids), 1).gather(1, columns)
-        self.kept.logprobs = torch.cat((self.kept.logprobs, longer.logprobs), 1).gather(1, columns)
+        self.score = best[:, :n_best]
+        self.kept.best(longer, columns[:, :n_best])
 
 
 def beam_search(
@@ -124,7 +130,7 @@ def beam_search(
     shortest = 3 if config.compat else 2
     while slots.numbers:
         logits = model.step(beams.symbols.flatten(), slots.state)
-        candidates = _candidates(logits, slots.constraint.allowed(), beams, slots, config)
+        candidates = _candidates(logits, beams, slots, config)
         if reading_waits(candidates.closes) or bool(candidates.closes.any()):
             # The length of the empty hypothesis includes EOS, that of the others does not.
             length = _power(slots.steps.clamp(min=2), config.length_penalty).unsqueeze(1)
@@ -136,28 +142,29 @@ def beam_search(
         beams.written = beams.extend(going, slots.steps)
         beams.score, beams.symbols = going.score, going.symbol
         slots.state, slots.constraint = slots.state.reorder(going.parent), slots.constraint.reorder(going.parent)
-        slots.constraint = slots.constraint.advance(beams.symbols.flatten())
+        gave_up = None if going.gave_up is None else going.gave_up.flatten()
+        slots.constraint = slots.constraint.advance(beams.symbols.flatten(), gave_up)
         slots.steps = slots.steps + ~done
-        found = slots.take_ended(done, pool.kept.ids, pool.kept.logprobs, pool.score)
+        found = slots.take_ended(done, *pool.kept.parts, pool.score)
         if found is not None:
             ended, results = found
             yield from slots.numbered(ended, as_hypotheses(*results, shortest=shortest))
             slots.refill(ended, beams, pool)
 
 
-def _candidates(logits: Tensor, allowed: Tensor, beams: _Beams, slots: Slots, config: GenerationConfig) -> _Candidates:
+def _candidates(logits: Tensor, beams: _Beams, slots: Slots, config: GenerationConfig) -> _Candidates:
     """The best 2K continuations of every sentence.
 
     Args:
         logits: (G * K, V).
-        allowed: (G * K, V) bool.
         beams: K per sentence.
         slots: the G sentences.
         config: beams and penalties.
     """
     n_top, n_symbols = 2 * config.num_beams, logits.shape[1]
-    own = log_probabilities(logits)
-    ranked = own
+    ranked = own = log_probabilities(logits)
+    choice = Choice.of(slots.constraint, own, config.give_up)
+    allowed = choice.allowed
     if config.repetition_penalty != 1.0:
         written = beams.written.so_far(slots.steps).flatten(0, 1)
         ranked = log_probabilities(penalise_repetition(logits, written, config.repetition_penalty))
@@ -173,10 +180,12 @@ def _candidates(logits: Tensor, allowed: Tensor, beams: _Beams, slots: Slots, co
     columns = columns.clamp(max=config.num_beams * n_symbols - 1)
     logprob = own.float().view(len(best), -1).gather(1, columns)
     parent, symbol = columns // n_symbols, columns % n_symbols
+    mass = choice.masses.view(len(best), -1).gather(1, parent)
+    gave_up = None if choice.legal is None else ~choice.legal.view(len(best), -1).gather(1, columns)
     closes = (symbol == EOS) & (best > -torch.inf)
     if config.compat:
         closes[:, config.num_beams :] = False
-    return _Candidates(best, parent, symbol, logprob, closes)
+    return _Candidates(best, parent, symbol, logprob, mass, gave_up, closes)
 
 
 def _top(score: Tensor, n_top: int) -> tuple[Tensor, Tensor]:
@@ -209,23 +218,3 @@ def _is_done(best: Tensor, worst: Tensor, slots: Slots, config: GenerationConfig
 def _power(length: Tensor, penalty: float) -> Tensor:
     """Lengths to the power of the penalty, rounded once."""
     return (length.double() ** penalty).float()
-
-
-def log_probabilities(logits: Tensor) -> Tensor:
-    """(R, V) log-softmax over all columns; NaN becomes the lowest value."""
-    lowest = torch.finfo(logits.dtype).min
-    return logits.log_softmax(1).nan_to_num(nan=lowest, neginf=lowest)
-
-
-def penalise_repetition(logits: Tensor, written: Tensor, penalty: float) -> Tensor:
-    """Make symbols that were already written less likely.
-
-    Keskar et al. (2019), section 4.1, https://arxiv.org/abs/1909.05858; negative logits are multiplied, not divided.
-
-    Args:
-        logits: (R, V).
-        written: (R, T) symbols so far.
-        penalty: above 1 makes repetition less likely.
-    """
-    chosen = logits.gather(1, written)
-    return logits.scatter(1, written, torch.where(chosen < 0, chosen * penalty, chosen / penalty))

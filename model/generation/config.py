@@ -29,7 +29,8 @@ class GenerationConfig:
             written; 1 is off.
         constrained: only legal sequences (:class:`~genner.model.generation.constraints.PointerConstraint`).
         structure: kind of entities that the constraint allows: ``flat``, ``nested`` or ``discontinuous``.
-        ordered: entities come in the canonical order, hence never twice.
+        give_up: constrained: probability of all allowed symbols together below which the search gives up on the open group,
+            see :class:`~genner.model.generation.choice.Choice`; 0 never does, 1 always does.
         compat: results as the reference implementation returns them (an empty result is ``[0, 1, 1]``).
         draft_len: greedy: maximum number of symbols drafted and then verified in one pass, if the model can draft; 0
             turns drafts off. The results are the same.
@@ -48,7 +49,7 @@ class GenerationConfig:
     repetition_penalty: float = 1.0
     constrained: bool = True
     structure: str = "discontinuous"
-    ordered: bool = True
+    give_up: float = 0.0
     compat: bool = False
     draft_len: int = 0
     draft_rows: int = 20
@@ -61,6 +62,7 @@ class GenerationConfig:
             (self.num_beams >= 1, "num_beams", "an integer of at least 1"),
             (self.repetition_penalty > 0, "repetition_penalty", "a number above 0 (1 is off)"),
             (self.structure in STRUCTURES, "structure", f"one of {', '.join(STRUCTURES)}"),
+            (0 <= self.give_up <= 1, "give_up", "a probability from 0 (never) to 1 (always)"),
             (self.draft_len >= 0, "draft_len", "an integer of at least 0"),
             (1 <= self.n_best <= max(self.num_beams, 1), "n_best", f"1 to num_beams ({self.num_beams})"),
         )

@@ -6,6 +6,7 @@ A constraint is started once per batch; its state is a :class:`genner.model.gene
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,15 +14,19 @@ from torch.nn.functional import pad
 
 from genner.errors import ConfigError
 from genner.model.generation.config import STRUCTURES, UNITS
-from genner.model.generation.order import CLOSED, OPEN, OUTSIDE, Registers, RowTables, allowed_words
 from genner.model.generation.state import rows_of
-from genner.model.generation.tables import INFINITE, SourceLayout, build_tables, set_rows
+from genner.model.generation.tables import SourceLayout, build_tables, set_rows
+from genner.model.generation.words import CLOSED, GONE, OPEN, OUTSIDE, Registers, RowTables, allowed_words, take
 
-__all__ = ["BOS", "EOS", "AnyPiece", "ConstraintState", "PointerConstraint"]
+__all__ = ["BOS", "EOS", "MOST_REPEATS", "AnyPiece", "ConstraintState", "PointerConstraint"]
 
 BOS = 0
 EOS = 1
+MOST_REPEATS = 3
+"""So many groups that were all written before, one after another, end a sequence."""
+
 _FIRST_LABEL = 2
+_TRACE_BASE = 1_000_003  # a group is remembered as a polynomial of its symbols, modulo 2 ** 64
 
 
 def check_limits(limits: Tensor) -> None:
@@ -44,17 +49,18 @@ class PointerConstraint:
     * the pointers of an entity are, by ``unit``: ``word`` the first piece of every word; ``bpe`` all pieces of every
       word; ``span`` the first piece of the first and the last piece of the last word of every segment; ``span_bpe``
       all pieces of those two words. Words ascend, segments do not touch, a label closes the entity;
-    * ``structure``: ``flat`` entities have one segment and start after the previous one; ``nested`` ones have one
-      segment; ``discontinuous`` ones have any number;
-    * ``ordered``: entities ascend strictly by (first word, last word, written words compared lexicographically, label).
+    * ``structure``: ``flat`` entities have one segment and share no word with another; ``nested`` ones have one segment;
+      ``discontinuous`` ones have any number;
+    * entities come in any order. One may be written again, as no model is hurt by that, but after
+      :data:`MOST_REPEATS` repetitions in a row the sequence ends: no loop lasts.
 
-    ``flat`` implies an order of its own; without ``ordered`` it is treated as ``nested``.
+    The search may also give up on a group: it writes a symbol that is not allowed, and from then on whatever the sentence
+    has symbols for, until a label ends the group. :meth:`PointerCodec.settle` then finds that this group is no entity.
     """
 
     unit: str
     n_labels: int
     structure: str = "discontinuous"
-    ordered: bool = True
 
     def __post_init__(self) -> None:
         wrong = []
@@ -104,29 +110,34 @@ class PointerConstraint:
         rows = RowTables(tables, 1, pairs=self.pairs, labels=range(_FIRST_LABEL, self.shift))
         registers = torch.zeros(len(Registers._fields), limits.numel(), dtype=torch.long, device=first.device)
         registers[Registers._fields.index("room")] = limits.to(first.device, non_blocking=True) - 1
-        return ConstraintState(self, rows, registers, self._history(limits, first.device))
-
-    def _history(self, limits: Tensor, device: torch.device) -> Tensor | None:
-        """(B, M): the words of a sequence, one column for writes that are no words, and three for looking ahead."""
-        if self.structure != "discontinuous" or not self.ordered:
-            return None
-        width = int(limits.max()) + 4 if limits.numel() else 4
-        return torch.zeros(limits.numel(), width, dtype=torch.long, device=device)
+        # A group takes two symbols at least, but for labels alone; one column more absorbs what is no group.
+        width = int(limits.max()) + 1 if limits.numel() else 1
+        traces = registers.new_zeros(limits.numel(), width)
+        taken = registers.new_zeros(limits.numel(), tables.values.shape[2]) if self.structure == "flat" else None
+        return ConstraintState(self, rows, registers, traces, taken)
 
 
 class ConstraintState:
-    """State of :class:`PointerConstraint`: (12, R) registers and, if entities are compared by words, the words.
+    """State of :class:`PointerConstraint`.
 
     The methods are those of :class:`~genner.model.generation.state.ConstraintLike`.
+
+    Attributes:
+        registers: (11, R), see :class:`~genner.model.generation.words.Registers`.
+        traces: (R, M) of the groups so far, in order.
+        taken: flat: (R, N) words of entities, see :func:`~genner.model.generation.words.take`.
     """
 
+    guides = True
+
     def __init__(
-        self, constraint: PointerConstraint, rows: RowTables, registers: Tensor, history: Tensor | None
+        self, constraint: PointerConstraint, rows: RowTables, registers: Tensor, traces: Tensor, taken: Tensor | None
     ) -> None:
         self.constraint = constraint
         self.rows = rows
         self.registers = registers
-        self.history = history
+        self.traces = traces
+        self.taken = taken
 
     def expand_beams(self, n_beams: int) -> ConstraintState:
         rows = self.rows.with_tables(self.rows.tables, n_beams)
@@ -144,23 +155,22 @@ class ConstraintState:
         rows = self._on_device(rows_of(slots, n_rows))
         registers = other.registers[:, incoming]
         self.registers.index_copy_(1, rows, registers if n_rows == 1 else registers.repeat_interleave(n_rows, 1))
-        if self.history is not None:
-            extra = other.history.shape[1] - self.history.shape[1]
-            self.history = (pad(self.history, (0, extra)) if extra > 0 else self.history).index_fill_(0, rows, 0)
+        self.traces = _widened(self.traces, other.traces.shape[1]).index_fill_(0, rows, 0)
         self.rows = self.rows.refill(slots, other.rows, incoming)
+        if self.taken is not None:
+            self.taken = _widened(self.taken, self.rows.tables.values.shape[2]).index_fill_(0, rows, 0)
         return self
 
     def unroll(self, drafts: Tensor) -> ConstraintState:
         n_rows = drafts.shape[1] + 1
-        state = self
-        if self.history is not None:  # a draft may hold more words than a legal sequence
-            state = ConstraintState(self.constraint, self.rows, self.registers, pad(self.history, (0, n_rows)))
-        states = [state]
+        states = [self]
         for symbols in drafts.unbind(1):
             states.append(states[-1].advance(symbols))
         registers = torch.stack([state.registers for state in states], 2).flatten(1)
-        history = None if self.history is None else torch.stack([state.history for state in states], 1).flatten(0, 1)
-        return ConstraintState(self.constraint, self.rows.with_tables(self.rows.tables, n_rows), registers, history)
+        traces = torch.stack([state.traces for state in states], 1).flatten(0, 1)
+        taken = None if self.taken is None else torch.stack([state.taken for state in states], 1).flatten(0, 1)
+        rows = self.rows.with_tables(self.rows.tables, n_rows)
+        return ConstraintState(self.constraint, rows, registers, traces, taken)
 
     def accept(self, n_accepted: Tensor) -> ConstraintState:
         chosen = torch.arange(len(n_accepted), device=n_accepted.device) * self.rows.n_rows + n_accepted
@@ -171,90 +181,89 @@ class ConstraintState:
 
     def _gather(self, chosen: Tensor, rows: RowTables) -> ConstraintState:
         """The present rows ``chosen``, (R',), with their tables ``rows``."""
-        history = None if self.history is None else self.history.index_select(0, chosen)
-        return ConstraintState(self.constraint, rows, self.registers.index_select(1, chosen), history)
+        traces = self.traces.index_select(0, chosen)
+        taken = None if self.taken is None else self.taken.index_select(0, chosen)
+        return ConstraintState(self.constraint, rows, self.registers.index_select(1, chosen), traces, taken)
 
     def allowed(self) -> Tensor:
         """(R, V) bool: symbols that may come next, V = 2 + L + S. A row that has ended allows only EOS."""
         state = Registers(*self.registers.unbind(0))
-        structure, ordered = self._rules()
-        outside = state.phase == OUTSIDE
-        words = allowed_words(self.rows, state, outside, structure, self.history, ordered)
+        taken = None if self.taken is None else self.taken[:, : self.rows.width]
+        words = allowed_words(self.rows, state, self.constraint.structure, taken)
         pointers = self.rows.by_position(words, state.phase)
-        outside = outside.unsqueeze(1)
-        labels = self._labels(state, structure, ordered)
+        may_end, closed = (state.phase == OUTSIDE).unsqueeze(1), (state.phase == CLOSED).unsqueeze(1)
+        if taken is None:
+            labels = closed.expand(-1, self.constraint.n_labels)
+        else:
+            goal_label = state.goal_label.unsqueeze(1)
+            is_same = (self.rows.labels == goal_label) & (state.word == state.goal).unsqueeze(1)
+            labels = torch.where(goal_label > 0, is_same, True) & closed
         if self.constraint.all_pieces:
             inside_word = (state.piece < state.stop).unsqueeze(1)
             positions = torch.arange(pointers.shape[1], device=pointers.device)
             pointers = torch.where(inside_word, positions == (state.piece + 1).unsqueeze(1), pointers)
-            outside, labels = outside & ~inside_word, labels & ~inside_word
-        return torch.cat((torch.zeros_like(outside), outside, labels, pointers), 1)
+            may_end, labels = may_end & ~inside_word, labels & ~inside_word
+        legal = torch.cat((torch.zeros_like(may_end), may_end, labels, pointers), 1)
+        return torch.where((state.phase == GONE).unsqueeze(1), self.possible(), legal)
 
-    def advance(self, symbols: Tensor) -> ConstraintState:
+    def possible(self) -> Tensor:
+        """(R, V) bool: symbols that a row may write that gives up on its group; only EOS where the sequence must end."""
+        room = self.registers[Registers._fields.index("room")].unsqueeze(1)
+        symbols = torch.arange(self.constraint.shift + self.rows.tables.n_positions, device=room.device)
+        return (self.rows.table("possible", len(symbols)) > 0) & (room > 1) | (symbols == EOS)
+
+    def advance(self, symbols: Tensor, gave_up: Tensor | None = None) -> ConstraintState:
         old = Registers(*self.registers.unbind(0))
         constraint = self.constraint
         is_pointer = symbols >= constraint.shift
         is_label = (symbols >= _FIRST_LABEL) ^ is_pointer
         # At this size every operation costs the same: masked_fill is one operation, torch.where with a scalar is two.
+        is_gone = old.phase == GONE if gave_up is None else gave_up | (old.phase == GONE)
         new = {"room": (old.room - 1).masked_fill(symbols == EOS, 0)}
         is_word, chosen = is_pointer, self.rows.word_of(old.phase, symbols)
         if constraint.all_pieces:
             pointer = symbols - constraint.shift
             is_word = is_pointer & (old.piece >= old.stop)
             new["piece"] = torch.where(is_pointer, pointer, old.piece)
-            new["stop"] = torch.where(is_word, self.rows.at("last_piece", chosen), old.stop)
-        phase = old.phase.masked_fill(is_label, OUTSIDE).masked_fill(is_word, OPEN if constraint.pairs else CLOSED)
-        new["phase"] = phase.masked_fill(is_word & (old.phase == OPEN), CLOSED) if constraint.pairs else phase
+            stop = torch.where(is_word, self.rows.at("last_piece", chosen), old.stop)
+            new["stop"] = stop.masked_fill(is_gone, 0)
+        phase = old.phase.masked_fill(is_word, OPEN if constraint.pairs else CLOSED)
+        phase = phase.masked_fill(is_word & (old.phase == OPEN), CLOSED) if constraint.pairs else phase
+        new["phase"] = phase.masked_fill(is_gone, GONE).masked_fill(is_label, OUTSIDE)
         new["word"] = torch.where(is_word, chosen, old.word)
-        history = self._advance_order(old, new, symbols, is_word, is_label)
-        return ConstraintState(constraint, self.rows, torch.stack(list(old._replace(**new))), history)
+        traces = self._remember(old, new, symbols, is_label)
+        taken = self._advance_flat(old, new, symbols, is_word, is_label & ~is_gone)
+        return ConstraintState(constraint, self.rows, torch.stack(list(old._replace(**new))), traces, taken)
 
-    def _rules(self) -> tuple[str, bool]:
-        """Structure and order in force: flat entities need not be compared."""
-        structure, ordered = self.constraint.structure, self.constraint.ordered
-        if structure == "flat":
-            return ("flat", False) if ordered else ("nested", False)
-        return structure, ordered
+    def _remember(self, old: Registers, new: dict[str, Tensor], symbols: Tensor, is_label: Tensor) -> Tensor:
+        """Count the groups that repeat an earlier one, and end a sequence of many; return the traces with the new ones."""
+        trace = old.trace * _TRACE_BASE + symbols
+        is_again = (self.traces == trace.unsqueeze(1)).any(1) & is_label
+        again = (old.again + is_again).masked_fill(is_label & ~is_again, 0)
+        new["again"] = again
+        new["room"] = torch.where(again >= MOST_REPEATS, new["room"].clamp(max=1), new["room"])
+        new["trace"] = trace.masked_fill(is_label, 0)
+        new["groups"] = old.groups + is_label
+        column = old.groups.masked_fill(~is_label, self.traces.shape[1] - 1).unsqueeze(1)
+        return self.traces.scatter(1, column, trace.masked_fill(~is_label, 0).unsqueeze(1))
 
-    def _labels(self, state: Registers, structure: str, ordered: bool) -> Tensor:
-        """(R, L) labels that may close the entity."""
-        closed = state.phase == CLOSED
-        if not ordered:
-            return closed.unsqueeze(1).expand(-1, self.constraint.n_labels)
-        # A free entity, or one that ends later than the previous: any label; same end: depends on the words; else none.
-        above = state.label
-        if structure == "discontinuous":
-            above = above - state.lead * INFINITE
-        above = above.masked_fill(state.word > state.end, 0)
-        may_end = closed & (state.word >= state.end)
-        return (self.rows.labels > above.unsqueeze(1)) & may_end.unsqueeze(1)
-
-    def _advance_order(
-        self, old: Registers, new: dict[str, Tensor], symbols: Tensor, is_word: Tensor, is_label: Tensor
+    def _advance_flat(
+        self, old: Registers, new: dict[str, Tensor], symbols: Tensor, is_word: Tensor, closes: Tensor
     ) -> Tensor | None:
-        """Set the registers that compare entities; return the history with the new words."""
-        structure, ordered = self._rules()
-        if structure == "flat":
-            new["end"] = torch.where(is_label, old.word, old.end)
-        if not ordered:
-            return self.history
-        chosen = new["word"]
-        starts = is_word & (old.phase == OUTSIDE)
-        freed = starts & (chosen != old.start)
-        new["start"] = torch.where(starts, chosen, old.start)
-        new["end"] = torch.where(is_label, old.word, old.end.masked_fill(freed, 0))
-        new["label"] = torch.where(is_label, symbols, old.label)
-        if self.history is None:
+        """Set the registers of flat entities; return their words with those of an entity that ``closes``."""
+        if self.taken is None:
             return None
-        column = torch.where(is_word, old.written, self.history.shape[1] - 1)
-        history = self.history.scatter(1, column.unsqueeze(1), chosen.unsqueeze(1))
-        other = self.history.gather(1, old.compared.unsqueeze(1)).squeeze(1)
-        lead = torch.where(is_word & (old.lead == 0), (chosen - other).sign(), old.lead)
-        new["lead"] = lead.masked_fill(is_label, 0)
-        new["first"] = torch.where(starts, old.written, old.first)
-        new["compared"] = torch.where(is_label, old.first, old.compared + is_word)
-        new["written"] = old.written + is_word
-        return history
+        starts = is_word & (old.phase == OUTSIDE)
+        new["start"] = torch.where(starts, new["word"], old.start)
+        code = self.taken.gather(1, new["word"].unsqueeze(1)).squeeze(1).clamp(min=0)
+        new["goal"] = torch.where(starts, code // self.rows.code_base, old.goal)
+        new["goal_label"] = torch.where(starts, code % self.rows.code_base, old.goal_label)
+        return take(self.rows, old, self.taken, symbols, closes)
+
+
+def _widened(table: Tensor, width: int) -> Tensor:
+    """With ``width`` columns at least, new ones 0; in place if it is wide enough."""
+    return table if table.shape[1] >= width else pad(table, (0, width - table.shape[1]))
 
 
 @dataclass(frozen=True)
@@ -296,6 +305,8 @@ class AnyPieceState:
     n_symbols: Tensor
     room: Tensor
 
+    guides: ClassVar = False
+
     @property
     def n_rows(self) -> int:
         """K."""
@@ -333,7 +344,10 @@ class AnyPieceState:
         legal = self.legal if self.n_rows == 1 else self.legal.repeat_interleave(self.n_rows, dim=0)
         return legal & ((self.room > 1).unsqueeze(1) | is_eos)
 
-    def advance(self, symbols: Tensor) -> AnyPieceState:
+    def possible(self) -> Tensor:
+        return self.allowed()
+
+    def advance(self, symbols: Tensor, gave_up: Tensor | None = None) -> AnyPieceState:
         return AnyPieceState(self.legal, self.n_symbols, torch.where(symbols == EOS, 0, self.room - 1))
 
     def _on_device(self, numbers: Tensor) -> Tensor:

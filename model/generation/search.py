@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from genner.model.generation.beams import beam_search, log_probabilities, penalise_repetition
+from genner.model.generation.beams import beam_search
+from genner.model.generation.choice import Choice, log_probabilities, penalise_repetition
 from genner.model.generation.config import GenerationConfig
 from genner.model.generation.constraints import BOS, EOS
 from genner.model.generation.slots import SentenceQueue, Sequences, Slots
@@ -74,8 +75,8 @@ def _greedy_search(
         if drafts is None:
             _step(model, slots, greedy, config)
         else:
-            _verify(model, slots, greedy, drafts)
-        found = slots.take_ended(greedy.symbols == EOS, greedy.written.ids, greedy.written.logprobs)
+            _verify(model, slots, greedy, drafts, config)
+        found = slots.take_ended(greedy.symbols == EOS, *greedy.written.parts)
         if found is not None:
             ended, results = found
             yield from slots.numbered(ended, as_hypotheses(*results, shortest=shortest))
@@ -84,38 +85,47 @@ def _greedy_search(
 
 def _step(model: ModelLike, slots: Slots, greedy: _GreedyState, config: GenerationConfig) -> None:
     """One symbol per sentence."""
-    allowed = slots.constraint.allowed()
     logits = penalised = model.step(greedy.symbols, slots.state)
     if config.repetition_penalty != 1.0:
         penalised = penalise_repetition(logits, greedy.written.so_far(slots.steps)[:, 0], config.repetition_penalty)
     scores = _greedy_scores(penalised, slots.steps, config.length_penalty)
-    best = torch.where(allowed, scores, -torch.inf).argmax(1)
+    logprobs = log_probabilities(logits)
+    choice = Choice.of(slots.constraint, logprobs, config.give_up)
+    best = torch.where(choice.allowed, scores, -torch.inf).argmax(1)
     has_ended = greedy.symbols == EOS
     greedy.symbols = best.masked_fill(has_ended, EOS)
-    logprobs = _logprobs(logits, greedy.symbols).masked_fill(has_ended, 0.0)
-    greedy.written.write(slots.steps, greedy.symbols.unsqueeze(1), logprobs.unsqueeze(1))
+    logprobs = _of(logprobs, greedy.symbols).masked_fill(has_ended, 0.0)
+    values = greedy.symbols, logprobs, choice.masses.masked_fill(has_ended, 1.0)
+    greedy.written.write(slots.steps, *(value.unsqueeze(1) for value in values))
     slots.steps = slots.steps + ~has_ended
-    slots.constraint = slots.constraint.advance(greedy.symbols)
+    slots.constraint = slots.constraint.advance(greedy.symbols, choice.gave_up(greedy.symbols))
 
 
-def _verify(model: ModelLike, slots: Slots, greedy: _GreedyState, drafts: Tensor) -> None:
+def _verify(model: ModelLike, slots: Slots, greedy: _GreedyState, drafts: Tensor, config: GenerationConfig) -> None:
     """Accept (G, Q) ``drafts`` up to the first symbol that greedy search would not choose, and its choice there."""
     n_drafts, has_ended = drafts.shape[1], greedy.symbols == EOS
     drafts = drafts.masked_fill(has_ended.unsqueeze(1), EOS)
     logits = model.step(torch.cat((greedy.symbols.unsqueeze(1), drafts), 1), slots.state)
     unrolled = slots.constraint.unroll(drafts)
-    allowed = unrolled.allowed().view_as(logits)
-    scores = _greedy_scores(logits, slots.steps, 1.0)
-    best = torch.where(allowed, scores, -torch.inf).argmax(2).masked_fill(has_ended.unsqueeze(1), EOS)
-    # A choice stands if all drafts before it were right and none of them was EOS.
+    logprobs = log_probabilities(logits.flatten(0, 1))
+    choice = Choice.of(unrolled, logprobs, config.give_up)
+    scores = _greedy_scores(logits.flatten(0, 1), slots.steps, 1.0)
+    chosen = torch.where(choice.allowed, scores, -torch.inf).argmax(1)
+    gave_up = choice.gave_up(chosen)
+    best = chosen.view(len(drafts), -1).masked_fill(has_ended.unsqueeze(1), EOS)
+    # A choice stands if all drafts before it were right and none of them was EOS. Behind a group that is given up on, the
+    # unrolled states are not those of the search.
     is_right = (best[:, :-1] == drafts) & (drafts != EOS)
+    if gave_up is not None:
+        is_right &= ~gave_up.view_as(best)[:, :-1]
     n_accepted = is_right.long().cumprod(1).sum(1)
     column = torch.arange(n_drafts + 1, device=drafts.device)
     is_accepted = (column <= n_accepted.unsqueeze(1)) & ~has_ended.unsqueeze(1)
-    greedy.written.write_accepted(slots.steps, best, _logprobs(logits, best), is_accepted)
+    values = best, _of(logprobs, best.flatten()).view_as(best), choice.masses.view_as(best)
+    greedy.written.write_accepted(slots.steps, is_accepted, *values)
     slots.steps = slots.steps + is_accepted.sum(1)
     greedy.symbols = best.gather(1, n_accepted.unsqueeze(1)).squeeze(1)
-    slots.constraint = unrolled.advance(best.flatten()).accept(n_accepted)
+    slots.constraint = unrolled.advance(best.flatten(), gave_up).accept(n_accepted)
     slots.state.rewind((n_drafts - n_accepted).masked_fill(has_ended, 0))
 
 
@@ -130,6 +140,6 @@ def _greedy_scores(logits: Tensor, written: Tensor, length_penalty: float) -> Te
     return scores.clamp(min=torch.finfo(scores.dtype).min)
 
 
-def _logprobs(logits: Tensor, symbols: Tensor) -> Tensor:
-    """Log-probabilities of the symbols; the shape is that of the logits without the last dimension."""
-    return logits.log_softmax(-1).gather(-1, symbols.unsqueeze(-1)).squeeze(-1).float()
+def _of(logprobs: Tensor, symbols: Tensor) -> Tensor:
+    """(R, V) log-probabilities -> (R,) those of the symbols."""
+    return logprobs.gather(1, symbols.unsqueeze(1)).squeeze(1).float()

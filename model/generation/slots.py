@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -198,54 +198,71 @@ def _compacted(empty: Tensor, n_slots: int) -> Tensor:
 
 
 class Sequences:
-    """Symbols and their log-probabilities, N sequences per slot.
+    """Symbols and what is known of each, N sequences per slot.
 
     Attributes:
         ids: (G, N, T) padded with EOS; T is the largest limit plus one column that absorbs writes of ended rows.
         logprobs: (G, N, T) padded with 0.
+        masses: (G, N, T) padded with 1, see :class:`~genner.model.generation.state.Hypothesis`.
     """
+
+    _PADDING: ClassVar = {"ids": EOS, "logprobs": 0.0, "masses": 1.0}
 
     def __init__(self, slots: Slots, n_sequences: int) -> None:
         limits, device = slots.limits, slots.steps.device
         shape = limits.numel(), n_sequences, int(limits.max()) + 1
         self.ids = torch.full(shape, EOS, device=device)
         self.ids[:, :, 0] = BOS
-        self.logprobs = torch.zeros(shape, device=device)
+        self.logprobs, self.masses = torch.zeros(shape, device=device), torch.ones(shape, device=device)
+
+    @property
+    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Symbols, log-probabilities and masses."""
+        return self.ids, self.logprobs, self.masses
+
+    def _change(self, change: Callable[[Tensor, float], Tensor]) -> None:
+        """Replace every part by what ``change`` makes of it and of its padding."""
+        for name, padding in self._PADDING.items():
+            setattr(self, name, change(getattr(self, name), padding))
 
     def reset(self, slots: Tensor, limits: Tensor) -> None:
-        extra = int(limits.max()) + 1 - self.ids.shape[2]
-        if extra > 0:
-            self.ids, self.logprobs = pad(self.ids, (0, extra), value=EOS), pad(self.logprobs, (0, extra))
-        self.ids.index_fill_(0, slots, EOS)
+        extra = max(int(limits.max()) + 1 - self.ids.shape[2], 0)
+        self._change(lambda part, padding: pad(part, (0, extra), value=padding).index_fill_(0, slots, padding))
         self.ids[:, :, 0].index_fill_(0, slots, BOS)
-        self.logprobs.index_fill_(0, slots, 0.0)
 
     def select(self, slots: Tensor) -> None:
-        self.ids, self.logprobs = self.ids[slots], self.logprobs[slots]
+        self._change(lambda part, _: part[slots])
 
     def so_far(self, steps: Tensor) -> Tensor:
         """(G, N, T) padded with BOS, not EOS, after the first ``steps``, (G,), symbols."""
         is_padding = torch.arange(self.ids.shape[2], device=steps.device) >= steps.view(-1, 1, 1)
         return self.ids.masked_fill(is_padding, BOS)
 
-    def write(self, steps: Tensor, symbols: Tensor, logprobs: Tensor) -> None:
-        """Write (G, N) symbols at the positions ``steps``, (G,), of their sequences."""
-        column = steps.view(-1, 1, 1).expand(-1, symbols.shape[1], 1)
-        self.ids.scatter_(2, column, symbols.unsqueeze(2))
-        self.logprobs.scatter_(2, column, logprobs.unsqueeze(2))
+    def write(self, steps: Tensor, *values: Tensor) -> None:
+        """Write (G, N) symbols, log-probabilities and masses at the positions ``steps``, (G,), of their sequences."""
+        column = steps.view(-1, 1, 1).expand(-1, values[0].shape[1], 1)
+        for part, value in zip(self.parts, values, strict=True):
+            part.scatter_(2, column, value.unsqueeze(2))
 
-    def write_accepted(self, steps: Tensor, symbols: Tensor, logprobs: Tensor, is_accepted: Tensor) -> None:
-        """Append the accepted ones of (G, Q) consecutive symbols to the only sequence of each slot."""
+    def write_accepted(self, steps: Tensor, is_accepted: Tensor, *values: Tensor) -> None:
+        """Append the accepted ones of (G, Q) consecutive symbols to the only sequence of each slot; as :meth:`write`."""
         end = self.ids.shape[2] - 1
-        column = steps.unsqueeze(1) + torch.arange(symbols.shape[1], device=steps.device)
+        column = steps.unsqueeze(1) + torch.arange(is_accepted.shape[1], device=steps.device)
         # The last column belongs to no sequence: rejected symbols go there, as padding.
         column = torch.where(is_accepted, column, end)
-        self.ids[:, 0].scatter_(1, column, symbols.masked_fill(~is_accepted, EOS))
-        self.logprobs[:, 0].scatter_(1, column, logprobs.masked_fill(~is_accepted, 0.0))
+        for part, value, padding in zip(self.parts, values, self._PADDING.values(), strict=True):
+            part[:, 0].scatter_(1, column, value.masked_fill(~is_accepted, padding))
 
     def gather(self, parents: Tensor) -> Sequences:
         """Copies of the sequences ``parents``, (G, C)."""
         found = object.__new__(Sequences)
         index = parents.unsqueeze(2).expand(-1, -1, self.ids.shape[2])
-        found.ids, found.logprobs = self.ids.gather(1, index), self.logprobs.gather(1, index)
+        for name, part in zip(self._PADDING, self.parts, strict=True):
+            setattr(found, name, part.gather(1, index))
         return found
+
+    def best(self, other: Sequences, columns: Tensor) -> None:
+        """Keep of one's own sequences and of others behind them the ``columns``, (G, N')."""
+        columns = columns.unsqueeze(2).expand(-1, -1, self.ids.shape[2])
+        for name, mine, theirs in zip(self._PADDING, self.parts, other.parts, strict=True):
+            setattr(self, name, torch.cat((mine, theirs), 1).gather(1, columns))

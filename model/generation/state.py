@@ -62,7 +62,12 @@ class ConstraintLike(BatchState, Protocol):
     """A started constraint.
 
     It is unrolled to verify drafts: the K rows of a sentence are then its state before each of K consecutive symbols.
+
+    Attributes:
+        guides: whether ``allowed`` says what makes entities, so that there is something to force or to give up.
     """
+
+    guides: bool
 
     def unroll(self, drafts: Tensor) -> Self:
         """From one row per sentence to K, given (G, K-1) symbols: row k has advanced by the first k of them.
@@ -76,8 +81,11 @@ class ConstraintLike(BatchState, Protocol):
     def allowed(self) -> Tensor:
         """(R, V) bool, True = may come next; at least one per row, only EOS at the limit."""
 
-    def advance(self, symbols: Tensor) -> Self:
-        """The state after (R,) symbols."""
+    def possible(self) -> Tensor:
+        """(R, V) bool, True = may be written by a row that gives up on what it is writing; at least what is allowed."""
+
+    def advance(self, symbols: Tensor, gave_up: Tensor | None = None) -> Self:
+        """The state after (R,) symbols; ``gave_up``, (R,) bool: those that were possible, but not allowed."""
 
 
 class PreparedBatch(NamedTuple):
@@ -104,12 +112,15 @@ class Hypothesis(NamedTuple):
     Attributes:
         ids: symbols, BOS first, EOS last.
         symbol_logprobs: one per symbol, 0 for BOS.
+        masses: one per symbol: 1, or the probability of all allowed symbols together where the most probable symbol was
+            not allowed, so that another one was forced.
         logprob: their sum.
         score: what beams are ranked by, see ``GenerationConfig.length_penalty``; greedy: ``logprob``.
     """
 
     ids: list[int]
     symbol_logprobs: list[float]
+    masses: list[float]
     logprob: float
     score: float
 
@@ -136,19 +147,20 @@ def rows_of(sentences: Tensor, n_rows: int) -> Tensor:
 
 
 def as_hypotheses(
-    ids: Tensor, symbol_logprobs: Tensor, score: Tensor | None = None, *, shortest: int
+    ids: Tensor, symbol_logprobs: Tensor, masses: Tensor, score: Tensor | None = None, *, shortest: int
 ) -> list[list[Hypothesis]]:
     """Finished sequences as plain numbers.
 
     Args:
         ids: (G, N, T) the best first, padded with EOS.
         symbol_logprobs: (G, N, T) 0 for BOS and padding.
+        masses: (G, N, T) see :class:`Hypothesis`.
         score: (G, N) -inf where there is no hypothesis; the first always exists. None: the log-probabilities.
         shortest: minimum length of a result (3 for the reference's empty result).
 
     The tensors lie on the host, see :func:`on_host`.
     """
-    columns = [tensor.tolist() for tensor in (ids, symbol_logprobs, symbol_logprobs.sum(2))]
+    columns = [tensor.tolist() for tensor in (ids, symbol_logprobs, masses, symbol_logprobs.sum(2))]
     columns.append(columns[-1] if score is None else score.tolist())
     return [
         [
@@ -160,7 +172,9 @@ def as_hypotheses(
     ]
 
 
-def _hypothesis(ids: list[int], logprobs: list[float], logprob: float, score: float, shortest: int) -> Hypothesis:
+def _hypothesis(
+    ids: list[int], logprobs: list[float], masses: list[float], logprob: float, score: float, shortest: int
+) -> Hypothesis:
     """The sequence up to its first EOS; there always is one."""
     length = max(ids.index(1) + 1, shortest)
-    return Hypothesis(ids[:length], logprobs[:length], logprob, score)
+    return Hypothesis(ids[:length], logprobs[:length], masses[:length], logprob, score)

@@ -80,13 +80,12 @@ class SentenceTables:
     sentence's own columns, which means "none" there.
 
     * ``cost``: symbols it takes to write the word;
-    * ``cheapest``: lowest cost from this word on;
     * ``prefix``, for lists: cost of all words up to and including this one;
     * ``first_and_rest``, for pairs: cost of this word as a first word plus its cheapest last word;
-    * ``cheapest_pair``, for pairs: lowest cost of a first and a last word, from this word on;
     * ``last_piece``, if all pieces are written: position of the word's last piece;
     * ``starts``: word that this symbol points to, 0 for none;
-    * ``ends``, the next table, for the unit ``span``: likewise for last words of segments.
+    * ``ends``, the next table, for the unit ``span``: likewise for last words of segments;
+    * ``possible``: 1 for every symbol but BOS, special pieces and padding.
 
     Attributes:
         names: of the tables, in order.
@@ -168,11 +167,9 @@ def build_tables(layout: SourceLayout, *, pairs: bool, all_pieces: bool, shift: 
     last = torch.where(follows, after, stop) - 1
     pieces = last + 1 - first if all_pieces else torch.ones_like(first)
     cost = pad(pieces.masked_fill(~mask, INFINITE), (1, n_padding), value=INFINITE)
-    cheapest = suffix_min(cost)
-    found = {"cost": cost, "cheapest": cheapest}
+    found = {"cost": cost}
     if pairs:
-        first_and_rest = cost + cheapest
-        found |= {"first_and_rest": first_and_rest, "cheapest_pair": suffix_min(first_and_rest)}
+        found["first_and_rest"] = cost + suffix_min(cost)
     else:
         found["prefix"] = cost.cumsum(1)
     if all_pieces:
@@ -180,6 +177,8 @@ def build_tables(layout: SourceLayout, *, pairs: bool, all_pieces: bool, shift: 
     found["starts"] = _word_of(shift + first, mask, length)
     if pairs and not all_pieces:
         found["ends"] = _word_of(shift + last, mask, length)
+    symbols = torch.arange(length, device=first.device)
+    found["possible"] = (((symbols > 0) & (symbols < shift)) | (symbols >= shift + layout.lead) & (symbols < shift + stop)).long()
     highest = cost.masked_fill(cost == INFINITE, 0).amax(1)
     falls = layout.falls(mask)
     n_pieces = layout.src_seq_len.to(first.device, non_blocking=True)

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from genner.errors import ConfigError
 from genner.model.generation import AnyPiece, GenerationConfig, PointerConstraint, PreparedBatch, search_all
+from genner.model.generation.config import STRUCTURES
 from genner.model.generation.state import Hypothesis
-from tests.model.generation.oracle import Rules, Sentence, prefix_tree
+from tests.model.generation.oracle import Rules, Sentence, following, prefix_tree
 from tests.model.generation.table_model import (
     BOS,
     EOS,
@@ -57,7 +58,7 @@ def prepare(
 def legal_sequences(limit: int, constrained: bool) -> list[tuple[int, ...]]:
     if not constrained:
         return all_sequences([LABEL, OTHER, FIRST, SECOND], limit)
-    tree = prefix_tree(Sentence((1, 1), 1, 1, limit), Rules("word", "discontinuous", True, N_LABELS))
+    tree = prefix_tree(Sentence((1, 1), 1, 1, limit), Rules("word", "discontinuous", N_LABELS))
     return [(*prefix, EOS) for prefix, following in tree.items() if EOS in following]
 
 
@@ -96,7 +97,19 @@ def test_greedy_takes_the_legal_best() -> None:
     with_favour = lambda s, prefix: [*table(s, prefix)[:FIRST], 1.0, *table(s, prefix)[SECOND:]]  # noqa: E731
     found, _ = run(with_favour, [4], GenerationConfig())
     assert answers(found) == [[BOS, FIRST, LABEL, EOS]]
-    assert found[0][0].symbol_logprobs[1] == pytest.approx(1 - math.log(math.exp(2) + math.e + 6))
+    total = math.exp(2) + math.e + 6
+    assert found[0][0].symbol_logprobs[1] == pytest.approx(1 - math.log(total))
+    later = math.e + 7  # the first word again is the favourite; labels may follow it, and in the end only EOS
+    assert found[0][0].masses == pytest.approx([1, (math.e + 2) / total, 2 / later, 1 / later])
+
+
+def test_greedy_gives_up_below_the_threshold() -> None:
+    """A label without words is dropped, and the model goes on as if it had been allowed to write it."""
+    table = path_table((BOS, LABEL, SECOND, OTHER, EOS), peak=2.0)
+    mass = 3 / (math.exp(2) + 7)  # EOS and two words
+    wishes, forced = [BOS, LABEL, SECOND, OTHER, EOS], [BOS, EOS]
+    for give_up, answer in ((0.0, forced), (mass - 0.01, forced), (mass + 0.01, wishes), (1.0, wishes)):
+        assert answers(run(table, [6], GenerationConfig(give_up=give_up))[0]) == [answer]
 
 
 def test_limit_never_cuts_an_entity() -> None:
@@ -173,29 +186,43 @@ def test_many_beams_find_what_exhaustive_search_finds(penalty: float, constraine
         assert answers(found)[sentence] == list(ranked[0][2])
 
 
-def plain_greedy(table: Table, sentence: int, limit: int, config: GenerationConfig) -> list[int]:
-    """One sentence, one symbol at a time."""
-    legal = legal_sequences(limit, config.constrained)
-    sequence = [BOS]
+def plain_choice(
+    table: Table, sentence: int, prefix: tuple[int, ...], limit: int, config: GenerationConfig
+) -> tuple[set[int], float]:
+    """The symbols that may follow, and the probability of the legal ones if another one is the most probable."""
+    if not config.constrained:
+        return {LABEL, OTHER, FIRST, SECOND, EOS} if len(prefix) + 1 < limit else {EOS}, 1.0
+    rules = Rules("word", config.structure, N_LABELS)
+    legal, possible = following(Sentence((1, 1), 1, 1, limit), rules, prefix)
+    probabilities = torch.tensor(table(sentence, prefix)).softmax(0).tolist()
+    mass = sum(probabilities[symbol] for symbol in legal)
+    chosen = legal | possible if mass < config.give_up else legal
+    return chosen, 1.0 if probabilities.index(max(probabilities)) in chosen else mass
+
+
+def plain_greedy(
+    table: Table, sentence: int, limit: int, config: GenerationConfig
+) -> tuple[list[int], list[float]]:
+    """One sentence, one symbol at a time; the sequence and its masses."""
+    sequence, masses = [BOS], [1.0]
     while sequence[-1] != EOS or len(sequence) == 1:
-        following = {ids[len(sequence)] for ids in legal if list(ids[: len(sequence)]) == sequence}
+        chosen, mass = plain_choice(table, sentence, tuple(sequence), limit, config)
         logits = table(sentence, tuple(sequence))
-        sequence.append(max(sorted(following), key=lambda symbol: logits[symbol]))
-    return sequence
+        sequence.append(max(sorted(chosen), key=lambda symbol: logits[symbol]))
+        masses.append(mass)
+    return sequence, masses
 
 
 def plain_beams(table: Table, sentence: int, limit: int, config: GenerationConfig) -> list[tuple[float, list[int]]]:
     """One sentence, Python lists, no early end."""
-    legal = legal_sequences(limit, config.constrained)
-    prefixes = {ids[:cut] for ids in legal for cut in range(len(ids) + 1)}
     beams, finished = [(0.0, (BOS,))], []
     while beams:
         longer = []
         for total, prefix in beams:
             logprobs = torch.tensor(table(sentence, prefix)).log_softmax(0).tolist()
-            longer += [(total + own, (*prefix, symbol)) for symbol, own in enumerate(logprobs)]
-        longer = sorted((item for item in longer if item[1] in prefixes), key=lambda item: -item[0])
-        best = longer[: 2 * config.num_beams]
+            chosen, _ = plain_choice(table, sentence, prefix, limit, config)
+            longer += [(total + logprobs[symbol], (*prefix, symbol)) for symbol in sorted(chosen)]
+        best = sorted(longer, key=lambda item: -item[0])[: 2 * config.num_beams]
         finished += [(score_of(total, ids, config.length_penalty), list(ids)) for total, ids in best if ids[-1] == EOS]
         beams = [item for item in best if item[1][-1] != EOS][: config.num_beams]
     return sorted(finished, key=lambda item: -item[0])[: config.n_best]
@@ -208,19 +235,30 @@ def plain_beams(table: Table, sentence: int, limit: int, config: GenerationConfi
     num_beams=st.integers(1, 4),
     penalty=st.sampled_from([1.0, 0.8, 1.5, 0.0]),
     constrained=st.booleans(),
+    give_up=st.sampled_from([0.0, 0.3, 0.6, 1.0]),
+    structure=st.sampled_from(STRUCTURES),
 )
 def test_equals_the_plain_search(
-    seed: int, limits: list[int], num_beams: int, penalty: float, constrained: bool
+    seed: int, limits: list[int], num_beams: int, penalty: float, constrained: bool, give_up: float, structure: str
 ) -> None:
     """Early stopping, compaction and reordering change nothing."""
     penalty = penalty if num_beams > 1 else 1.0
     n_best = min(num_beams, 2)
-    config = GenerationConfig(num_beams=num_beams, n_best=n_best, length_penalty=penalty, constrained=constrained)
+    config = GenerationConfig(
+        num_beams=num_beams,
+        n_best=n_best,
+        length_penalty=penalty,
+        constrained=constrained,
+        give_up=give_up,
+        structure=structure,
+    )
     table = random_table(seed, N_SYMBOLS, scale=1.0 + seed % 4)
     found, _ = run(table, limits, config)
     for sentence, limit in enumerate(limits):
         if num_beams == 1:
-            assert answers(found)[sentence] == plain_greedy(table, sentence, limit, config)
+            ids, masses = plain_greedy(table, sentence, limit, config)
+            assert answers(found)[sentence] == ids
+            assert found[sentence][0].masses == pytest.approx(masses, abs=1e-5)
             continue
         expected = plain_beams(table, sentence, limit, config)
         assert [ours.ids for ours in found[sentence]] == [ids for _, ids in expected]
@@ -269,6 +307,7 @@ def test_results_do_not_depend_on_batches_or_earlier_sentences(num_beams: int, c
         length_penalty=0.8,
         repetition_penalty=1.2,
         constrained=constrained,
+        give_up=0.5,
     )
     alone = [run(table, [limit], config, [sentence])[0][0] for sentence, limit in enumerate(limits)]
     for sizes in ([41], [1] * 41, [4, 16, 1, 20], [16, 8, 8, 9], [3, 0, 38]):
@@ -277,18 +316,22 @@ def test_results_do_not_depend_on_batches_or_earlier_sentences(num_beams: int, c
             assert [one.ids for one in ours] == [one.ids for one in theirs]
             for one, other in zip(ours, theirs, strict=True):
                 assert one.symbol_logprobs == pytest.approx(other.symbol_logprobs, abs=1e-5)
+                assert one.masses == pytest.approx(other.masses, abs=1e-5)
                 assert (one.logprob, one.score) == pytest.approx((other.logprob, other.score), abs=1e-4)
 
 
 @pytest.mark.parametrize("constrained", [True, False])
 @pytest.mark.parametrize("structure", ["flat", "nested", "discontinuous"])
 @pytest.mark.parametrize("share_right", [0.0, 0.7, 1.0])
-def test_drafts_change_nothing_but_the_number_of_passes(constrained: bool, structure: str, share_right: float) -> None:
+@pytest.mark.parametrize("give_up", [0.0, 0.5, 1.0])
+def test_drafts_change_nothing_but_the_number_of_passes(
+    constrained: bool, structure: str, share_right: float, give_up: float
+) -> None:
     """Drafts are right, legal but wrong, or nonsense; they may go beyond the end and the limit."""
     draw = random.Random(7)
     limits = [draw.choice([2, 3, 5, 9, 14]) for _ in range(30)]
     table = random_table(29, N_SYMBOLS)
-    config = GenerationConfig(constrained=constrained, structure=structure)
+    config = GenerationConfig(constrained=constrained, structure=structure, give_up=give_up)
     sizes = [6, 10, 1, 13]
     plain, slow = run_all(table, sizes, limits, config)
 
@@ -302,9 +345,10 @@ def test_drafts_change_nothing_but_the_number_of_passes(constrained: bool, struc
         for (ours,), (theirs,) in zip(found, plain, strict=True):
             assert ours.ids == theirs.ids
             assert ours.symbol_logprobs == pytest.approx(theirs.symbol_logprobs, abs=1e-5)
+            assert ours.masses == pytest.approx(theirs.masses, abs=1e-5)
         n_passes, n_plain = len(fast.rows_per_step), len(slow.rows_per_step)
         assert n_passes <= n_plain
-        if share_right == 1.0:
+        if share_right == 1.0 and not (constrained and give_up):  # no draft is right behind a group that is given up on
             assert n_passes <= n_plain / (1 + draft_len) + 12, "at least one pass per refilled sentence"
 
 

@@ -1,0 +1,65 @@
+"""What a row may write next: what the constraint allows, or anything where the search gives up on the open group."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from genner.model.generation.state import ConstraintLike
+
+__all__ = ["Choice", "log_probabilities", "penalise_repetition"]
+
+
+class Choice(NamedTuple):
+    """The choice of R rows.
+
+    The probability of all allowed symbols together says how far the model agrees with the constraint. Where it is below a
+    threshold, the search gives up on the group: it may write what it wishes, and the group will be dropped.
+
+    Attributes:
+        allowed: (R, V) bool: by the constraint or, in rows that may give up, whatever is possible.
+        legal: (R, V) bool: by the constraint alone; None: no row may give up.
+        masses: (R,) 1, or the probability of all legal symbols together where the most probable symbol is not allowed.
+    """
+
+    allowed: Tensor
+    legal: Tensor | None
+    masses: Tensor
+
+    @classmethod
+    def of(cls, constraint: ConstraintLike, logprobs: Tensor, give_up: float) -> Self:
+        """That of the rows of a constraint, with (R, V) log-probabilities and the threshold."""
+        legal = allowed = constraint.allowed()
+        if not constraint.guides:
+            return cls(legal, None, logprobs.new_ones(len(logprobs), dtype=torch.float32))
+        mass = torch.where(legal, logprobs.float().exp(), 0.0).sum(1)
+        if give_up > 0:
+            allowed = legal | (constraint.possible() & (mass < give_up).unsqueeze(1))
+        is_free = allowed.gather(1, logprobs.argmax(1, keepdim=True)).squeeze(1)
+        return cls(allowed, legal if give_up > 0 else None, mass.masked_fill(is_free, 1.0))
+
+    def gave_up(self, symbols: Tensor) -> Tensor | None:
+        """(R,) bool: the rows that give up with these symbols; None: none of them."""
+        return None if self.legal is None else ~self.legal.gather(1, symbols.unsqueeze(1)).squeeze(1)
+
+
+def log_probabilities(logits: Tensor) -> Tensor:
+    """(R, V) log-softmax over all columns; NaN becomes the lowest value."""
+    lowest = torch.finfo(logits.dtype).min
+    return logits.log_softmax(1).nan_to_num(nan=lowest, neginf=lowest)
+
+
+def penalise_repetition(logits: Tensor, written: Tensor, penalty: float) -> Tensor:
+    """Make symbols that were already written less likely.
+
+    Keskar et al. (2019), section 4.1, https://arxiv.org/abs/1909.05858; negative logits are multiplied, not divided.
+
+    Args:
+        logits: (R, V).
+        written: (R, T) symbols so far.
+        penalty: above 1 makes repetition less likely.
+    """
+    chosen = logits.gather(1, written)
+    return logits.scatter(1, written, torch.where(chosen < 0, chosen * penalty, chosen / penalty))

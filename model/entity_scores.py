@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from itertools import accumulate
 
-from genner.data.codecs.pointer import Decoded
 from genner.data.schema import Entity
 from genner.errors import ConfigError
 from genner.model.generation import GenerationConfig, Hypothesis
@@ -31,10 +30,10 @@ def check_scores(scores: str, candidates: bool, generation: GenerationConfig) ->
         raise ConfigError(f"candidates: asked for with scores {scores!r}. Expected nbest. Set scores to nbest.")
 
 
-def symbol_scores(found: Hypothesis, decoded: Decoded) -> list[float]:
-    """The probability of every entity's symbols, label included, in the hypothesis that ``decoded`` was read from."""
+def symbol_scores(found: Hypothesis, symbol_spans: Sequence[tuple[int, int]]) -> list[float]:
+    """The probability of every entity's symbols, label included, at half-open ranges of the hypothesis."""
     logprobs = list(accumulate(found.symbol_logprobs))
-    return [math.exp(logprobs[end - 1] - logprobs[start - 1]) for start, end in decoded.symbol_spans]
+    return [math.exp(logprobs[end - 1] - logprobs[start - 1]) for start, end in symbol_spans]
 
 
 def mass_of_entities(logprobs: Sequence[float], entities: Sequence[Sequence[Entity]]) -> dict[Entity, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,10 @@ class Prediction:
         rejected: malformed groups as ``(reason, key)``, equal groups having equal keys.
         exact: whether the output is exactly the gold one in the formulation's own terms; None leaves it to the metric.
         word_offset: where the part begins in its sentence; the entities count from there.
+        counts: what the search did to keep to its rules, such as how many symbols it forced; how many entities it repeated
+            and how many groups it dropped, by reason.
+        least_mass: what the search forced had this probability at least; a search that gives up on what has less would find
+            the same.
         n_shortened: words too long for the model, of which it saw only the beginning.
     """
 
@@ -34,6 +39,8 @@ class Prediction:
     rejected: list[tuple[str, Hashable]] = field(default_factory=list)
     exact: bool | None = None
     word_offset: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    least_mass: float = 1.0
     n_shortened: int = 0
 
 
@@ -98,4 +105,6 @@ def _joined(example_idx: int, parts: list[Prediction]) -> Prediction:
         # The same symbols in two parts are two different mistakes.
         rejected=[(reason, (part.word_offset, key)) for part in parts for reason, key in part.rejected],
         exact=None if None in judged or not judged else all(judged),
+        counts=sum((part.counts for part in parts), Counter()),
+        least_mass=min((part.least_mass for part in parts), default=1.0),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
@@ -17,7 +18,7 @@ from genner.config import Recipe
 from genner.data.alignment import WordTokenizer
 from genner.data.bundle import LoadedCorpus
 from genner.data.cache import CACHES
-from genner.data.codecs.pointer import EOS, PointerCodec, PointerVocab
+from genner.data.codecs.pointer import EOS, Decoded, PointerCodec, PointerVocab, Settled
 from genner.data.encoded import EncodedSplit as PointerRows
 from genner.data.encoded import RowInfo, collate_pointer
 from genner.data.labels import LabelSet
@@ -76,9 +77,9 @@ class Target:
         """The search for such symbols; ``search`` is one of the settings' classes."""
         names = {field.name for field in fields(GenerationConfig)} & {field.name for field in fields(search)}
         return GenerationConfig(
-            **{name: getattr(search, name) for name in names - {"constrained"}},
+            **{name: getattr(search, name) for name in names - {"constrained", "give_up"}},
             constrained=bool(search.constrained),
-            ordered=self.order == "position",
+            give_up=search.give_up or 0.0,
             structure=self.kind,
             compat=self.compat,
             n_best=n_best,
@@ -196,8 +197,7 @@ class PointerTask(nn.Module):
         n_labels = len(labels.tags)
         self.constraint: AnyPiece | PointerConstraint = AnyPiece(n_labels)
         if self.generation.constrained:
-            structure, ordered = self.generation.structure, self.generation.ordered
-            self.constraint = PointerConstraint(self.codec.unit, n_labels, structure, ordered)
+            self.constraint = PointerConstraint(self.codec.unit, n_labels, self.generation.structure)
 
     @property
     def collate(self) -> Callable[[Sequence[Any]], Batch]:
@@ -273,25 +273,31 @@ class PointerTask(nn.Module):
         word_offset: int,
         gold: list[int] | None,
     ) -> Prediction:
-        found = hypotheses[0]
-        decoded = self.codec.decode(found.ids, bounds)
-        entities = decoded.entities
+        decoded = [self._decoded(found.ids, bounds) for found in hypotheses]
+        best, best_decoded = hypotheses[0], decoded[0]
+        entities = best_decoded.entities
         if self.scores == "symbols":
-            scores = symbol_scores(found, decoded)
+            scores = symbol_scores(best, best_decoded.symbol_spans)
         else:
-            others = [self.codec.decode(other.ids, bounds).entities for other in hypotheses[1:]]
-            mass = mass_of_entities([one.logprob for one in hypotheses], [entities, *others])
+            mass = mass_of_entities([one.logprob for one in hypotheses], [one.entities for one in decoded])
             entities = list(mass) if self.gives_candidates else entities
             scores = [mass[entity] for entity in entities]
-        is_comparable = gold is not None and self.generation.ordered  # else another order is as good
-        return Prediction(
-            example_idx=example_idx,
-            entities=entities,
-            scores=scores,
-            rejected=[(reject.reason, reject.key) for reject in decoded.rejected],
-            exact=_until_end(found.ids) == _until_end(gold) if is_comparable else None,
-            word_offset=word_offset,
-        )
+        about: dict[str, Any] = {}
+        if isinstance(best_decoded, Settled):
+            forced = [mass for mass in best.masses if mass < 1]
+            counts = Counter({"forced": len(forced), "repeated": best_decoded.repeated}) + best_decoded.dropped
+            about = {"counts": counts, "least_mass": min(forced, default=1.0) if len(hypotheses) == 1 else 0.0}
+        else:
+            rejected = [(reject.reason, reject.key) for reject in best_decoded.rejected]
+            is_exact = None if gold is None else _until_end(best.ids) == _until_end(gold)
+            about = {"rejected": rejected, "exact": is_exact}
+        return Prediction(example_idx, entities, scores, word_offset=word_offset, **about)
+
+    def _decoded(self, ids: list[int], bounds: Sequence[int]) -> Decoded | Settled:
+        """What a sequence holds: as it is, or under the rules of the search, which order and repetition are none of."""
+        if self.generation.constrained:
+            return self.codec.settle(ids, bounds, self.generation.structure)
+        return self.codec.decode(ids, bounds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,6 +167,7 @@ class TrainingConfig:
     device: str = "auto"  # cpu, cuda, cuda:1 ...; auto takes a GPU if there is one
     deterministic: bool = True  # on a GPU: the same numbers in every run; false may be faster
     num_workers: int = 0
+    fit_on_dev: bool | None = None  # search and least scores, at the end; default: yes, but for compat: reference
     keep_state: bool = False  # also of finished seeds, so that a run with a constant schedule may get more epochs
 
 
@@ -365,5 +366,6 @@ def _resolved(recipe: Recipe) -> Recipe:
     if not backbone.startswith((".", "~")) and not os.path.isabs(backbone) and os.path.isdir(backbone):
         backbone = os.path.join(".", backbone)  # a folder here, which nobody takes for a name on the hub
     # A trial with fewer epochs than the recipe's first evaluation is evaluated at its end.
-    training = replace(training, evaluate_from=min(training.evaluate_from, training.epochs))
+    fit_on_dev = not recipe.is_reference if training.fit_on_dev is None else training.fit_on_dev
+    training = replace(training, evaluate_from=min(training.evaluate_from, training.epochs), fit_on_dev=fit_on_dev)
     return replace(recipe, backbone=backbone, optim=optim, data=data, training=training)

@@ -14,14 +14,16 @@ from typing import Any
 from genner.app.corpus import check_corpus, check_text, identity_of, open_corpus
 from genner.app.launch import device_arguments, run_all
 from genner.app.prediction_files import JudgedSentence, read_predictions
-from genner.app.run_data import scored_split
+from genner.app.run_data import scored_split, searches_of
 from genner.app.run_report import write_run_report
+from genner.app.run_tables import search_table
 from genner.app.seed import finished_result, run_seed
 from genner.config import Recipe, recipe_yaml, settings_digest
 from genner.data.schema import Entity
 from genner.evaluation.report import score_table
 from genner.evaluation.spread import Spread, mean_text, spread_over_seeds
-from genner.evaluation.terminal import ERROR_LEGEND, Style, render_sentence
+from genner.evaluation.tables import lined_up
+from genner.evaluation.terminal import ERROR_LEGEND, Style, columns_of, render_sentence
 from genner.formulations import formulation_class
 from genner.training.logs import console_log
 from genner.training.results import RunInfo, failed_result, run_result
@@ -159,7 +161,17 @@ def run_summary(result: Mapping[str, Any]) -> str:
         for seed in result["seeds"]
         if seed[split]
     ]
-    return "\n\n".join([*parts, _seeds(result), *_reported(result["reported"])])
+    return "\n\n".join([*parts, *_searches(result["seeds"], split), _seeds(result), *_reported(result["reported"])])
+
+
+def _searches(seeds: Sequence[Mapping[str, Any]], split: str) -> list[str]:
+    """Ways of searching side by side, if there are several."""
+    searches = searches_of([seed for seed in seeds if seed["status"] == "ok"])
+    if len(searches) < 2:
+        return []
+    table = search_table(searches, split)
+    lines = ["  ".join(row).rstrip() for row in lined_up([[table.title, *searches], *filter(None, table.rows)])]
+    return ["\n".join([lines[0], "─" * columns_of(lines[0]), *lines[1:]])]
 
 
 def _samples(seed: Path | None, labels: Sequence[str], split: str) -> list[str]:

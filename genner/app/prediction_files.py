@@ -14,17 +14,21 @@ __all__ = ["JudgedSentence", "entity_of", "load_result", "predictions_path", "re
 
 
 class JudgedSentence(NamedTuple):
-    """One line of a file of predictions; ``scores`` belong to ``predicted``."""
+    """One line of a file of predictions; ``scores`` belong to ``predicted``, ``left_out`` was predicted as well."""
 
     words: list[str]
     gold: list[Entity]
     predicted: list[Entity]
     scores: list[float]
+    left_out: list[tuple[Entity, float]]
 
     def judged_scores(self) -> Iterator[tuple[float, bool]]:
-        """The score of every distinct prediction, the highest of duplicates, and whether it is correct."""
+        """The score of every distinct prediction, the highest of duplicates, and whether it is correct.
+
+        What was left out for its score is among them.
+        """
         gold, best = set(self.gold), {}
-        for entity, score in zip(self.predicted, self.scores, strict=True):
+        for entity, score in (*zip(self.predicted, self.scores, strict=True), *self.left_out):
             best[entity] = max(score, best.get(entity, score))
         return ((score, entity in gold) for entity, score in best.items())
 
@@ -55,7 +59,9 @@ def read_predictions(path: Path) -> Iterator[JudgedSentence]:
                 if not all(isinstance(word, str) for word in words):
                     raise TypeError("raw_words are not all text")
                 scores = [float(item["score"]) for item in predicted]
-                yield JudgedSentence(words, list(map(entity_of, gold)), list(map(entity_of, predicted)), scores)
+                left_out = [(entity_of(item), float(item["score"])) for item in record.get("left_out", ())]
+                entities = list(map(entity_of, predicted))
+                yield JudgedSentence(words, list(map(entity_of, gold)), entities, scores, left_out)
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise DataFormatError(
             f"{path}:{number}: not a judged sentence ({type(error).__name__}: {error}). Expected an object with "

@@ -19,15 +19,10 @@ from genner.evaluation.calibration import Calibration, brier_score, calibration_
 from genner.evaluation.errors_table import KINDS, ErrorExample, ErrorTable
 from genner.evaluation.spread import MEASURES, spread_of, spread_over_seeds
 
-__all__ = ["run_data", "scored_split"]
+__all__ = ["run_data", "scored_split", "searches_of"]
 
-#: The three kinds of malformed output and the metric's reasons for each; any other reason is a kind of its own.
-MALFORMED = {
-    "not at word boundaries": ("unaligned",),
-    "words out of order": ("order",),
-    "incomplete: no words, or no label": ("empty", "open", "bos"),
-}
 _ERRORS = {"ece": calibration_error, "brier": brier_score}
+_PLACES = {"forced": 0, "repeated": 1, "left_out": 2}  # then the reasons of what is no entity
 _N_EXAMPLES = 3
 _TOLERANCE = 0.011  # for two decimals and the small terms in the metric's fractions
 
@@ -67,7 +62,8 @@ def run_data(run_folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
         "reported": dict(result["reported"]),
         "per_label": _groups([seed[split]["per_label"] for seed in shown]),
         "subsets": _groups([_subsets(seed[split]) for seed in shown]),
-        "malformed": _malformed(shown, split),
+        "scores_plain": spread_over_seeds([{"status": seed["status"], **seed.get("plain", {})} for seed in seeds]),
+        "searches": searches_of(shown),
         **details,
         "notes": notes,
     }
@@ -144,25 +140,21 @@ def _subsets(scores: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {**scores["subsets"], "seen": seen}
 
 
-def _malformed(seeds: Sequence[Mapping[str, Any]], split: str) -> dict[str, Any]:
-    """Malformed groups in percent of all groups written, by variant of the model; without a test split, of dev."""
-    counts = [seed["malformed"] or {"default": seed[split]} for seed in seeds]
-    names = dict.fromkeys(chain.from_iterable(counts))
-    return {name: _malformed_rates([count[name] for count in counts if name in count]) for name in names}
+def searches_of(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What every way of searching scores, and what it did, over seeds."""
+    names = dict.fromkeys(chain.from_iterable(seed.get("searches", {}) for seed in seeds))
+    return {name: _search([seed["searches"][name] for seed in seeds if name in seed.get("searches", {})]) for name in names}
 
 
-def _malformed_rates(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    known = {reason for reasons in MALFORMED.values() for reason in reasons}
-    others = {reason for seed in seeds for reason in seed["rejected"]} - known
-    kinds = {**MALFORMED, **{reason: (reason,) for reason in sorted(others)}}
-    written = [seed["predicted"] + sum(seed["rejected"].values()) for seed in seeds]
-    rates: dict[str, Any] = {"n_seeds": len(seeds), "written": sum(written), "reasons": {}}
-    rates["f"] = spread_of([seed["f"] for seed in seeds])
-    for kind, reasons in {**kinds, "all": tuple(known | others)}.items():
-        counts = [sum(seed["rejected"].get(reason, 0) for reason in reasons) for seed in seeds]
-        shares = [100 * count / n if n else 0.0 for count, n in zip(counts, written, strict=True)]
-        rates["reasons"][kind] = {"count": sum(counts), "rate": spread_of(shares)}
-    return rates
+def _search(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    counts = [{**seed["rejected"], **seed["counts"]} for seed in seeds]  # a search drops groups, or rejects are left
+    names = sorted(set(chain.from_iterable(counts)), key=lambda name: (_PLACES.get(name, len(_PLACES)), name))
+    return {
+        "n_seeds": len(seeds),
+        "scores": {name: spread_of([seed[name] for seed in seeds]) for name in ("pre", "rec", "f", "strict_f", "em")},
+        "predicted": _mean([seed["predicted"] for seed in seeds]),
+        "counts": {name: _mean([count.get(name, 0) for count in counts]) for name in names},
+    }
 
 
 def _from_predictions(

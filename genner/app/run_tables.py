@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
+from genner.evaluation.report import REASONS
 from genner.evaluation.spread import MEASURES, mean_text, score_text
 from genner.evaluation.tables import Table
 
-__all__ = ["plain_value", "published_scores", "published_table", "run_tables"]
+__all__ = ["plain_value", "published_scores", "published_table", "run_tables", "search_table"]
 
 _NAMES = {
     "pre": "P", "rec": "R", "f": "F1", "strict_pre": "strict P", "strict_rec": "strict R", "strict_f": "strict F1",
     "em": "exact sentences",
+}  # fmt: skip
+_COUNTS = {
+    "forced": "symbols forced", "repeated": "entities repeated", "left_out": "entities left out for low scores",
 }  # fmt: skip
 _PUBLISHED = ("span", "bpe", "word", "span_bpe", "discontinuous_only")
 _STRUCTURE = (
@@ -45,8 +50,8 @@ def run_tables(data: Mapping[str, Any]) -> Iterator[Table]:
         yield _group_table(data["subsets"], f"Subsets, {data['split']}", "subset", _STRUCTURE)
     if data["calibration"]:
         yield _calibration_table(data)
-    if any(way["written"] for way in data["malformed"].values()):
-        yield _malformed_table(data)
+    if data["searches"]:
+        yield search_table(data["searches"], data["split"])
     for axis, rows in data["breakdown"].items():
         if len(rows) > 1 or (rows and axis != "segments" and axis != "nesting depth"):
             yield _axis_table(axis, rows, data["split"])
@@ -158,22 +163,23 @@ def _share_right(bins: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"{sum(row['n'] * row[name] for row in bins) / total:.4f}" for name in ("mean_score", "share_right")]
 
 
-def _malformed_table(data: Mapping[str, Any]) -> Table:
-    ways = data["malformed"]
-    kinds = dict.fromkeys(kind for way in ways.values() for kind in way["reasons"])
-    kinds["all"] = kinds.pop("all")
-    rows = []
-    for kind in kinds:
-        cells = []
-        for way in ways.values():
-            found = way["reasons"].get(kind)
-            cells += [mean_text(found["rate"]), f"{found['count']:,}"] if found else ["-", "-"]
-        rows.append([kind, *cells])
-    rows.append(["F1", *(cell for way in ways.values() for cell in (mean_text(way["f"]), ""))])
-    counts = [f"{name}: {way['written']:,} groups, {_count(way['n_seeds'], 'seed')}" for name, way in ways.items()]
-    note = f"Percentage of the groups written (well-formed entities and malformed groups). {'; '.join(counts)}."
-    header = ["malformed output", *(cell for name in ways for cell in (f"{name} %", "groups"))]
-    return Table(f"Malformed output, {data['split']}", header, rows, note=note)
+def search_table(searches: Mapping[str, Any], split: str) -> Table:
+    """Ways of searching side by side: scores, and what the search did to keep to its rules, as means per seed."""
+    rows: list[Sequence[str] | None] = [
+        [_NAMES[name], *(mean_text(way["scores"][name]) for way in searches.values())]
+        for name in ("pre", "rec", "f", "strict_f", "em")
+    ]
+    rows.append(["predicted", *(_amount(way["predicted"]) for way in searches.values())])
+    for name in dict.fromkeys(chain.from_iterable(way["counts"] for way in searches.values())):
+        counts = (way["counts"].get(name) for way in searches.values())
+        title = _COUNTS.get(name) or f"groups dropped: {REASONS.get(name, name)}"
+        rows.append([title, *("-" if n is None else _amount(n) for n in counts)])
+    note = (
+        "default: with what was decided on dev; plain: before that, everything forced and nothing left out. Forced: "
+        "another symbol than the most probable one was written, which would have led to no entity. Numbers are means per "
+        "seed."
+    )
+    return Table(f"Ways of searching, {split}", ["", *searches], rows, note=note)
 
 
 def _axis_table(axis: str, rows: Sequence[Mapping[str, Any]], split: str) -> Table:

@@ -13,22 +13,16 @@ import torch
 
 import genner.patches  # noqa: F401  before fastNLP
 from genner.app.corpus import check_corpus, check_text, identity_of, open_corpus
-from genner.app.prediction_files import read_predictions
+from genner.app.dev_fit import DevFit
 from genner.config import OnCollapse, Recipe, recipe_tree, recipe_yaml
 from genner.data.bundle import LoadedCorpus, examples_of
 from genner.data.labels import LabelSet
 from genner.evaluation.span_f1 import SpanF1, entity_surfaces
-from genner.files import clear_leftovers
 from genner.formulations import formulation_class
 from genner.formulations.base import Rows, Task
-from genner.formulations.opening import open_task
-from genner.model.folder import ModelFolder
-from genner.prediction.scores import Fingerprint, FittedOn, FittedScores, ModelCalibration, fit_scores
-from genner.training.evaluation import predict, score
 from genner.training.job import FitConfig, FitJob, FitResult
 from genner.training.logs import run_log
 from genner.training.optim import Schedule, build_optimizer
-from genner.training.predictions import write_predictions
 from genner.training.results import seed_result
 from genner.training.runs import RunFolder, locked
 from genner.training.samplers import LoaderConfig, build_loader
@@ -40,7 +34,7 @@ from genner.training.world import choose_device
 # isort: split
 from fastNLP.io import DataBundle
 
-__all__ = ["calibrate_seed", "finished_result", "may_restart", "run_seed", "train_bundle"]
+__all__ = ["finished_result", "may_restart", "run_seed", "train_bundle"]
 
 logger = logging.getLogger(__name__)
 
@@ -113,50 +107,13 @@ def run_seed(recipe: Recipe, run: RunFolder, seed: int, corpus: LoadedCorpus | N
             run.add_attempt(seed, _attempt_record(recipe, _seed_result(run, seed, fitted)))
             attempt = _Attempt(recipe, corpus, labels, folder, seed, number=attempt.number + 1)
             fitted = attempt.fit()
-        calibrate_seed(folder, attempt.job.task.score_kind)
-        attempt.predict_unlabelled(fitted)
-        result = _seed_result(run, seed, fitted) | {"malformed": attempt.malformed(fitted), "notes": corpus.notes}
+        result = _seed_result(run, seed, fitted) | attempt.decide(fitted) | {"notes": corpus.notes}
         if emissions := read_emissions(folder):
             result["emissions"] = emissions
         run.finish_seed(seed, result, recipe_yaml(recipe))
         if not recipe.training.keep_state:
             run.drop_state(seed)
     return result
-
-
-def calibrate_seed(folder: Path, score_kind: str) -> ModelCalibration | None:
-    """Fit the scores of a seed's best model on its predictions of dev, and write ``calibration.json`` beside it.
-
-    A file that is there is replaced, as it may belong to an earlier model. Without a dev split, the new one is empty.
-
-    Args:
-        folder: of the seed.
-        score_kind: how the scores of the predictions came about.
-
-    Returns:
-        what was written; None if the seed has no model.
-
-    Raises:
-        DataFormatError: the predictions cannot be read.
-    """
-    if not (folder / "best").is_dir():
-        return None
-    predictions = folder / "predictions.dev.jsonl"
-    fitted = _fit_scores(predictions, score_kind) if predictions.is_file() else None
-    clear_leftovers(folder / "best")  # of a process that was killed while it wrote this file
-    found = ModelCalibration((fitted,) if fitted else ())
-    found.write(folder / "best")
-    if fitted:
-        calibration = fitted.calibration
-        logger.info(
-            "scores calibrated on %d entities of dev: temperature %.3f, shift %+.3f, doubt %g, calibration error "
-            "%.4f -> %.4f",
-            calibration.n, calibration.temperature, calibration.shift, calibration.doubt, fitted.ece_before,
-            fitted.ece_after,
-        )  # fmt: skip
-    else:
-        logger.info("scores not calibrated: no predictions of dev whose scores are probabilities")
-    return found
 
 
 def may_restart(recipe: Recipe, attempts: list[dict[str, Any]]) -> bool:
@@ -184,16 +141,6 @@ def _attempt_record(recipe: Recipe, result: Mapping[str, Any]) -> dict[str, Any]
 def _lr(recipe: Recipe, attempt: int) -> float:
     """The learning rate of an attempt, counted from 0."""
     return recipe.optim.lr * recipe.training.restart_lr_factor**attempt
-
-
-def _fit_scores(path: Path, kind: str) -> FittedScores | None:
-    fingerprint, judged, n_sentences = Fingerprint(), [], 0
-    for sentence in read_predictions(path):
-        fingerprint.add(sentence.words, sentence.gold)
-        judged += sentence.judged_scores()
-        n_sentences += 1
-    scores, is_right = ([pair[side] for pair in judged] for side in (0, 1))
-    return fit_scores(kind, scores, is_right, FittedOn("dev", n_sentences, fingerprint.digest))
 
 
 @dataclass
@@ -226,30 +173,26 @@ class _Attempt:
         trackers = build_trackers(self.recipe.training.track, self.folder, settings)
         return fit(self.job, config, [FitlogCallback(_LOGS, settings, memory), *trackers])
 
-    def predict_unlabelled(self, fitted: FitResult) -> None:
-        """Write the best model's predictions for splits whose entities are not known."""
-        if not self.corpus.unlabelled or not (self.folder / "best").is_dir():
-            return
-        best = open_task(ModelFolder.read(self.folder / "best"), fitted.device, {})
+    def decide(self, fitted: FitResult) -> dict[str, Any]:
+        """Decide on dev, and score the best model; what the result holds of it."""
+        if not (self.folder / "best").is_dir():
+            return {"plain": {}, "searches": {}, "choices": {}}
+        recipe = self.recipe
+        fit = DevFit(
+            self.folder,
+            fitted.device,
+            self.corpus.examples,
+            {split: loader for split, loader in self.job.loaders.items() if split != "train"},
+            self.job.metric,
+            bf16=recipe.training.bf16,
+            decides=recipe.training.fit_on_dev,
+        )
+        found = fit.run()
         for split in self.corpus.unlabelled:
-            examples = self.corpus.examples[split]
-            loader = _loader(self.recipe, best, split, self.encoded.splits[split].rows, self.order_seed)
-            found = predict(best, loader, len(examples), title=split, bf16=self.recipe.training.bf16)
-            path = self.folder / f"predictions.{split}.jsonl"
-            write_predictions(path, examples, found, has_gold=False)
+            loader = _loader(recipe, self.job.task, split, self.encoded.splits[split].rows, self.order_seed)
+            path = fit.predict_unlabelled(split, loader)
             logger.info("%s is not labelled: its predictions are in %s", split, path)
-
-    def malformed(self, fitted: FitResult) -> dict[str, Any]:
-        """How many entities and rejects the best model and each of its variants write on test."""
-        if "test" not in fitted.scores:
-            return {}
-        counts = {"default": fitted.scores["test"]}
-        best = open_task(ModelFolder.read(self.folder / "best"), fitted.device, {})
-        examples, loader = self.corpus.examples["test"], self.job.loaders["test"]
-        for name, task in best.variants().items():
-            found = predict(task, loader, len(examples), title=f"test {name}", bf16=self.recipe.training.bf16)
-            counts[name] = score(self.job.metric(), examples, found)
-        return {name: {key: scores[key] for key in ("f", "predicted", "rejected")} for name, scores in counts.items()}
+        return {**found.scores, "plain": found.plain, "searches": found.searches, "choices": found.choices}
 
     def _job(self) -> FitJob:
         recipe, optim, examples = self.recipe, self.recipe.optim, self.corpus.examples

@@ -33,7 +33,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--no_page", action="store_true", help="only the HTTP service")
     parser.add_argument("--examples", type=Path, metavar="FILE", help="example texts for the page, one per line, UTF-8")
     parser.add_argument(
-        "--min_score", type=float, default=0.05, help="initial value of the page's slider (default 0.05)"
+        "--min_score", type=float, help="initial value of the page's slider (default: what was best on dev)"
     )
     access = parser.add_argument_group("access")
     access.add_argument("--root_path", default="", metavar="PATH", help="the path below which a proxy shows the server")
@@ -58,7 +58,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_intermixed_args(argv)
     if not 0 <= options.port <= 65535:
         parser.error(f"argument --port: {options.port}: expected a number from 0 to 65535")
-    if not 0 <= options.min_score <= 1:
+    if options.min_score is not None and not 0 <= options.min_score <= 1:
         parser.error(f"argument --min_score: {options.min_score:g}: expected a number from 0 to 1")
     if options.examples and options.no_page:
         parser.error("argument --examples: there is no page with --no_page")

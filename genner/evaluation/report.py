@@ -9,18 +9,21 @@ from typing import Any
 from genner.evaluation.tables import lined_up
 from genner.evaluation.terminal import columns_of, visible
 
-__all__ = ["score_table", "split_table"]
+__all__ = ["REASONS", "score_table", "split_table"]
 
 _SCORES = (("P", "pre"), ("R", "rec"), ("F1", "f"), ("strict F1", "strict_f"), ("exact", "em"))
 _COUNTS = (("gold", "support"), ("predicted", "predicted"))
 _STRUCTURE = ("flat", "nested", "discontinuous", "overlapping")
 _SHARES = {"nested": "nested", "discontinuous": "discontinuous", "crossing": "crossing", "same words": "same_span"}
-_REASONS = {
+#: What is wrong with a group of symbols that is no entity.
+REASONS = {
     "empty": "label without words",
     "order": "words out of order",
     "open": "no label at the end",
     "unaligned": "not at word boundaries",
     "bos": "no valid label",
+    "gap": "a gap where there is none",
+    "overlap": "words of another entity",
 }
 _WIDTH = 88
 _LONGEST_NAME = 28
@@ -99,7 +102,7 @@ def _score_row(name: str, scores: Mapping[str, Any]) -> list[str]:
 def _malformed(scores: Mapping[str, Any]) -> list[str]:
     """What only the strict counting penalises."""
     parts = [f"{scores['counts']['duplicates']:,} repeated"] if scores["counts"]["duplicates"] else []
-    parts += [f"{count:,} {_REASONS.get(reason, reason)}" for reason, count in scores["rejected"].items()]
+    parts += [f"{count:,} {REASONS.get(reason, reason)}" for reason, count in scores["rejected"].items()]
     return textwrap.wrap(f"malformed predictions: {', '.join(parts)}", _WIDTH, subsequent_indent="  ") if parts else []
 
 

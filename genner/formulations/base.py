@@ -129,6 +129,15 @@ class Task(Protocol):
     def save(self, folder: Path) -> None:
         """Write the portable model folder, see :mod:`genner.model.folder`; ``folder`` is empty."""
 
+    def undecided(self) -> Sequence[Mapping[str, Any]]:
+        """Choices of :attr:`Formulation.Open` to compare on dev with what is in force now; may be empty."""
+
+    def may_differ(self, prediction: Prediction, choices: Mapping[str, Any]) -> bool:
+        """Whether the answer that became this prediction may be another with such choices."""
+
+    def varied(self, choices: Mapping[str, Any]) -> Task:
+        """The same model, opened with other choices."""
+
     def variants(self) -> Mapping[str, Task]:
         """The same model used in other ways, for reports, such as ``{"unconstrained": ...}``; may be empty."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from genner.errors import ConfigError, DataFormatError
 from genner.evaluation.calibration import MissRisk
+from genner.evaluation.thresholds import JudgedScores
 from genner.formulations.opening import candidate_choices
 from genner.model.folder import ModelFolder
 from genner.prediction.recogniser import Recogniser
@@ -18,6 +19,7 @@ from genner.prediction.scores import (
     FittedOn,
     FittedScores,
     ModelCalibration,
+    Scoring,
     fit_scores,
 )
 
@@ -79,7 +81,7 @@ def calibrate(
         )
     kind = ner.scoring.kind
     fitted_on = FittedOn(name, counts.n_sentences, counts.fingerprint.digest)
-    scores = fit_scores(kind, counts.scores, counts.is_right, fitted_on)
+    scores = fit_scores(kind, counts.judged, fitted_on)
     misses = None
     if conformal:
         misses = FittedMisses(kind, ner.choices, MissRisk.measure(counts.gold_scores), fitted_on)
@@ -93,8 +95,7 @@ class _Counts:
     """What is kept of the texts."""
 
     def __init__(self) -> None:
-        self.scores: list[float] = []
-        self.is_right: list[bool] = []
+        self.judged = JudgedScores()
         self.gold_scores: list[list[float | None]] = []  # by sentence
         self.failed: list[str] = []
         self.n_texts = self.n_without_gold = self.n_sentences = 0
@@ -112,14 +113,13 @@ class _Counts:
             self.fingerprint.add(result.raw_words, [entity.words for entity in result.gold])
             gold = {_place(entity): entity for entity in result.gold}
             found = {_place(entity): entity.score for entity in result}
-            self.scores += found.values()
-            self.is_right += [place in gold for place in found]
+            self.judged.add(((place[0], score, place in gold) for place, score in found.items()), len(gold))
             self.gold_scores += _by_sentence(result, gold, found)
 
 
 def _check_options(ner: Recogniser, conformal: bool) -> None:
     scoring = ner.scoring
-    if scoring.calibration is not None or scoring.threshold or scoring.min_score:
+    if scoring != Scoring(scoring.kind):
         raise ConfigError(
             "calibrate: the recogniser calibrates its scores or leaves entities out. Expected scores as the model "
             "gives them. Set calibrated=False, and set neither alpha nor min_score."

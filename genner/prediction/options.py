@@ -28,7 +28,7 @@ class PredictOptions:
         overlap: words that windows of a passage share; None: half a window. Entities up to this length are found.
         batch_size: windows that are decoded at once.
         calibrated: make scores probabilities, if the model folder has a calibration of such scores.
-        min_score: entities below it are left out.
+        min_score: entities below it are left out; None: those below the least scores that were best on dev.
         alpha: miss at most this share of a sentence's entities, on average: all candidates above a threshold are
             returned. The misses of the model must have been measured.
         max_chars: longer texts are refused.
@@ -43,7 +43,7 @@ class PredictOptions:
     overlap: int | None = None
     batch_size: int = 64
     calibrated: bool = True
-    min_score: float = 0.0
+    min_score: float | None = None
     alpha: float | None = None
     max_chars: int = 1_000_000
     chunk_words: int = 20_000
@@ -62,7 +62,7 @@ class PredictOptions:
             (self.window is None or self.window >= _SMALLEST_WINDOW, "window", f"at least {_SMALLEST_WINDOW} pieces"),
             (self.overlap is None or self.overlap >= 0, "overlap", "0 words or more"),
             (self.batch_size >= 1, "batch_size", "1 or more"),
-            (0 <= self.min_score <= 1, "min_score", "a number from 0 to 1"),
+            (self.min_score is None or 0 <= self.min_score <= 1, "min_score", "a number from 0 to 1"),
             (self.max_chars >= 1, "max_chars", "1 or more"),
             (self.chunk_words >= 1, "chunk_words", "1 or more"),
         )

@@ -16,6 +16,7 @@ import torch
 
 from genner.data.schema import Segment
 from genner.errors import ConfigError, DataFormatError, InputTypeError, NerError
+from genner.evaluation.thresholds import LeastScores
 from genner.formulations.base import ReadOptions, Task
 from genner.formulations.opening import known_choices, open_task
 from genner.model.folder import ModelFolder
@@ -30,7 +31,7 @@ from genner.training.world import choose_device
 
 __all__ = ["PredictOptions", "Recogniser", "load"]
 
-_AS_THEY_ARE = Scoring()
+_AS_THEY_ARE, _ALL_SCORES = Scoring(), LeastScores()
 
 Progress = Callable[[float, int], None]
 _ALL: WeakSet[Recogniser] = WeakSet()
@@ -47,6 +48,7 @@ class Recogniser:
         folder: the model folder.
         choices: those it was opened with.
         scoring: which entities are returned, and with which scores.
+        least: the scores that were found on dev to be worth keeping, whatever ``scoring`` does.
 
     Attributes:
         kind: what entities look like: ``flat``, ``nested`` or ``discontinuous``.
@@ -60,8 +62,9 @@ class Recogniser:
         folder: ModelFolder,
         choices: Mapping[str, Any] | None = None,
         scoring: Scoring = _AS_THEY_ARE,
+        least: LeastScores = _ALL_SCORES,
     ) -> None:
-        self.task, self.options, self.folder, self.scoring = task, options, folder.path, scoring
+        self.task, self.options, self.folder, self.scoring, self.least = task, options, folder.path, scoring, least
         self.choices, self.kind, self.labels = dict(choices or {}), folder.kind, task.labels.tags
         self._splitter = TextSplitter(options.language, options.words)
         self._reading = ReadOptions(options.window, options.overlap, options.batch_size)
@@ -199,11 +202,12 @@ class Recogniser:
         given = text.given
         if given.error is not None:
             return _failed(given)
-        entities = [
-            place_entity(entity.shifted(offset), given.text, text.words, score)
-            for offset, answer in answers
-            for entity, score in self.scoring(dict(zip(answer.entities, answer.scores, strict=True))).items()
-        ]
+        entities, n_found = [], 0
+        for offset, answer in answers:
+            found = dict(zip(answer.entities, answer.scores, strict=True))
+            n_found += len(found)
+            for entity, score in self.scoring(found).items():
+                entities.append(place_entity(entity.shifted(offset), given.text, text.words, score))
         entities.sort(key=lambda entity: entity.reading_order)
         n_shortened = sum(answer.n_shortened for _, answer in answers)
         notes = [f"{n_shortened} words too long for the model, which saw their beginnings only"] if n_shortened else []
@@ -216,6 +220,7 @@ class Recogniser:
             tuple(notes),
             gold=given.gold,
             labels=self.labels,
+            n_left_out=n_found - len(entities),
         )
 
 
@@ -301,11 +306,14 @@ def load(model: str | Path, **options: Any) -> Recogniser:
     stored = ModelCalibration.read(folder.path)
     if chosen.alpha is not None:
         choices = stored.choices_for_alpha(folder.path, choices)
-    task = open_task(folder, choose_device(chosen.device), choices)
-    fitted = stored.of(task.score_kind) if chosen.calibrated else None
-    calibration = fitted and fitted.calibration
-    scoring = Scoring(task.score_kind, calibration, stored.threshold(chosen.alpha), chosen.min_score)
-    return Recogniser(task, chosen, folder, choices, scoring)
+    fitted_choices = {key: value for key, value in stored.choices.items() if key in known}
+    task = open_task(folder, choose_device(chosen.device), fitted_choices | choices)
+    scoring = Scoring.of(task.score_kind, stored.of(task.score_kind) if chosen.calibrated else None)
+    wants_all = chosen.alpha is not None or task.gives_candidates
+    least = _ALL_SCORES if wants_all else scoring.least
+    in_force = least if chosen.min_score is None else LeastScores(chosen.min_score)
+    scoring = replace(scoring, threshold=stored.threshold(chosen.alpha), least=in_force)
+    return Recogniser(task, chosen, folder, choices, scoring, least)
 
 
 def _failed(given: TextInput) -> TextResult:

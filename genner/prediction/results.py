@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from genner.data.schema import Entity, Example, Segment
+from genner.evaluation.thresholds import LeastScores
 from genner.prediction.entities import AnnotatedText, TextEntity, TextSegment
 from genner.prediction.pictures import render
 
@@ -37,7 +38,13 @@ class TextInput:
 
 @dataclass(frozen=True, slots=True)
 class TextResult(AnnotatedText):
-    """A text with the entities that were found; iterates over them."""
+    """A text with the entities that were found; iterates over them.
+
+    Attributes:
+        n_left_out: how many more were found whose scores are too low.
+    """
+
+    n_left_out: int = 0
 
     def __iter__(self) -> Iterator[TextEntity]:
         return iter(self.entities)
@@ -50,9 +57,10 @@ class TextResult(AnnotatedText):
         """The words as strings."""
         return [self.text[start:end] for start, end in self.words]
 
-    def at_least(self, score: float) -> TextResult:
-        """The result without entities below a score."""
-        return replace(self, entities=tuple(entity for entity in self.entities if entity.score >= score))
+    def at_least(self, least: LeastScores) -> TextResult:
+        """The result without entities below some scores."""
+        kept = tuple(entity for entity in self.entities if least.keeps(entity.type, entity.score))
+        return replace(self, entities=kept, n_left_out=self.n_left_out + len(self.entities) - len(kept))
 
     def record(self) -> dict[str, Any]:
         """As plain values, for JSON; ``notes`` and ``error`` only if there are any."""

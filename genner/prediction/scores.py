@@ -1,7 +1,7 @@
 """What the scores of a model mean: ``calibration.json`` of its folder, and how a recogniser uses it.
 
-The file makes scores probabilities and has thresholds that bound misses. A folder without it is valid: its scores are
-those of the model. No torch here.
+The file makes scores probabilities, says which are too low to be right, has thresholds that bound misses and what else
+was chosen on judged data. A folder without it is valid: its scores are those of the model. No torch here.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ from pydantic import TypeAdapter, ValidationError
 from genner.data.schema import Entity, sort_entities
 from genner.errors import ConfigError, DataFormatError
 from genner.evaluation.calibration import Calibration, MissRisk, calibration_error, fit
+from genner.evaluation.thresholds import JudgedScores, LeastScores, fit_least_scores
 from genner.files import write_json
 
 __all__ = ["CALIBRATION", "Fingerprint", "FittedMisses", "FittedOn", "ModelCalibration", "Scoring", "fit_scores"]
 
-FORMAT = 2
+FORMAT = 3
 #: Name of the file.
 CALIBRATION = "calibration.json"
 
@@ -42,6 +43,7 @@ class FittedScores:
     """A calibration, and the expected calibration error on the data it was fitted on, before and after.
 
     ``kind`` is how the scores were computed (`Task.score_kind`); a calibration does not apply to another kind.
+    ``least`` are calibrated scores, below which entities are left out.
     """
 
     kind: str
@@ -49,6 +51,7 @@ class FittedScores:
     ece_before: float
     ece_after: float
     fitted_on: FittedOn
+    least: LeastScores = field(default_factory=LeastScores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +93,12 @@ class ModelCalibration:
     Attributes:
         scores: calibrations of different kinds of score.
         misses: by threshold, if they were measured.
+        choices: how the model is opened unless something else is asked for, as it scored best.
     """
 
     scores: tuple[FittedScores, ...] = ()
     misses: FittedMisses | None = None
+    choices: dict[str, str | int | float | bool] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> ModelCalibration:
@@ -106,7 +111,7 @@ class ModelCalibration:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             version = content.pop("format")
-            if version != FORMAT:
+            if version not in (FORMAT - 1, FORMAT):  # the one before lacks what has a default now
                 raise DataFormatError(
                     f"{path}: calibration format {version!r:.40}. Expected {FORMAT}, which this version of GenNER "
                     "reads. Remove the file: scores are then those of the model."
@@ -167,6 +172,10 @@ class ModelCalibration:
         """The score, before calibration, below which entities are left out."""
         return 0.0 if alpha is None or self.misses is None else self.misses.threshold(alpha)
 
+    def with_choices(self, choices: Mapping[str, Any]) -> ModelCalibration:
+        """With other choices."""
+        return replace(self, choices=dict(choices))
+
     def with_scores(self, fitted: FittedScores) -> ModelCalibration:
         """With a calibration, in place of an earlier one of the same kind."""
         others = tuple(other for other in self.scores if other.kind != fitted.kind)
@@ -181,31 +190,47 @@ class Scoring:
         kind: how the model's scores are computed.
         calibration: of such scores; None leaves them as they are.
         threshold: entities with a lower score before calibration are left out.
-        min_score: entities with a lower score after calibration are left out.
+        least: entities with a lower score after calibration are left out.
     """
 
     kind: str = ""
     calibration: Calibration | None = None
     threshold: float = 0.0
-    min_score: float = 0.0
+    least: LeastScores = field(default_factory=LeastScores)
+
+    @classmethod
+    def of(cls, kind: str, fitted: FittedScores | None) -> Scoring:
+        """As it was fitted; without that, scores stay as they are and nothing is left out."""
+        return cls(kind) if fitted is None else cls(kind, fitted.calibration, least=fitted.least)
 
     def __call__(self, entities: Mapping[Entity, float]) -> dict[Entity, float]:
         """The entities that stay, with their scores."""
         kept = {entity: score for entity, score in entities.items() if score >= self.threshold}
         if self.calibration is not None and kept:
             kept = dict(zip(kept, self.calibration.apply(list(kept.values())).tolist(), strict=True))
-        return {entity: score for entity, score in kept.items() if score >= self.min_score}
+        return {entity: score for entity, score in kept.items() if self.least.keeps(entity.label, score)}
 
 
-def fit_scores(
-    kind: str, scores: Sequence[float], is_right: Sequence[bool], fitted_on: FittedOn
-) -> FittedScores | None:
-    """Calibrate the scores of predictions known to be right or wrong; None without any, or if a score is above 1."""
+def fit_scores(kind: str, judged: JudgedScores, fitted_on: FittedOn, *, with_least: bool = True) -> FittedScores | None:
+    """Calibrate scores and find the least ones that are worth keeping.
+
+    Args:
+        kind: how the scores came about.
+        judged: predictions known to be right or wrong.
+        fitted_on: where they are from.
+        with_least: False: no score is too low.
+
+    Returns:
+        None without any prediction, or if a score is no probability.
+    """
+    scores, is_right = judged.scores, judged.is_right
     if not len(scores) or not all(0 <= score <= 1 for score in scores):
         return None
     calibration = fit(scores, is_right)
-    before, after = (calibration_error(some, is_right) for some in (scores, calibration.apply(scores)))
-    return FittedScores(kind, calibration, before, after, fitted_on)
+    calibrated = calibration.apply(scores)
+    before, after = (calibration_error(some, is_right) for some in (scores, calibrated))
+    least = fit_least_scores(replace(judged, scores=calibrated.tolist())) if with_least else LeastScores()
+    return FittedScores(kind, calibration, before, after, fitted_on, least)
 
 
 class Fingerprint:

@@ -22,7 +22,7 @@ class Summary:
 
     Attributes:
         n_texts: results so far; ``n_failed`` of them are errors.
-        n_entities: what was found.
+        n_entities: what was found; n_left_out: what was left out for its score.
         n_noted: texts with notes.
         failures: the first reasons; notes: the first notes.
         written: what the output could not hold, as its writer counts it.
@@ -32,6 +32,7 @@ class Summary:
     written: Tally
     n_texts: int = 0
     n_entities: int = 0
+    n_left_out: int = 0
     n_failed: int = 0
     n_noted: int = 0
     failures: list[str] = field(default_factory=list)
@@ -42,6 +43,7 @@ class Summary:
         """Count a result."""
         self.n_texts += 1
         self.n_entities += len(result)
+        self.n_left_out += result.n_left_out
         if result.error is not None:
             self.n_failed += 1
             _keep_first(self.failures, f"{result.id}: {result.error}")
@@ -53,7 +55,7 @@ class Summary:
 
     def state(self) -> dict[str, Any]:
         """All of it as plain values."""
-        names = ("n_texts", "n_entities", "n_failed", "n_noted", "failures", "notes")
+        names = ("n_texts", "n_entities", "n_left_out", "n_failed", "n_noted", "failures", "notes")
         tally = {"counts": dict(self.written.counts), "places": self.written.places}
         return {name: getattr(self, name) for name in names} | {"written": tally, "metric": self.metric.state()}
 
@@ -76,6 +78,8 @@ class Summary:
             format_name: of the output.
         """
         lines = [f"texts {self.n_texts:,}  entities {self.n_entities:,}  failed {self.n_failed:,}"]
+        if self.n_left_out:
+            lines.append(f"left out for low scores: {self.n_left_out:,} entities (--min_score 0 gives all)")
         lines += _block("failed", self.failures, self.n_failed)
         lines += _block(f"texts with notes {self.n_noted:,}", self.notes, self.n_noted)
         micro = self.metric.compute().micro

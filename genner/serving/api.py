@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
+from genner.evaluation.thresholds import LeastScores
 from genner.prediction.results import TextInput, TextResult
 from genner.serving.access import Access, Doors
 from genner.serving.guard import BodyGuard, RequestMeter
@@ -97,7 +98,8 @@ async def predict(request: Request, body: Annotated[PredictRequest, Body()]) -> 
     results = await unless_gone(request, body.inputs())
     if results is None:
         return Response(status_code=_CLIENT_GONE)
-    return await asyncio.to_thread(_answer, results, body.min_score)  # it may be very long
+    least = request.app.state.service.reader.least if body.min_score is None else LeastScores(body.min_score)
+    return await asyncio.to_thread(_answer, results, least)  # it may be very long
 
 
 async def health(request: Request) -> Response:
@@ -126,8 +128,8 @@ async def unless_gone(request: Request, inputs: Sequence[TextInput]) -> list[Tex
     return None
 
 
-def _answer(results: Sequence[TextResult], min_score: float) -> Response:
-    return JSONResponse({"results": [result.at_least(min_score).record() for result in results]})
+def _answer(results: Sequence[TextResult], least: LeastScores) -> Response:
+    return JSONResponse({"results": [result.at_least(least).record() for result in results]})
 
 
 async def _on_refused(request: Request, error: RefusedError) -> Response:

@@ -15,6 +15,8 @@
   let asking = null; // { asked, control } while a text is being read
   let drawing = null; // the AbortController of the latest picture
   let picture = null; // the entities that are drawn, to see whether they have changed
+  let own = null; // { common, by_type }: the least scores of the model, in force until the slider is moved
+  let isOwn = false;
 
   function element(tag, className, ...content) {
     const made = document.createElement(tag);
@@ -100,9 +102,10 @@
   }
 
   function filtered() {
-    const least = Number($("least-range").value);
+    const chosen = Number($("least-range").value);
+    const least = (type) => (isOwn ? own.by_type[type] ?? own.common : chosen);
     const types = new Set([...document.querySelectorAll("#types input:checked")].map((box) => box.value));
-    return answer.record.entities.filter((entity) => entity.score >= least && types.has(entity.type));
+    return answer.record.entities.filter((entity) => entity.score >= least(entity.type) && types.has(entity.type));
   }
 
   function drawn(entities, whole) {
@@ -261,9 +264,24 @@
     }
   }
 
+  // The least scores that were best on dev, which may differ by type, or what the slider says.
+  function showOwn(now) {
+    isOwn = now && own !== null;
+    $("least-own").hidden = own === null;
+    const [words, button] = $("least-own").children;
+    button.hidden = isOwn;
+    words.hidden = !isOwn;
+    if (!isOwn) return;
+    const values = Object.entries(own.by_type).map(([type, value]) => `${type} ${value.toFixed(2)}`);
+    words.textContent = `As was best on dev${values.length ? `: ${values.join(", ")}` : ""}`;
+    $("least-range").value = $("least-number").value = own.common.toFixed(2);
+  }
+
   async function begin() {
     const told = await about();
     $("about").textContent = told.about;
+    own = told.least;
+    showOwn(true);
     for (const label of told.labels) {
       const box = element("input", "");
       Object.assign(box, { type: "checkbox", value: label, checked: true, autocomplete: "off" });
@@ -298,9 +316,14 @@
     $(from).addEventListener("input", () => {
       if ($(from).value === "") return;
       $(to).value = $(from).value;
+      showOwn(false);
       if (answer) show();
     });
   }
+  $("least-own").querySelector("button").addEventListener("click", () => {
+    showOwn(true);
+    if (answer) show();
+  });
   document.querySelectorAll('[role="tab"]').forEach((tab) => tab.addEventListener("click", () => choose(tab)));
   $("jsonl").addEventListener("click", () => {
     save("entities.jsonl", "application/jsonl", `${JSON.stringify({ ...answer.record, entities: filtered() })}\n`);

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from string import Template
@@ -40,14 +41,16 @@ _HEADERS = {
 }
 
 
-def add_page(app: FastAPI, service: Service, examples: Sequence[str] | None = None, *, min_score: float = 0.0) -> None:
+def add_page(
+    app: FastAPI, service: Service, examples: Sequence[str] | None = None, *, min_score: float | None = None
+) -> None:
     """Put the page at ``/``.
 
     Args:
         app: made by :func:`genner.serving.api.build_api`.
         service: reads the texts.
         examples: texts to try; None for those that fit the model, if any.
-        min_score: initial value of the slider.
+        min_score: initial value of the slider; None: what was best on dev, which may differ by type.
     """
     page = _Page(service, examples, min_score, app.state.access.root_path)
     for path, call in {"/": page.document, "/page/about": page.about}.items():
@@ -61,12 +64,14 @@ def add_page(app: FastAPI, service: Service, examples: Sequence[str] | None = No
 class _Page:
     """The handlers of the page."""
 
-    def __init__(self, service: Service, examples: Sequence[str] | None, min_score: float, root_path: str) -> None:
+    def __init__(
+        self, service: Service, examples: Sequence[str] | None, min_score: float | None, root_path: str
+    ) -> None:
         self.service, self.examples, self.min_score = service, examples, min_score
         limit = service.limits.max_chars
         self._document = Template(_part("page.html")).substitute(
             name=escape(service.name), base=escape(f"{root_path or '.'}/"), limit=limit, limit_shown=f"{limit:,}",
-            min_score=f"{min_score:g}",
+            min_score=f"{min_score or 0:g}",
         )  # fmt: skip
 
     async def document(self) -> Response:
@@ -91,6 +96,7 @@ class _Page:
             "state": self.service.state,
             "about": _about(reader.kind, len(labels)),
             "labels": labels,
+            "least": asdict(reader.least) if self.min_score is None else None,
             "examples": examples_for(labels) if self.examples is None else list(self.examples),
         }
         return JSONResponse(about, headers=_HEADERS)

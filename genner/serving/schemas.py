@@ -11,7 +11,10 @@ from genner.prediction.results import TextEntity, TextInput, TextResult, TextSeg
 
 __all__ = ["Drawing", "ErrorAnswer", "HealthAnswer", "PageText", "PredictAnswer", "PredictRequest"]
 
-Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="Entities with lower scores are left out.")]
+Score = Annotated[
+    Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None,
+    Field(description="Entities with lower scores are left out; by default as was best on dev. 0 gives all."),
+]
 _KEYS = ("text", "texts", "words")
 
 
@@ -46,7 +49,7 @@ class OneText(_Strict):
     """One text."""
 
     text: Text
-    min_score: Score = 0.0
+    min_score: Score = None
 
     def inputs(self) -> list[TextInput]:
         """The texts to read."""
@@ -57,7 +60,7 @@ class SomeTexts(_Strict):
     """Several texts; the results are in the same order."""
 
     texts: list[Text]
-    min_score: Score = 0.0
+    min_score: Score = None
 
     def inputs(self) -> list[TextInput]:
         """The texts to read."""
@@ -68,7 +71,7 @@ class GivenWords(_Strict):
     """Sentences given as words; character offsets refer to the words joined by spaces."""
 
     words: list[Sentence]
-    min_score: Score = 0.0
+    min_score: Score = None
 
     def inputs(self) -> list[TextInput]:
         """The texts to read."""

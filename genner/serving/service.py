@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from genner.evaluation.thresholds import LeastScores
 from genner.prediction.results import TextInput, TextResult
 from genner.serving.limits import Limits, RefusedError
 from genner.serving.metrics import Metrics
@@ -39,6 +40,7 @@ class TextReader(Protocol):
 
     labels: tuple[str, ...]
     kind: str
+    least: LeastScores
 
     def stream(
         self, inputs: Iterable[TextInput | str], *, progress: Callable[[float, int], None] | None = None

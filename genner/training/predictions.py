@@ -12,7 +12,7 @@ from typing import Any
 from genner.data.schema import Entity, Example
 from genner.files import replace_file
 
-__all__ = ["Prediction", "merge_parts", "prediction_record", "write_predictions"]
+__all__ = ["Prediction", "merge_parts", "write_predictions"]
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Prediction:
         rejected: malformed groups as ``(reason, key)``, equal groups having equal keys.
         exact: whether the output is exactly the gold one in the formulation's own terms; None leaves it to the metric.
         word_offset: where the part begins in its sentence; the entities count from there.
-        counts: what the search did to keep to its rules, such as how many symbols it forced; how many entities it repeated
-            and how many groups it dropped, by reason.
-        least_mass: what the search forced had this probability at least; a search that gives up on what has less would find
-            the same.
+        counts: what the search did to keep to its rules: ``forced`` symbols, ``repeated`` entities, and groups that it
+            dropped, by reason.
+        least_mass: what the search forced had this probability at least; a search that gives up on what has less would
+            find the same.
         n_shortened: words too long for the model, of which it saw only the beginning.
     """
 
@@ -42,6 +42,13 @@ class Prediction:
     counts: Counter[str] = field(default_factory=Counter)
     least_mass: float = 1.0
     n_shortened: int = 0
+
+    def distinct(self) -> dict[Entity, float]:
+        """Every entity once, with the highest of its scores."""
+        best: dict[Entity, float] = {}
+        for entity, score in zip(self.entities, self.scores, strict=True):
+            best[entity] = max(score, best.get(entity, score))
+        return best
 
 
 def merge_parts(predictions: Iterable[Prediction], n_examples: int) -> list[Prediction]:
@@ -61,30 +68,40 @@ def merge_parts(predictions: Iterable[Prediction], n_examples: int) -> list[Pred
 
 
 def write_predictions(
-    path: Path, examples: Sequence[Example], predictions: Sequence[Prediction], *, has_gold: bool = True
+    path: Path,
+    examples: Sequence[Example],
+    predictions: Sequence[Prediction],
+    *,
+    left_out: Sequence[Sequence[tuple[Entity, float]]] | None = None,
+    has_gold: bool = True,
 ) -> None:
     """Write one JSON line per sentence: words, gold and predicted entities; the file is replaced atomically.
+
+    A sentence some of whose entities were left out for their scores has a key ``left_out`` with them.
 
     Args:
         path: of the file.
         examples: the sentences.
         predictions: one per sentence, in the same order.
+        left_out: entities that the predictions lack, and their scores, likewise.
         has_gold: whether the entities of the examples are known; otherwise the lines have no key ``gold``.
     """
     with replace_file(path) as file:
-        for example, prediction in zip(examples, predictions, strict=True):
+        others = left_out or [()] * len(examples)
+        for example, prediction, lacking in zip(examples, predictions, others, strict=True):
             gold = {"gold": [_entity_record(entity, example.words) for entity in example.entities]} if has_gold else {}
             record = {
                 "raw_words": list(example.words),
                 **gold,
-                "pred": prediction_record(example.words, prediction),
+                "pred": _records(example.words, zip(prediction.entities, prediction.scores, strict=True)),
             }
+            if lacking:
+                record["left_out"] = _records(example.words, lacking)
             file.write(json.dumps(record, ensure_ascii=False).encode("utf-8") + b"\n")
 
 
-def prediction_record(words: Sequence[str], prediction: Prediction) -> list[dict[str, Any]]:
-    """The predicted entities as ``{"type", "spans": [[start, end], ...], "text", "score"}``, spans end-exclusive."""
-    pairs = zip(prediction.entities, prediction.scores, strict=True)
+def _records(words: Sequence[str], pairs: Iterable[tuple[Entity, float]]) -> list[dict[str, Any]]:
+    """Entities as ``{"type", "spans": [[start, end], ...], "text", "score"}``, spans end-exclusive."""
     return [{**_entity_record(entity, words), "score": round(float(score), 6)} for entity, score in pairs]
 
 

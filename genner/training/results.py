@@ -66,8 +66,10 @@ def run_result(info: RunInfo, seeds: Sequence[Mapping[str, Any]]) -> dict[str, A
 
     ``mean``, ``std`` (of a sample), ``min``, ``max`` and ``ci95`` (95 % confidence interval of the mean, Student's t)
     are over the seeds that are ok; ``mean_with_collapsed`` also includes those that collapsed. Scores that only one
-    seed has are absent from ``std`` and ``ci95``.
+    seed has are absent from ``std`` and ``ci95``. ``mean_plain`` and ``std_plain`` are those of the seeds that are ok
+    before anything was decided on dev; if nothing was, they are empty.
     """
+    plain = _by_name(spread_over_seeds([{"status": seed["status"], **(seed.get("plain") or {})} for seed in seeds]))
     ok = _by_name(spread_over_seeds(seeds))
     trained = _by_name(spread_over_seeds(seeds, ("ok", "collapsed")))
     several = {name: spread for name, spread in ok.items() if spread["n"] > 1}
@@ -82,6 +84,8 @@ def run_result(info: RunInfo, seeds: Sequence[Mapping[str, Any]]) -> dict[str, A
         "min": {name: spread["min"] for name, spread in ok.items()},
         "max": {name: spread["max"] for name, spread in ok.items()},
         "ci95": {name: [spread["low"], spread["high"]] for name, spread in several.items()},
+        "mean_plain": {name: spread["mean"] for name, spread in plain.items()},
+        "std_plain": {name: spread["std"] for name, spread in plain.items() if spread["n"] > 1},
         "mean_with_collapsed": {name: spread["mean"] for name, spread in trained.items()},
         "n_ok": sum(seed["status"] == "ok" for seed in seeds),
         "n_collapsed": sum(seed["status"] == "collapsed" for seed in seeds),

@@ -15,8 +15,8 @@ __all__ = ["Choice", "log_probabilities", "penalise_repetition"]
 class Choice(NamedTuple):
     """The choice of R rows.
 
-    The probability of all allowed symbols together says how far the model agrees with the constraint. Where it is below a
-    threshold, the search gives up on the group: it may write what it wishes, and the group will be dropped.
+    The probability of all allowed symbols together says how far the model agrees with the constraint. Where it is below
+    a threshold, the search gives up on the group: it may write what it wishes, and the group will be dropped.
 
     Attributes:
         allowed: (R, V) bool: by the constraint or, in rows that may give up, whatever is possible.

@@ -29,8 +29,8 @@ class GenerationConfig:
             written; 1 is off.
         constrained: only legal sequences (:class:`~genner.model.generation.constraints.PointerConstraint`).
         structure: kind of entities that the constraint allows: ``flat``, ``nested`` or ``discontinuous``.
-        give_up: constrained: probability of all allowed symbols together below which the search gives up on the open group,
-            see :class:`~genner.model.generation.choice.Choice`; 0 never does, 1 always does.
+        give_up: constrained: probability of all allowed symbols together below which the search gives up on the open
+            group, see :class:`~genner.model.generation.choice.Choice`; 0 never does, 1 always does.
         compat: results as the reference implementation returns them (an empty result is ``[0, 1, 1]``).
         draft_len: greedy: maximum number of symbols drafted and then verified in one pass, if the model can draft; 0
             turns drafts off. The results are the same.

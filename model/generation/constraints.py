@@ -49,13 +49,13 @@ class PointerConstraint:
     * the pointers of an entity are, by ``unit``: ``word`` the first piece of every word; ``bpe`` all pieces of every
       word; ``span`` the first piece of the first and the last piece of the last word of every segment; ``span_bpe``
       all pieces of those two words. Words ascend, segments do not touch, a label closes the entity;
-    * ``structure``: ``flat`` entities have one segment and share no word with another; ``nested`` ones have one segment;
-      ``discontinuous`` ones have any number;
+    * ``structure``: ``flat`` entities have one segment and share no word with another; ``nested`` ones have one
+      segment; ``discontinuous`` ones have any number;
     * entities come in any order. One may be written again, as no model is hurt by that, but after
       :data:`MOST_REPEATS` repetitions in a row the sequence ends: no loop lasts.
 
-    The search may also give up on a group: it writes a symbol that is not allowed, and from then on whatever the sentence
-    has symbols for, until a label ends the group. :meth:`PointerCodec.settle` then finds that this group is no entity.
+    The search may also give up on a group: it writes a symbol that is not allowed, and from then on whatever the
+    sentence has symbols for, until a label ends the group. :meth:`PointerCodec.settle` finds that it is no entity.
     """
 
     unit: str
@@ -207,7 +207,7 @@ class ConstraintState:
         return torch.where((state.phase == GONE).unsqueeze(1), self.possible(), legal)
 
     def possible(self) -> Tensor:
-        """(R, V) bool: symbols that a row may write that gives up on its group; only EOS where the sequence must end."""
+        """(R, V) bool: what a row may write that gives up on its group; only EOS where the sequence must end."""
         room = self.registers[Registers._fields.index("room")].unsqueeze(1)
         symbols = torch.arange(self.constraint.shift + self.rows.tables.n_positions, device=room.device)
         return (self.rows.table("possible", len(symbols)) > 0) & (room > 1) | (symbols == EOS)
@@ -236,7 +236,7 @@ class ConstraintState:
         return ConstraintState(constraint, self.rows, torch.stack(list(old._replace(**new))), traces, taken)
 
     def _remember(self, old: Registers, new: dict[str, Tensor], symbols: Tensor, is_label: Tensor) -> Tensor:
-        """Count the groups that repeat an earlier one, and end a sequence of many; return the traces with the new ones."""
+        """Count groups that repeat an earlier one, and end a sequence of many; return the traces with the new ones."""
         trace = old.trace * _TRACE_BASE + symbols
         is_again = (self.traces == trace.unsqueeze(1)).any(1) & is_label
         again = (old.again + is_again).masked_fill(is_label & ~is_again, 0)

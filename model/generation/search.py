@@ -113,8 +113,8 @@ def _verify(model: ModelLike, slots: Slots, greedy: _GreedyState, drafts: Tensor
     chosen = torch.where(choice.allowed, scores, -torch.inf).argmax(1)
     gave_up = choice.gave_up(chosen)
     best = chosen.view(len(drafts), -1).masked_fill(has_ended.unsqueeze(1), EOS)
-    # A choice stands if all drafts before it were right and none of them was EOS. Behind a group that is given up on, the
-    # unrolled states are not those of the search.
+    # A choice stands if all drafts before it were right and none of them was EOS. Behind a group that is given up on,
+    # the unrolled states are not those of the search.
     is_right = (best[:, :-1] == drafts) & (drafts != EOS)
     if gave_up is not None:
         is_right &= ~gave_up.view_as(best)[:, :-1]

@@ -150,9 +150,7 @@ class Slots:
             return True
         return n_slots - n_ended < _COMPACT_BELOW * n_slots
 
-    def numbered(
-        self, ended: Tensor, hypotheses: Iterable[list[Hypothesis]]
-    ) -> Iterator[tuple[int, list[Hypothesis]]]:
+    def numbered(self, ended: Tensor, hypotheses: Iterable[list[Hypothesis]]) -> Iterator[tuple[int, list[Hypothesis]]]:
         """The hypotheses of the slots ``ended`` with their sentence numbers."""
         return zip((self.numbers[slot] for slot in ended.tolist()), hypotheses, strict=True)
 
@@ -245,7 +243,7 @@ class Sequences:
             part.scatter_(2, column, value.unsqueeze(2))
 
     def write_accepted(self, steps: Tensor, is_accepted: Tensor, *values: Tensor) -> None:
-        """Append the accepted ones of (G, Q) consecutive symbols to the only sequence of each slot; as :meth:`write`."""
+        """Append the accepted ones of (G, Q) consecutive symbols to the only sequence of each slot, as :meth:`write`."""
         end = self.ids.shape[2] - 1
         column = steps.unsqueeze(1) + torch.arange(is_accepted.shape[1], device=steps.device)
         # The last column belongs to no sequence: rejected symbols go there, as padding.

@@ -178,7 +178,8 @@ def build_tables(layout: SourceLayout, *, pairs: bool, all_pieces: bool, shift: 
     if pairs and not all_pieces:
         found["ends"] = _word_of(shift + last, mask, length)
     symbols = torch.arange(length, device=first.device)
-    found["possible"] = (((symbols > 0) & (symbols < shift)) | (symbols >= shift + layout.lead) & (symbols < shift + stop)).long()
+    is_piece = (symbols >= shift + layout.lead) & (symbols < shift + stop)
+    found["possible"] = (is_piece | ((symbols > 0) & (symbols < shift))).long()
     highest = cost.masked_fill(cost == INFINITE, 0).amax(1)
     falls = layout.falls(mask)
     n_pieces = layout.src_seq_len.to(first.device, non_blocking=True)

@@ -55,7 +55,7 @@ class _Search(FormulationSettings):
     draft_len: int = 6  # greedy: most symbols drafted at once, where the model has a head for it; 0 drafts none
     draft_rows: int = 20  # most symbols drafted at once for all sentences together
     constrained: bool | None = None  # default: yes, but for compat: reference
-    give_up: float | None = None  # probability of what is allowed below which an open group is given up; default: by dev
+    give_up: float | None = None  # probability of what is allowed below which a group is given up; default: by dev
 
     def problems(self, recipe: Any = None) -> Iterator[str]:
         """See :meth:`FormulationSettings.problems`."""

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 __all__ = ["Formulation", "PointerTask", "Target"]
 
 _MANY_WORDS, _FEW_WORDS = 1_000_000, 20_000  # whose pieces are remembered in training and in prediction
+#: Thresholds that dev decides between, beside 0.
+GIVE_UP_VALUES = (0.1, 0.2, 0.5, 1.0)
 _USUAL_PIECES, _SMALLEST_WINDOW = 512, 16  # of a window
 _CHANGES = {
     "unknown_words": "words without any piece, replaced by the unknown piece",
@@ -245,11 +247,24 @@ class PointerTask(nn.Module):
         settings = save_model(folder, self.model) | {"target": target, "search": search}
         ModelFolder(folder, "pointer", self.target.kind, self.labels, settings).write()
 
+    def undecided(self) -> list[dict[str, float]]:
+        """When to give up on a group, unless that is set."""
+        if self.search.give_up is not None or not self.generation.constrained:
+            return []
+        return [{"give_up": value} for value in GIVE_UP_VALUES]
+
+    def may_differ(self, prediction: Prediction, choices: Mapping[str, Any]) -> bool:
+        """Whether something was forced that this search would give up on."""
+        return prediction.least_mass < choices["give_up"]
+
+    def varied(self, choices: Mapping[str, Any]) -> PointerTask:
+        """See :meth:`Task.varied`."""
+        return PointerTask(self.model, self.labels, self.target, replace(self.search, **choices))
+
     def variants(self) -> dict[str, Task]:
         """The search without the constraint, or with it where there is none."""
         name = "unconstrained" if self.generation.constrained else "constrained"
-        search = replace(self.search, constrained=not self.generation.constrained)
-        return {name: PointerTask(self.model, self.labels, self.target, search)}
+        return {name: self.varied({"constrained": not self.generation.constrained})}
 
     def _encode(self, passages: Sequence[Sequence[str]]) -> list[_EncodedWords]:
         columns = self.words.align_columns(passages)

@@ -27,6 +27,7 @@ from tests.model.generation.oracle import (
     prefix_tree,
 )
 
+
 def batch_of(sentences: list[Sentence]) -> tuple[Tensor, Tensor]:
     """``first`` padded with 0, and the lengths."""
     width = max(len(sentence.pieces) for sentence in sentences)

@@ -200,9 +200,7 @@ def plain_choice(
     return chosen, 1.0 if probabilities.index(max(probabilities)) in chosen else mass
 
 
-def plain_greedy(
-    table: Table, sentence: int, limit: int, config: GenerationConfig
-) -> tuple[list[int], list[float]]:
+def plain_greedy(table: Table, sentence: int, limit: int, config: GenerationConfig) -> tuple[list[int], list[float]]:
     """One sentence, one symbol at a time; the sequence and its masses."""
     sequence, masses = [BOS], [1.0]
     while sequence[-1] != EOS or len(sequence) == 1:

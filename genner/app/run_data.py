@@ -143,7 +143,8 @@ def _subsets(scores: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def searches_of(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What every way of searching scores, and what it did, over seeds."""
     names = dict.fromkeys(chain.from_iterable(seed.get("searches", {}) for seed in seeds))
-    return {name: _search([seed["searches"][name] for seed in seeds if name in seed.get("searches", {})]) for name in names}
+    found = {name: [seed["searches"][name] for seed in seeds if name in seed.get("searches", {})] for name in names}
+    return {name: _search(ways) for name, ways in found.items()}
 
 
 def _search(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

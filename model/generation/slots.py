@@ -243,7 +243,7 @@ class Sequences:
             part.scatter_(2, column, value.unsqueeze(2))
 
     def write_accepted(self, steps: Tensor, is_accepted: Tensor, *values: Tensor) -> None:
-        """Append the accepted ones of (G, Q) consecutive symbols to the only sequence of each slot, as :meth:`write`."""
+        """Append the accepted ones of (G, Q) consecutive symbols to the only sequence of each slot; see `write`."""
         end = self.ids.shape[2] - 1
         column = steps.unsqueeze(1) + torch.arange(is_accepted.shape[1], device=steps.device)
         # The last column belongs to no sequence: rejected symbols go there, as padding.

@@ -176,8 +176,8 @@ def search_table(searches: Mapping[str, Any], split: str) -> Table:
         rows.append([title, *("-" if n is None else _amount(n) for n in counts)])
     note = (
         "default: with what was decided on dev; plain: before that, everything forced and nothing left out. Forced: "
-        "another symbol than the most probable one was written, which would have led to no entity. Counts are means per "
-        "seed."
+        "another symbol than the most probable one was written, which would have led to no entity. Counts are means "
+        "over seeds."
     )
     return Table(f"Ways of searching, {split}", ["", *searches], rows, note=note)
 

@@ -5,6 +5,7 @@ For formulations whose models read a limited number of pieces; what a piece is, 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from operator import ne
@@ -65,20 +66,20 @@ def read_passages(
         for span, following in zip(spans, nexts, strict=True):
             windows.append(_Window(passage, span, sum(lens[span.start : span.end]), idx, following - span.start))
     found: list[dict[Entity, float]] = [{} for _ in windows]
+    counts: list[Counter[str]] = [Counter() for _ in passages]
     for prediction in task.predict(_batches(task, windows, options.batch_size)):
         number = prediction.example_idx
         found[number] = _in_passage(prediction, windows[number].span.start)
+        counts[windows[number].passage_idx] += prediction.counts
         if options.progress is not None:
             options.progress(windows[number].n_new)
     for idx, group in groupby(zip(windows, found, strict=True), key=lambda pair: pair[0].passage_idx):
         spans, entities = zip(*((window.span, entities) for window, entities in group), strict=True)
         merged = merge_windows(spans, entities)
-        yield Prediction(idx, list(merged), list(merged.values()), n_shortened=n_shortened[idx])
+        yield Prediction(idx, list(merged), list(merged.values()), counts=counts[idx], n_shortened=n_shortened[idx])
 
 
-def _encode(
-    passages: Sequence[Sequence[str]], encode: Encode, most: int
-) -> tuple[list[EncodedPassage], list[int]]:
+def _encode(passages: Sequence[Sequence[str]], encode: Encode, most: int) -> tuple[list[EncodedPassage], list[int]]:
     """Passages none of whose words has more than so many pieces, and how many words were shortened."""
     shown = [[word[:_LONGEST_WORD] for word in words] for words in passages]
     encoded = list(encode(shown))

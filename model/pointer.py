@@ -144,6 +144,7 @@ class PointerModel(nn.Module):
         tgt_tokens: Tensor,
         tgt_seq_len: Tensor | None = None,
         first: Tensor | None = None,
+        allowed: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Score every target symbol after BOS, given those before it.
 
@@ -153,6 +154,7 @@ class PointerModel(nn.Module):
             tgt_tokens: (B, T) symbols, BOS first; every 1 after a row's first 1 is padding.
             tgt_seq_len: unused: ``tgt_tokens`` shows its padding.
             first: (B, W) first piece of every word, padded with 0; used only by word dropout.
+            allowed: (B, T-1, 2+L+S) bool, the symbols to choose from at every place; by default all of them.
 
         Returns:
             ``logits`` (B, T-1, 2+L+S) float32; ``total``, the sum of the cross entropy over all symbols except padding,
@@ -182,6 +184,8 @@ class PointerModel(nn.Module):
         label_logits = hidden @ self.head_dropout(symbols).T
         logits = torch.cat([label_logits, hidden @ self._candidates(memory, source).transpose(1, 2)], dim=-1)
         logits = self._mask(logits.float(), ~legal.unsqueeze(1))
+        if allowed is not None:
+            logits = self._mask(logits, ~allowed)
         wanted = tgt_tokens[:, 1:].masked_fill(is_padding[:, 1:], _IGNORED)
         total = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=_IGNORED, reduction="sum")
         weight = (wanted != _IGNORED).sum()

@@ -162,12 +162,11 @@ def _candidates(logits: Tensor, beams: _Beams, slots: Slots, config: GenerationC
         config: beams and penalties.
     """
     n_top, n_symbols = 2 * config.num_beams, logits.shape[1]
-    ranked = own = log_probabilities(logits)
-    choice = Choice.of(slots.constraint, own, config.give_up)
-    allowed = choice.allowed
+    choice = Choice.of(slots.constraint, logits, config)
+    ranked, own, allowed = choice.logprobs, choice.logprobs, choice.allowed
     if config.repetition_penalty != 1.0:
         written = beams.written.so_far(slots.steps).flatten(0, 1)
-        ranked = log_probabilities(penalise_repetition(logits, written, config.repetition_penalty))
+        ranked = log_probabilities(penalise_repetition(choice.logits, written, config.repetition_penalty))
     # Clamped so that sums over a whole sequence stay finite: -inf means illegal and nothing else.
     ranked = ranked.float().clamp(min=torch.finfo(torch.float32).min / beams.written.ids.shape[2])
     if config.compat:

@@ -7,6 +7,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+from genner.model.generation.config import GenerationConfig
 from genner.model.generation.state import ConstraintLike
 
 __all__ = ["Choice", "log_probabilities", "penalise_repetition"]
@@ -19,26 +20,35 @@ class Choice(NamedTuple):
     a threshold, the search gives up on the group: it may write what it wishes, and the group will be dropped.
 
     Attributes:
+        logits: (R, V) of the model; if it knows the constraint (``GenerationConfig.masked``), the lowest number for
+            what is not legal.
+        logprobs: (R, V) their log-softmax.
         allowed: (R, V) bool: by the constraint or, in rows that may give up, whatever is possible.
         legal: (R, V) bool: by the constraint alone; None: no row may give up.
         masses: (R,) 1, or the probability of all legal symbols together where the most probable symbol is not allowed.
     """
 
+    logits: Tensor
+    logprobs: Tensor
     allowed: Tensor
     legal: Tensor | None
     masses: Tensor
 
     @classmethod
-    def of(cls, constraint: ConstraintLike, logprobs: Tensor, give_up: float) -> Self:
-        """That of the rows of a constraint, with (R, V) log-probabilities and the threshold."""
+    def of(cls, constraint: ConstraintLike, logits: Tensor, config: GenerationConfig) -> Self:
+        """That of the rows of a constraint with (R, V) logits."""
         legal = allowed = constraint.allowed()
-        if not constraint.guides:
-            return cls(legal, None, logprobs.new_ones(len(logprobs), dtype=torch.float32))
+        if config.masked and constraint.guides:
+            logits = logits.masked_fill(~legal, torch.finfo(logits.dtype).min)
+        logprobs = log_probabilities(logits)
+        if config.masked or not constraint.guides:
+            return cls(logits, logprobs, legal, None, logprobs.new_ones(len(logprobs), dtype=torch.float32))
         mass = torch.where(legal, logprobs.float().exp(), 0.0).sum(1)
-        if give_up > 0:
-            allowed = legal | (constraint.possible() & (mass < give_up).unsqueeze(1))
+        gives_up = config.give_up > 0
+        if gives_up:
+            allowed = legal | (constraint.possible() & (mass < config.give_up).unsqueeze(1))
         is_free = allowed.gather(1, logprobs.argmax(1, keepdim=True)).squeeze(1)
-        return cls(allowed, legal if give_up > 0 else None, mass.masked_fill(is_free, 1.0))
+        return cls(logits, logprobs, allowed, legal if gives_up else None, mass.masked_fill(is_free, 1.0))
 
     def gave_up(self, symbols: Tensor) -> Tensor | None:
         """(R,) bool: the rows that give up with these symbols; None: none of them."""

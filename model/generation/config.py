@@ -28,6 +28,8 @@ class GenerationConfig:
         repetition_penalty: CTRL's rule (Keskar et al. 2019, https://arxiv.org/abs/1909.05858) on symbols already
             written; 1 is off.
         constrained: only legal sequences (:class:`~genner.model.generation.constraints.PointerConstraint`).
+        masked: constrained: the model was trained to know what is allowed, so probabilities are those among these
+            symbols, and there is nothing to give up.
         structure: kind of entities that the constraint allows: ``flat``, ``nested`` or ``discontinuous``.
         give_up: constrained: probability of all allowed symbols together below which the search gives up on the open
             group, see :class:`~genner.model.generation.choice.Choice`; 0 never does, 1 always does.
@@ -48,6 +50,7 @@ class GenerationConfig:
     length_penalty: float = 1.0
     repetition_penalty: float = 1.0
     constrained: bool = True
+    masked: bool = False
     structure: str = "discontinuous"
     give_up: float = 0.0
     compat: bool = False

@@ -15,7 +15,7 @@ from torch.nn.functional import pad
 from genner.errors import ConfigError
 from genner.model.generation.config import STRUCTURES, UNITS
 from genner.model.generation.state import rows_of
-from genner.model.generation.tables import SourceLayout, build_tables, set_rows
+from genner.model.generation.tables import INFINITE, SourceLayout, build_tables, set_rows
 from genner.model.generation.words import CLOSED, GONE, OPEN, OUTSIDE, Registers, RowTables, allowed_words, take
 
 __all__ = ["BOS", "EOS", "MOST_REPEATS", "AnyPiece", "ConstraintState", "PointerConstraint"]
@@ -115,6 +115,23 @@ class PointerConstraint:
         traces = registers.new_zeros(limits.numel(), width)
         taken = registers.new_zeros(limits.numel(), tables.values.shape[2]) if self.structure == "flat" else None
         return ConstraintState(self, rows, registers, traces, taken)
+
+
+    def along(self, first: Tensor, src_seq_len: Tensor, lead: int, tail: int, symbols: Tensor, width: int) -> Tensor:
+        """What may come at every place of given sequences, without a limit on their length.
+
+        Args:
+            first: as for :meth:`start`; src_seq_len, lead, tail: likewise.
+            symbols: (B, T) sequences, BOS first; behind the first symbol that is not allowed anything may be found.
+            width: S, the pointer columns.
+
+        Returns:
+            (B, T - 1, 2 + L + S) bool, for the places after BOS.
+        """
+        limits = torch.full((len(symbols),), symbols.shape[1] + 1)
+        state = self.start(first, src_seq_len, lead, tail, limits, width)
+        state.registers[Registers._fields.index("room")] = INFINITE
+        return state.unroll(symbols[:, 1:-1]).allowed().view(*symbols[:, 1:].shape, -1)
 
 
 class ConstraintState:

@@ -85,16 +85,15 @@ def _greedy_search(
 
 def _step(model: ModelLike, slots: Slots, greedy: _GreedyState, config: GenerationConfig) -> None:
     """One symbol per sentence."""
-    logits = penalised = model.step(greedy.symbols, slots.state)
+    choice = Choice.of(slots.constraint, model.step(greedy.symbols, slots.state), config)
+    penalised = choice.logits
     if config.repetition_penalty != 1.0:
-        penalised = penalise_repetition(logits, greedy.written.so_far(slots.steps)[:, 0], config.repetition_penalty)
+        penalised = penalise_repetition(penalised, greedy.written.so_far(slots.steps)[:, 0], config.repetition_penalty)
     scores = _greedy_scores(penalised, slots.steps, config.length_penalty)
-    logprobs = log_probabilities(logits)
-    choice = Choice.of(slots.constraint, logprobs, config.give_up)
     best = torch.where(choice.allowed, scores, -torch.inf).argmax(1)
     has_ended = greedy.symbols == EOS
     greedy.symbols = best.masked_fill(has_ended, EOS)
-    logprobs = _of(logprobs, greedy.symbols).masked_fill(has_ended, 0.0)
+    logprobs = _of(choice.logprobs, greedy.symbols).masked_fill(has_ended, 0.0)
     values = greedy.symbols, logprobs, choice.masses.masked_fill(has_ended, 1.0)
     greedy.written.write(slots.steps, *(value.unsqueeze(1) for value in values))
     slots.steps = slots.steps + ~has_ended
@@ -107,9 +106,8 @@ def _verify(model: ModelLike, slots: Slots, greedy: _GreedyState, drafts: Tensor
     drafts = drafts.masked_fill(has_ended.unsqueeze(1), EOS)
     logits = model.step(torch.cat((greedy.symbols.unsqueeze(1), drafts), 1), slots.state)
     unrolled = slots.constraint.unroll(drafts)
-    logprobs = log_probabilities(logits.flatten(0, 1))
-    choice = Choice.of(unrolled, logprobs, config.give_up)
-    scores = _greedy_scores(logits.flatten(0, 1), slots.steps, 1.0)
+    choice = Choice.of(unrolled, logits.flatten(0, 1), config)
+    scores = _greedy_scores(choice.logits, slots.steps, 1.0)
     chosen = torch.where(choice.allowed, scores, -torch.inf).argmax(1)
     gave_up = choice.gave_up(chosen)
     best = chosen.view(len(drafts), -1).masked_fill(has_ended.unsqueeze(1), EOS)
@@ -121,7 +119,7 @@ def _verify(model: ModelLike, slots: Slots, greedy: _GreedyState, drafts: Tensor
     n_accepted = is_right.long().cumprod(1).sum(1)
     column = torch.arange(n_drafts + 1, device=drafts.device)
     is_accepted = (column <= n_accepted.unsqueeze(1)) & ~has_ended.unsqueeze(1)
-    values = best, _of(logprobs, best.flatten()).view_as(best), choice.masses.view_as(best)
+    values = best, _of(choice.logprobs, best.flatten()).view_as(best), choice.masses.view_as(best)
     greedy.written.write_accepted(slots.steps, is_accepted, *values)
     slots.steps = slots.steps + is_accepted.sum(1)
     greedy.symbols = best.gather(1, n_accepted.unsqueeze(1)).squeeze(1)

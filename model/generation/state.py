@@ -107,7 +107,8 @@ class PreparedBatch(NamedTuple):
 class Hypothesis(NamedTuple):
     """One sequence for one sentence.
 
-    Log-probabilities are the model's own: softmax over all columns, before constraint and penalties.
+    Log-probabilities are the model's own: softmax over all columns, before constraint and penalties; if it was trained
+    to know the constraint (``GenerationConfig.masked``), over what is allowed.
 
     Attributes:
         ids: symbols, BOS first, EOS last.

@@ -99,6 +99,7 @@ class Settings(_Search):
     encoder_mlp: bool = True
     dropout: float = 0.3
     word_dropout: float = 0.0  # share of source words hidden in training; helps small corpora and random backbones
+    masked: bool | None = None  # loss and scores consider only what the constraint allows; default: where it is on
     draft_head: bool = True  # a head that drafts answers for the decoder to verify; the model itself stays the same
 
     def problems(self, recipe: Any = None) -> Iterator[str]:
@@ -107,13 +108,15 @@ class Settings(_Search):
         for key in ("dropout", "word_dropout"):
             if not 0 <= getattr(self, key) < 1:
                 yield f"{key} is {getattr(self, key)}. Expected a share from 0 to below 1. Change it."
+        if self.masked and (self.constrained is False or recipe.is_reference):
+            yield "masked is true without the constraint. Expected what the search does. Remove one of them."
         if self.order is Order.shuffled and recipe.is_reference:
             yield "order is shuffled with compat: reference, which keeps that of the file. Expected one. Remove order."
 
     def resolved(self, recipe: Any) -> Settings:
         """See :meth:`FormulationSettings.resolved`."""
         constrained = not recipe.is_reference if self.constrained is None else self.constrained
-        return replace(self, constrained=constrained)
+        return replace(self, constrained=constrained, masked=constrained if self.masked is None else self.masked)
 
     def describe(self) -> str:
         """The target type."""

@@ -66,6 +66,7 @@ class Target:
         order: of the entities of a sentence.
         kind: ``flat``, ``nested`` or ``discontinuous``, which the constraint keeps to.
         compat: as the reference does it.
+        masked: the model is trained to choose among what the constraint allows.
         longest_source: pieces of the longest sentence of the training, special pieces included.
     """
 
@@ -73,6 +74,7 @@ class Target:
     order: str = "position"
     kind: str = "flat"
     compat: bool = False
+    masked: bool = False
     longest_source: int = 0
 
     def generation(self, search: Any, n_best: int = 1) -> GenerationConfig:
@@ -82,6 +84,7 @@ class Target:
             **{name: getattr(search, name) for name in names - {"constrained", "give_up"}},
             constrained=bool(search.constrained),
             give_up=search.give_up or 0.0,
+            masked=self.masked,
             structure=self.kind,
             compat=self.compat,
             n_best=n_best,
@@ -156,7 +159,8 @@ class Formulation:
 
     def _target(self) -> Target:
         recipe, settings = self.recipe, self.settings
-        return Target(settings.unit.value, settings.order.value, recipe.kind.value, recipe.is_reference)
+        unit, order = settings.unit.value, settings.order.value
+        return Target(unit, order, recipe.kind.value, recipe.is_reference, bool(settings.masked))
 
     def _limit_notes(self, splits: Mapping[str, PointerRows]) -> Iterator[str]:
         """Targets that the search could not write in full because of its length limit."""
@@ -204,7 +208,10 @@ class PointerTask(nn.Module):
     @property
     def collate(self) -> Callable[[Sequence[Any]], Batch]:
         """Padded tensors of some rows, see :func:`genner.data.encoded.collate_pointer`."""
-        return partial(collate_pointer, pad_id=self.words.pad_id)
+        if not self.target.masked:
+            return partial(collate_pointer, pad_id=self.words.pad_id)
+        constraint = PointerConstraint(self.codec.unit, len(self.labels.tags), self.target.kind)
+        return partial(_with_allowed, self.words.pad_id, constraint, self.words.lead, self.words.tail)
 
     @property
     def score_kind(self) -> str:
@@ -219,7 +226,7 @@ class PointerTask(nn.Module):
     def loss(self, batch: Batch) -> LossSum:
         """Cross entropy of all symbols of the batch, and how many there are."""
         fields = ("src_tokens", "src_seq_len", "tgt_tokens", "tgt_seq_len", "first")
-        found = self.model(*(batch[name] for name in fields))
+        found = self.model(*(batch[name] for name in fields), batch.get("allowed"))
         return LossSum(found["total"], found["weight"])
 
     def generate(self, batches: Iterable[Batch]) -> Iterator[tuple[int, list[Hypothesis]]]:
@@ -248,8 +255,8 @@ class PointerTask(nn.Module):
         ModelFolder(folder, "pointer", self.target.kind, self.labels, settings).write()
 
     def undecided(self) -> list[dict[str, float]]:
-        """When to give up on a group, unless that is set."""
-        if self.search.give_up is not None or not self.generation.constrained:
+        """When to give up on a group, unless that is set, or the model knows what is allowed."""
+        if self.search.give_up is not None or not self.generation.constrained or self.target.masked:
             return []
         return [{"give_up": value} for value in GIVE_UP_VALUES]
 
@@ -334,6 +341,18 @@ class _EncodedWords:
         inside = [bound + shift for bound in bounds[window.start : window.end + 1]]
         first = list(range(len(piece_ids))) if words.compat else inside[:-1]
         return {"src_tokens": piece_ids, "first": first, "bounds": inside, "example_idx": idx, "word_offset": 0}
+
+
+def _with_allowed(
+    pad_id: int, constraint: PointerConstraint, lead: int, tail: int, instances: Sequence[Mapping[str, Any]]
+) -> Batch:
+    """A batch with ``allowed``, (B, T-1, 2+L+S) bool: what the constraint allows at every place of the targets."""
+    batch = collate_pointer(instances, pad_id)
+    if (targets := batch.get("tgt_tokens")) is not None:
+        sizes = batch["first"], batch["src_seq_len"], lead, tail, targets, batch["src_tokens"].shape[1]
+        allowed = constraint.along(*sizes)
+        batch["allowed"] = allowed.scatter_(2, targets[:, 1:].unsqueeze(2), True)  # gold is, whatever the data hold
+    return batch
 
 
 def _described(rows: PointerRows, report: PipeReport) -> EncodedSplit:

@@ -236,6 +236,25 @@ def test_unrolled_states_are_those_of_single_steps(unit: str, structure: str) ->
         single = kept.advance(path[0])
 
 
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_along_given_sequences(unit: str, structure: str) -> None:
+    """As step by step with more room than there can be need for, padding included."""
+    rules, draw = Rules(unit, structure, 2), random.Random(4)
+    sentences = [Sentence((2, 1, 3), 1, 1, 99), Sentence((1, 1), 1, 1, 99), Sentence((3, 1, 1, 1), 1, 1, 99)]
+    state, paths, masks = start(sentences, rules), [[BOS] * 3], []
+    for _ in range(9):
+        allowed = state.allowed()
+        masks.append(allowed)
+        paths.append([draw.choice(sorted(symbols_of(row))) for row in allowed])
+        state = state.advance(torch.tensor(paths[-1]))
+    first, lengths = batch_of(sentences)
+    found = PointerConstraint(unit, 2, structure).along(first, lengths, 1, 1, torch.tensor(paths).T, int(lengths.max()))
+    assert torch.equal(found, torch.stack(masks, 1))
+    nothing = PointerConstraint(unit, 2, structure).along(first, lengths, 1, 1, torch.tensor([[BOS, EOS]] * 3), 8)
+    assert torch.equal(nothing, start(sentences, rules, 8).allowed().unsqueeze(1))
+
+
 def test_select_repeats_drops_and_reorders() -> None:
     rules = Rules("bpe", "discontinuous", 2)
     sentences = [Sentence((2, 1, 3), 1, 1, 12), Sentence((1, 1), 1, 1, 5), Sentence((3,), 1, 1, 9)]

@@ -103,6 +103,16 @@ def test_greedy_takes_the_legal_best() -> None:
     assert found[0][0].masses == pytest.approx([1, (math.e + 2) / total, 2 / later, 1 / later])
 
 
+def test_probabilities_of_a_model_that_knows_the_constraint() -> None:
+    """They are those among the legal symbols: EOS and two words, then words and labels."""
+    table = path_table((BOS, LABEL, EOS), peak=5.0)
+    for num_beams in (1, 2):
+        found, _ = run(table, [4], GenerationConfig(masked=True, num_beams=num_beams))
+        assert answers(found) == [[BOS, EOS]]
+        assert found[0][0].symbol_logprobs == pytest.approx([0, -math.log(3)])
+        assert found[0][0].masses == [1, 1]
+
+
 def test_greedy_gives_up_below_the_threshold() -> None:
     """A label without words is dropped, and the model goes on as if it had been allowed to write it."""
     table = path_table((BOS, LABEL, SECOND, OTHER, EOS), peak=2.0)
@@ -195,7 +205,7 @@ def plain_choice(
     rules = Rules("word", config.structure, N_LABELS)
     legal, possible = following(Sentence((1, 1), 1, 1, limit), rules, prefix)
     probabilities = torch.tensor(table(sentence, prefix)).softmax(0).tolist()
-    mass = sum(probabilities[symbol] for symbol in legal)
+    mass = 1.0 if config.masked else sum(probabilities[symbol] for symbol in legal)
     chosen = legal | possible if mass < config.give_up else legal
     return chosen, 1.0 if probabilities.index(max(probabilities)) in chosen else mass
 
@@ -217,9 +227,11 @@ def plain_beams(table: Table, sentence: int, limit: int, config: GenerationConfi
     while beams:
         longer = []
         for total, prefix in beams:
-            logprobs = torch.tensor(table(sentence, prefix)).log_softmax(0).tolist()
             chosen, _ = plain_choice(table, sentence, prefix, limit, config)
-            longer += [(total + logprobs[symbol], (*prefix, symbol)) for symbol in sorted(chosen)]
+            logprobs = torch.tensor(table(sentence, prefix)).log_softmax(0)
+            if config.masked:
+                logprobs -= logprobs[list(chosen)].logsumexp(0)
+            longer += [(total + logprobs[symbol].item(), (*prefix, symbol)) for symbol in sorted(chosen)]
         best = sorted(longer, key=lambda item: -item[0])[: 2 * config.num_beams]
         finished += [(score_of(total, ids, config.length_penalty), list(ids)) for total, ids in best if ids[-1] == EOS]
         beams = [item for item in best if item[1][-1] != EOS][: config.num_beams]
@@ -233,13 +245,13 @@ def plain_beams(table: Table, sentence: int, limit: int, config: GenerationConfi
     num_beams=st.integers(1, 4),
     penalty=st.sampled_from([1.0, 0.8, 1.5, 0.0]),
     constrained=st.booleans(),
-    give_up=st.sampled_from([0.0, 0.3, 0.6, 1.0]),
+    give_up=st.sampled_from([0.0, 0.3, 0.6, 1.0, None]),
     structure=st.sampled_from(STRUCTURES),
 )
 def test_equals_the_plain_search(
-    seed: int, limits: list[int], num_beams: int, penalty: float, constrained: bool, give_up: float, structure: str
+    seed: int, limits: list[int], num_beams: int, penalty: float, constrained: bool, give_up: float | None, structure: str
 ) -> None:
-    """Early stopping, compaction and reordering change nothing."""
+    """Early stopping, compaction and reordering change nothing; without a threshold, the model knows the constraint."""
     penalty = penalty if num_beams > 1 else 1.0
     n_best = min(num_beams, 2)
     config = GenerationConfig(
@@ -247,7 +259,8 @@ def test_equals_the_plain_search(
         n_best=n_best,
         length_penalty=penalty,
         constrained=constrained,
-        give_up=give_up,
+        give_up=give_up or 0.0,
+        masked=constrained and give_up is None,
         structure=structure,
     )
     table = random_table(seed, N_SYMBOLS, scale=1.0 + seed % 4)
@@ -321,15 +334,16 @@ def test_results_do_not_depend_on_batches_or_earlier_sentences(num_beams: int, c
 @pytest.mark.parametrize("constrained", [True, False])
 @pytest.mark.parametrize("structure", ["flat", "nested", "discontinuous"])
 @pytest.mark.parametrize("share_right", [0.0, 0.7, 1.0])
-@pytest.mark.parametrize("give_up", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("give_up", [0.0, 0.5, 1.0, None])
 def test_drafts_change_nothing_but_the_number_of_passes(
-    constrained: bool, structure: str, share_right: float, give_up: float
+    constrained: bool, structure: str, share_right: float, give_up: float | None
 ) -> None:
     """Drafts are right, legal but wrong, or nonsense; they may go beyond the end and the limit."""
     draw = random.Random(7)
     limits = [draw.choice([2, 3, 5, 9, 14]) for _ in range(30)]
     table = random_table(29, N_SYMBOLS)
-    config = GenerationConfig(constrained=constrained, structure=structure, give_up=give_up)
+    masked = constrained and give_up is None
+    config = GenerationConfig(constrained=constrained, structure=structure, give_up=give_up or 0.0, masked=masked)
     sizes = [6, 10, 1, 13]
     plain, slow = run_all(table, sizes, limits, config)
 

@@ -273,7 +273,7 @@
     words.hidden = !isOwn;
     if (!isOwn) return;
     const values = Object.entries(own.by_type).map(([type, value]) => `${type} ${value.toFixed(2)}`);
-    words.textContent = `As was best on dev${values.length ? `: ${values.join(", ")}` : ""}`;
+    words.textContent = `The model's own${values.length ? `: ${values.join(", ")}` : ""}`;
     $("least-range").value = $("least-number").value = own.common.toFixed(2);
   }
 

@@ -81,7 +81,7 @@ class Target:
         """The search for such symbols; ``search`` is one of the settings' classes."""
         names = {field.name for field in fields(GenerationConfig)} & {field.name for field in fields(search)}
         return GenerationConfig(
-            **{name: getattr(search, name) for name in names - {"constrained", "give_up"}},
+            **{name: getattr(search, name) for name in names - {"constrained", "give_up", "masked"}},
             constrained=bool(search.constrained),
             give_up=search.give_up or 0.0,
             masked=self.masked,

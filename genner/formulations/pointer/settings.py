@@ -99,7 +99,7 @@ class Settings(_Search):
     encoder_mlp: bool = True
     dropout: float = 0.3
     word_dropout: float = 0.0  # share of source words hidden in training; helps small corpora and random backbones
-    masked: bool | None = None  # loss and scores consider only what the constraint allows; default: where it is on
+    masked: bool | None = None  # loss and scores are about what is allowed; default: if constrained, without give_up
     draft_head: bool = True  # a head that drafts answers for the decoder to verify; the model itself stays the same
 
     def problems(self, recipe: Any = None) -> Iterator[str]:
@@ -110,13 +110,16 @@ class Settings(_Search):
                 yield f"{key} is {getattr(self, key)}. Expected a share from 0 to below 1. Change it."
         if self.masked and (self.constrained is False or recipe.is_reference):
             yield "masked is true without the constraint. Expected what the search does. Remove one of them."
+        if self.masked and self.give_up is not None:
+            yield f"give_up is {self.give_up} with masked, where there is nothing to give up. Expected one. Remove one."
         if self.order is Order.shuffled and recipe.is_reference:
             yield "order is shuffled with compat: reference, which keeps that of the file. Expected one. Remove order."
 
     def resolved(self, recipe: Any) -> Settings:
         """See :meth:`FormulationSettings.resolved`."""
         constrained = not recipe.is_reference if self.constrained is None else self.constrained
-        return replace(self, constrained=constrained, masked=constrained if self.masked is None else self.masked)
+        masked = constrained and self.give_up is None if self.masked is None else self.masked
+        return replace(self, constrained=constrained, masked=masked)
 
     def describe(self) -> str:
         """The target type."""

@@ -198,8 +198,8 @@ class PointerTask(nn.Module):
         check_scores(scores, candidates, self.generation)
         if target.masked and search.give_up:
             raise ConfigError(
-                f"give_up: {search.give_up:g} for a model that was trained with pointer.masked, which wishes only for what "
-                "is allowed. Expected none. Leave it out."
+                f"give_up: {search.give_up:g} for a model that was trained with pointer.masked, which wishes only for "
+                "what is allowed. Expected none. Leave it out."
             )
         if scores == "nbest":
             self.generation = replace(self.generation, n_best=self.generation.num_beams)

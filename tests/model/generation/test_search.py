@@ -249,7 +249,13 @@ def plain_beams(table: Table, sentence: int, limit: int, config: GenerationConfi
     structure=st.sampled_from(STRUCTURES),
 )
 def test_equals_the_plain_search(
-    seed: int, limits: list[int], num_beams: int, penalty: float, constrained: bool, give_up: float | None, structure: str
+    seed: int,
+    limits: list[int],
+    num_beams: int,
+    penalty: float,
+    constrained: bool,
+    give_up: float | None,
+    structure: str,
 ) -> None:
     """Early stopping, compaction and reordering change nothing; without a threshold, the model knows the constraint."""
     penalty = penalty if num_beams > 1 else 1.0

@@ -40,6 +40,7 @@ _BATCH, _N_SENTENCES, _ONE_BATCH = 64, 320, 32
 _BEAMS = 4
 # The kind of entities for which the constraint does the most work.
 _STRUCTURES = {"constrained": "discontinuous", "unconstrained": None}
+_GIVE_UP = 0.3
 
 
 @dataclass
@@ -81,11 +82,12 @@ class _Decoding:
         self.batches = [to_device(batch, torch.device(device)) for batch in split.batches(rows, _BATCH)]
         self.encoded = [self.guided.start(batch["src_tokens"], batch["src_seq_len"]) for batch in self.batches]
 
-    def ours(self, structure: str | None, num_beams: int = 1) -> Callable[[], None]:
+    def ours(self, structure: str | None, num_beams: int = 1, **options: Any) -> Callable[[], None]:
         """A search; without a structure it is unconstrained."""
         n_labels = self.split.n_labels
         constraint = AnyPiece(n_labels) if structure is None else PointerConstraint("word", n_labels, structure)
-        return partial(self._search, constraint, num_beams, StepCache)
+        config = GenerationConfig(max_len=self.max_len, num_beams=num_beams, **options)
+        return partial(self._search, constraint, config, StepCache)
 
     def bare(self) -> Callable[[], None]:
         """The decoder alone."""
@@ -105,11 +107,12 @@ class _Decoding:
         sources = cache.cross_attention_cache
         return lambda: self._decode(script, EncoderDecoderCache(DynamicCache(), deepcopy(sources)), memory, mask)
 
-    def _search(self, constraint: AnyPiece | PointerConstraint, num_beams: int, cache: type[StepCache]) -> list:
+    def _search(
+        self, constraint: AnyPiece | PointerConstraint, config: GenerationConfig, cache: type[StepCache]
+    ) -> list:
         """Decode all sentences; return what was recorded, if the cache records."""
         first = deepcopy(self.encoded[0])  # the slots of the first batch are overwritten
         first.cache = cache(**vars(first.cache))
-        config = GenerationConfig(max_len=self.max_len, num_beams=num_beams)
         states = [first, *self.encoded[1:]]
         found = dict(search_all(self.guided, self._prepared(constraint, states), config))
         ids = [found[number][0].ids for number in range(len(self.targets))]
@@ -126,7 +129,7 @@ class _Decoding:
 
     def _script(self) -> list:
         self.model.backbone.stepper_class = _RecordingStepper
-        script = self._search(AnyPiece(self.split.n_labels), 1, _RecordedCache)
+        script = self._search(AnyPiece(self.split.n_labels), GenerationConfig(max_len=self.max_len), _RecordedCache)
         del self.model.backbone.stepper_class
         return script
 
@@ -169,6 +172,10 @@ def measure(settings: Settings) -> list[Measure]:
     many = _Decoding(open_split("genia_subset", shape, n_sentences), device)
     one = _Decoding(invented_split(draw_sentences(_ONE_BATCH, LENGTHS, seed=12), shape), device)
     sides = {name: many.ours(structure) for name, structure in _STRUCTURES.items()} | {"bare": many.bare()}
+    sides |= {
+        "giving up": many.ours("discontinuous", give_up=_GIVE_UP),
+        "masked": many.ours("discontinuous", masked=True),
+    }
     greedy = interleave(sides, rounds=rounds, device=device)
     alone = interleave(
         {"constrained": one.ours("discontinuous"), "network": one.network()}, rounds=rounds, device=device, warmup=2
@@ -176,13 +183,15 @@ def measure(settings: Settings) -> list[Measure]:
     sides = {name: many.ours(structure, _BEAMS) for name, structure in _STRUCTURES.items()}
     beams = interleave(sides, rounds=max(rounds // 3, 2), device=device)
     measures = []
-    for name, found, other, goal, decoding in (
-        ("decoding_constraint", greedy, "unconstrained", _GOAL_CONSTRAINT, many),
-        (f"decoding_constraint_{_BEAMS}_beams", beams, "unconstrained", _GOAL_CONSTRAINT, many),
-        ("constraint_and_head", greedy, "bare", _GOAL_BARE, many),
-        ("decoding_over_network", alone, "network", None, one),
+    for name, found, side, other, goal, decoding in (
+        ("decoding_constraint", greedy, "constrained", "unconstrained", _GOAL_CONSTRAINT, many),
+        ("decoding_masked", greedy, "masked", "unconstrained", _GOAL_CONSTRAINT, many),
+        ("decoding_give_up", greedy, "giving up", "unconstrained", _GOAL_CONSTRAINT, many),
+        (f"decoding_constraint_{_BEAMS}_beams", beams, "constrained", "unconstrained", _GOAL_CONSTRAINT, many),
+        ("constraint_and_head", greedy, "constrained", "bare", _GOAL_BARE, many),
+        ("decoding_over_network", alone, "constrained", "network", None, one),
     ):
-        value, details = compare(found, "constrained", other, device)
+        value, details = compare(found, side, other, device)
         measures.append(Measure(name, value, "ratio", goal, details | {"split": decoding.split.describe()}))
     return run_benchmark(__doc__, measures)
 

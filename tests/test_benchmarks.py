@@ -34,6 +34,8 @@ GOALS = {
     "compiled_step": ("ratio", None),
     "recompilations": ("graphs", 0),
     "decoding_constraint": ("ratio", 1.05),
+    "decoding_masked": ("ratio", 1.05),
+    "decoding_give_up": ("ratio", 1.05),
     "decoding_constraint_4_beams": ("ratio", 1.05),
     "constraint_and_head": ("ratio", 1.08),
     "decoding_over_network": ("ratio", None),

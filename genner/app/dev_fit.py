@@ -169,8 +169,7 @@ class DevFit:
             fitted.ece_after,
         )  # fmt: skip
         if self.decides:
-            own = "".join(f", {label} {value:.3f}" for label, value in least.by_type.items())
-            logger.info("least scores: %.3f%s; dev F1 %.2f -> %.2f", least.common, own, least.f_before, least.f_after)
+            logger.info("least scores: %s; dev F1 %.2f -> %.2f", least, least.f_before, least.f_after)
         return ModelCalibration((fitted,))
 
 

@@ -58,6 +58,8 @@ def run(options: argparse.Namespace) -> int:
         n_judged, before, after = done.scores.calibration.n, done.scores.ece_before, done.scores.ece_after
         error = f"calibration error {before:.4f} -> {after:.4f}"
         lines.append(f"scores ({done.scores.kind}): {n_judged} entities judged, {error}")
+        least = done.scores.least
+        lines.append(f"least scores: {least}; F1 {least.f_before:.2f} -> {least.f_after:.2f}")
     if done.misses is not None:
         risk = done.misses.risk
         lines.append(f"misses: measured on {risk.n} sentences; --alpha from {risk.reachable:.4f} on")

@@ -68,6 +68,11 @@ class LeastScores:
         if not all(0 <= value <= 1 for value in (self.common, *self.by_type.values())):
             raise ValueError("least scores: expected numbers from 0 to 1.")
 
+    def __str__(self) -> str:
+        """The thresholds in a line."""
+        own = "".join(f", {label} {value:.3f}" for label, value in self.by_type.items())
+        return f"{self.common:.3f}{own}"
+
     def keeps(self, label: str, score: float) -> bool:
         """Whether an entity stays."""
         return score >= self.by_type.get(label, self.common)

@@ -230,6 +230,11 @@ def _confidence(calibration: ModelCalibration) -> Iterator[str]:
     ]
     header = ["scores", "fitted on", "expected calibration error before", "after, on the same data"]
     yield markdown_table(Table("", header, rows, n_left=2))
+    yield (
+        "Entities whose scores are below these least scores are left out unless `min_score` is given (0 gives all): "
+        + "; ".join(f"{one.kind}: {markdown_text(str(one.least))}" for one in calibration.scores)
+        + "."
+    )
     if calibration.misses is not None:
         on, least = calibration.misses.fitted_on, calibration.misses.risk.reachable
         if least < 1:

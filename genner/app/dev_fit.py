@@ -126,38 +126,50 @@ class DevFit:
         return score(self.metric(), self.examples[split], found)
 
     def _choose(self, plain: Task, found: Sequence[Prediction]) -> dict[str, Any]:
-        """The choices with the highest F1 on dev, if that is significantly higher than what is in force; else none."""
-        before, best, best_delta = self._counted(found), {}, 0.0
-        for choices in plain.undecided():
-            if not any(plain.may_differ(prediction, choices) for prediction in found):
-                continue
-            after = self._counted(self._predict(plain.varied(choices), "dev", "search"))
-            compared = compare_counts(before, after, n_resamples=_N_SAMPLES)
-            text = ", ".join(f"{key} {value:g}" for key, value in choices.items())
-            logger.info(
-                "%s: dev F1 %.2f -> %.2f, 95 %% interval of the difference %+.2f to %+.2f",
-                text, compared.first_f, compared.second_f, compared.low, compared.high,
-            )  # fmt: skip
-            if compared.low > 0 and compared.delta > best_delta:
-                best, best_delta = dict(choices), compared.delta
-        return best
+        """For one choice after the other, the value with the highest F1 on dev once low scores are left out.
 
-    def _counted(self, found: Sequence[Prediction]) -> np.ndarray:
-        """(1, sentences, 3) of dev, see :func:`compare_counts`."""
-        pairs = zip(self.examples["dev"], found, strict=True)
+        It has to be significantly higher than what is in force, which stays otherwise.
+        """
+        choices: dict[str, Any] = {}
+        in_force = self._counted(plain, found)
+        for key, values in plain.undecided().items():
+            before, best_delta = in_force, 0.0
+            for value in values:
+                candidate = {**choices, key: value}
+                if not any(plain.may_differ(prediction, {key: value}) for prediction in found):
+                    continue
+                task = plain.varied(candidate)
+                after = self._counted(task, self._predict(task, "dev", key))
+                compared = compare_counts(before, after, n_resamples=_N_SAMPLES)
+                logger.info(
+                    "%s %g: dev F1 %.2f -> %.2f, 95 %% interval of the difference %+.2f to %+.2f",
+                    key, value, compared.first_f, compared.second_f, compared.low, compared.high,
+                )  # fmt: skip
+                if compared.low > 0 and compared.delta > best_delta:
+                    best_delta, in_force, choices[key] = compared.delta, after, value
+        return choices
+
+    def _counted(self, task: Task, found: Sequence[Prediction]) -> np.ndarray:
+        """(1, sentences, 3) of dev, without low scores, see :func:`compare_counts`."""
+        fitted = fit_scores(task.score_kind, *self._judged(found))
+        kept, _ = leave_out(found, Scoring.of(task.score_kind, fitted))
+        pairs = zip(self.examples["dev"], kept, strict=True)
         return np.array([[sentence_counts(example.entities, one.entities) for example, one in pairs]])
 
-    def _calibrated(self, task: Task, found: Sequence[Prediction] | None) -> ModelCalibration:
-        if found is None:
-            return ModelCalibration()
+    def _judged(self, found: Sequence[Prediction]) -> tuple[JudgedScores, FittedOn]:
+        """The scores on dev, and what is to be said of the data."""
         judged, fingerprint = JudgedScores(), Fingerprint()
         for example, prediction in zip(self.examples["dev"], found, strict=True):
             gold = set(example.entities)
             fingerprint.add(example.words, gold)
             scores = prediction.distinct()
             judged.add(((one.label, score, one in gold) for one, score in scores.items()), len(gold))
-        fitted_on = FittedOn("dev", len(found), fingerprint.digest)
-        fitted = fit_scores(task.score_kind, judged, fitted_on, with_least=self.decides)
+        return judged, FittedOn("dev", len(found), fingerprint.digest)
+
+    def _calibrated(self, task: Task, found: Sequence[Prediction] | None) -> ModelCalibration:
+        if found is None:
+            return ModelCalibration()
+        fitted = fit_scores(task.score_kind, *self._judged(found), with_least=self.decides)
         if fitted is None:
             logger.info("scores not calibrated: no predictions of dev whose scores are probabilities")
             return ModelCalibration()

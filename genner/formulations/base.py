@@ -129,8 +129,11 @@ class Task(Protocol):
     def save(self, folder: Path) -> None:
         """Write the portable model folder, see :mod:`genner.model.folder`; ``folder`` is empty."""
 
-    def undecided(self) -> Sequence[Mapping[str, Any]]:
-        """Choices of :attr:`Formulation.Open` to compare on dev with what is in force now; may be empty."""
+    def undecided(self) -> Mapping[str, Sequence[Any]]:
+        """Choices of :attr:`Formulation.Open` that dev decides, one after the other, and the values to compare.
+
+        What is in force now is compared as well; may be empty.
+        """
 
     def may_differ(self, prediction: Prediction, choices: Mapping[str, Any]) -> bool:
         """Whether the answer that became this prediction may be another with such choices."""

@@ -163,7 +163,8 @@ def _candidates(logits: Tensor, beams: _Beams, slots: Slots, config: GenerationC
     """
     n_top, n_symbols = 2 * config.num_beams, logits.shape[1]
     choice = Choice.of(slots.constraint, logits, config)
-    ranked, own, allowed = choice.logprobs, choice.logprobs, choice.allowed
+    own, allowed = choice.logprobs, choice.allowed
+    ranked = log_probabilities(choice.logits) if config.eos_penalty else own
     if config.repetition_penalty != 1.0:
         written = beams.written.so_far(slots.steps).flatten(0, 1)
         ranked = log_probabilities(penalise_repetition(choice.logits, written, config.repetition_penalty))

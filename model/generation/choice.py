@@ -12,6 +12,8 @@ from genner.model.generation.state import ConstraintLike
 
 __all__ = ["Choice", "log_probabilities", "penalise_repetition"]
 
+_EOS = 1
+
 
 class Choice(NamedTuple):
     """The choice of R rows.
@@ -20,9 +22,9 @@ class Choice(NamedTuple):
     a threshold, the search gives up on the group: it may write what it wishes, and the group will be dropped.
 
     Attributes:
-        logits: (R, V) of the model; if it knows the constraint (``GenerationConfig.masked``), the lowest number for
-            what is not legal.
-        logprobs: (R, V) their log-softmax.
+        logits: (R, V) to choose by: of the model, less the penalty for ending; if the model knows the constraint
+            (``GenerationConfig.masked``), the lowest number for what is not legal.
+        logprobs: (R, V) log-softmax of the model's logits, without the penalty.
         allowed: (R, V) bool: by the constraint or, in rows that may give up, whatever is possible.
         legal: (R, V) bool: by the constraint alone; None: no row may give up.
         masses: (R,) 1, or the probability of all legal symbols together where the most probable symbol is not allowed.
@@ -41,13 +43,16 @@ class Choice(NamedTuple):
         if config.masked and constraint.guides:
             logits = logits.masked_fill(~legal, torch.finfo(logits.dtype).min)
         logprobs = log_probabilities(logits)
+        if config.eos_penalty:
+            logits = logits.clone()
+            logits[:, _EOS] -= config.eos_penalty
         if config.masked or not constraint.guides:
             return cls(logits, logprobs, legal, None, logprobs.new_ones(len(logprobs), dtype=torch.float32))
         mass = torch.where(legal, logprobs.float().exp(), 0.0).sum(1)
         gives_up = config.give_up > 0
         if gives_up:
             allowed = legal | (constraint.possible() & (mass < config.give_up).unsqueeze(1))
-        is_free = allowed.gather(1, logprobs.argmax(1, keepdim=True)).squeeze(1)
+        is_free = allowed.gather(1, logits.argmax(1, keepdim=True)).squeeze(1)
         return cls(logits, logprobs, allowed, legal if gives_up else None, mass.masked_fill(is_free, 1.0))
 
     def gave_up(self, symbols: Tensor) -> Tensor | None:

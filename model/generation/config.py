@@ -28,6 +28,8 @@ class GenerationConfig:
         repetition_penalty: CTRL's rule (Keskar et al. 2019, https://arxiv.org/abs/1909.05858) on symbols already
             written; 1 is off.
         constrained: only legal sequences (:class:`~genner.model.generation.constraints.PointerConstraint`).
+        eos_penalty: subtracted from the logit of EOS where symbols are chosen: above 0, the search writes on where it
+            is unsure whether that was all. Log-probabilities stay those of the model.
         masked: constrained: the model was trained to know what is allowed, so probabilities are those among these
             symbols, and there is nothing to give up.
         structure: kind of entities that the constraint allows: ``flat``, ``nested`` or ``discontinuous``.
@@ -50,6 +52,7 @@ class GenerationConfig:
     length_penalty: float = 1.0
     repetition_penalty: float = 1.0
     constrained: bool = True
+    eos_penalty: float = 0.0
     masked: bool = False
     structure: str = "discontinuous"
     give_up: float = 0.0
@@ -65,6 +68,7 @@ class GenerationConfig:
             (self.num_beams >= 1, "num_beams", "an integer of at least 1"),
             (self.repetition_penalty > 0, "repetition_penalty", "a number above 0 (1 is off)"),
             (self.structure in STRUCTURES, "structure", f"one of {', '.join(STRUCTURES)}"),
+            (self.eos_penalty >= 0, "eos_penalty", "a number of at least 0"),
             (0 <= self.give_up <= 1, "give_up", "a probability from 0 (never) to 1 (always)"),
             (self.draft_len >= 0, "draft_len", "an integer of at least 0"),
             (1 <= self.n_best <= max(self.num_beams, 1), "n_best", f"1 to num_beams ({self.num_beams})"),

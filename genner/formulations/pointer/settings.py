@@ -54,6 +54,7 @@ class _Search(FormulationSettings):
     repetition_penalty: float = 1.0
     draft_len: int = 6  # greedy: most symbols drafted at once, where the model has a head for it; 0 drafts none
     draft_rows: int = 20  # most symbols drafted at once for all sentences together
+    eos_penalty: float | None = None  # above 0, it goes on where it is unsure whether that was all; default: by dev
     constrained: bool | None = None  # default: yes, but for compat: reference
     give_up: float | None = None  # probability of what is allowed below which a group is given up; default: by dev
 
@@ -63,6 +64,8 @@ class _Search(FormulationSettings):
             yield f"max_len is {self.max_len}. Expected at least 2: BOS and EOS count. Raise it."
         if self.max_len_ratio < 0:
             yield f"max_len_ratio is {self.max_len_ratio}. Expected 0 or more. Raise it."
+        if self.eos_penalty is not None and not self.eos_penalty >= 0:
+            yield f"eos_penalty is {self.eos_penalty}. Expected 0 or more. Raise it."
         if self.give_up is not None and not 0 <= self.give_up <= 1:
             yield f"give_up is {self.give_up}. Expected 0 (never) to 1 (always). Change it."
         for key in ("num_beams", "repetition_penalty"):

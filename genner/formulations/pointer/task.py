@@ -45,8 +45,9 @@ if TYPE_CHECKING:
 __all__ = ["Formulation", "PointerTask", "Target"]
 
 _MANY_WORDS, _FEW_WORDS = 1_000_000, 20_000  # whose pieces are remembered in training and in prediction
-#: Thresholds that dev decides between, beside 0.
+#: What dev decides between, beside 0.
 GIVE_UP_VALUES = (0.1, 0.2, 0.5, 1.0)
+EOS_PENALTIES = (1.0, 2.0, 3.0)
 _USUAL_PIECES, _SMALLEST_WINDOW = 512, 16  # of a window
 _CHANGES = {
     "unknown_words": "words without any piece, replaced by the unknown piece",
@@ -81,9 +82,10 @@ class Target:
         """The search for such symbols; ``search`` is one of the settings' classes."""
         names = {field.name for field in fields(GenerationConfig)} & {field.name for field in fields(search)}
         return GenerationConfig(
-            **{name: getattr(search, name) for name in names - {"constrained", "give_up", "masked"}},
+            **{name: getattr(search, name) for name in names - {"constrained", "give_up", "eos_penalty", "masked"}},
             constrained=bool(search.constrained),
             give_up=search.give_up or 0.0,
+            eos_penalty=search.eos_penalty or 0.0,
             masked=self.masked,
             structure=self.kind,
             compat=self.compat,
@@ -259,15 +261,20 @@ class PointerTask(nn.Module):
         settings = save_model(folder, self.model) | {"target": target, "search": search}
         ModelFolder(folder, "pointer", self.target.kind, self.labels, settings).write()
 
-    def undecided(self) -> list[dict[str, float]]:
-        """When to give up on a group, unless that is set, or the model knows what is allowed."""
-        if self.search.give_up is not None or not self.generation.constrained or self.target.masked:
-            return []
-        return [{"give_up": value} for value in GIVE_UP_VALUES]
+    def undecided(self) -> dict[str, Sequence[float]]:
+        """When to give up on a group, if anything can be given up, and when to end, unless they are set."""
+        if not self.generation.constrained:
+            return {}
+        found: dict[str, Sequence[float]] = {}
+        if self.search.give_up is None and not self.target.masked:
+            found["give_up"] = GIVE_UP_VALUES
+        if self.search.eos_penalty is None:
+            found["eos_penalty"] = EOS_PENALTIES
+        return found
 
     def may_differ(self, prediction: Prediction, choices: Mapping[str, Any]) -> bool:
-        """Whether something was forced that this search would give up on."""
-        return prediction.least_mass < choices["give_up"]
+        """Whether something was forced that this search would give up on, or another end is possible."""
+        return bool(choices.get("eos_penalty")) or prediction.least_mass < choices["give_up"]
 
     def varied(self, choices: Mapping[str, Any]) -> PointerTask:
         """See :meth:`Task.varied`."""

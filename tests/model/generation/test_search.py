@@ -113,6 +113,18 @@ def test_probabilities_of_a_model_that_knows_the_constraint() -> None:
         assert found[0][0].masses == [1, 1]
 
 
+@pytest.mark.parametrize("num_beams", [1, 2])
+def test_a_penalty_for_ending_changes_the_choice_but_no_probability(num_beams: int) -> None:
+    table = path_table((BOS, EOS), peak=2.0)
+    total = math.exp(2) + 7
+    for penalty, answer in ((1.9, [BOS, EOS]), (2.1, [BOS, FIRST, LABEL, EOS])):
+        config = GenerationConfig(num_beams=num_beams, eos_penalty=penalty)
+        found = run(table, [4], config)[0][0][0]
+        assert found.ids == answer or num_beams == 2
+        first = 2.0 if found.ids[1] == EOS else 0.0
+        assert found.symbol_logprobs[1] == pytest.approx(first - math.log(total))
+
+
 def test_greedy_gives_up_below_the_threshold() -> None:
     """A label without words is dropped, and the model goes on as if it had been allowed to write it."""
     table = path_table((BOS, LABEL, SECOND, OTHER, EOS), peak=2.0)
@@ -207,7 +219,15 @@ def plain_choice(
     probabilities = torch.tensor(table(sentence, prefix)).softmax(0).tolist()
     mass = 1.0 if config.masked else sum(probabilities[symbol] for symbol in legal)
     chosen = legal | possible if mass < config.give_up else legal
-    return chosen, 1.0 if probabilities.index(max(probabilities)) in chosen else mass
+    ranked = rank(table, sentence, prefix, config)
+    return chosen, 1.0 if ranked.index(max(ranked)) in chosen else mass
+
+
+def rank(table: Table, sentence: int, prefix: tuple[int, ...], config: GenerationConfig) -> list[float]:
+    """Logits with the penalty for ending."""
+    logits = list(table(sentence, prefix))
+    logits[EOS] -= config.eos_penalty
+    return logits
 
 
 def plain_greedy(table: Table, sentence: int, limit: int, config: GenerationConfig) -> tuple[list[int], list[float]]:
@@ -215,7 +235,7 @@ def plain_greedy(table: Table, sentence: int, limit: int, config: GenerationConf
     sequence, masses = [BOS], [1.0]
     while sequence[-1] != EOS or len(sequence) == 1:
         chosen, mass = plain_choice(table, sentence, tuple(sequence), limit, config)
-        logits = table(sentence, tuple(sequence))
+        logits = rank(table, sentence, tuple(sequence), config)
         sequence.append(max(sorted(chosen), key=lambda symbol: logits[symbol]))
         masses.append(mass)
     return sequence, masses
@@ -228,7 +248,7 @@ def plain_beams(table: Table, sentence: int, limit: int, config: GenerationConfi
         longer = []
         for total, prefix in beams:
             chosen, _ = plain_choice(table, sentence, prefix, limit, config)
-            logprobs = torch.tensor(table(sentence, prefix)).log_softmax(0)
+            logprobs = torch.tensor(rank(table, sentence, prefix, config)).log_softmax(0)
             if config.masked:
                 logprobs -= logprobs[list(chosen)].logsumexp(0)
             longer += [(total + logprobs[symbol].item(), (*prefix, symbol)) for symbol in sorted(chosen)]
@@ -247,6 +267,7 @@ def plain_beams(table: Table, sentence: int, limit: int, config: GenerationConfi
     constrained=st.booleans(),
     give_up=st.sampled_from([0.0, 0.3, 0.6, 1.0, None]),
     structure=st.sampled_from(STRUCTURES),
+    eos_penalty=st.sampled_from([0.0, 1.5]),
 )
 def test_equals_the_plain_search(
     seed: int,
@@ -256,6 +277,7 @@ def test_equals_the_plain_search(
     constrained: bool,
     give_up: float | None,
     structure: str,
+    eos_penalty: float,
 ) -> None:
     """Early stopping, compaction and reordering change nothing; without a threshold, the model knows the constraint."""
     penalty = penalty if num_beams > 1 else 1.0
@@ -266,6 +288,7 @@ def test_equals_the_plain_search(
         length_penalty=penalty,
         constrained=constrained,
         give_up=give_up or 0.0,
+        eos_penalty=eos_penalty,
         masked=constrained and give_up is None,
         structure=structure,
     )
@@ -349,7 +372,8 @@ def test_drafts_change_nothing_but_the_number_of_passes(
     limits = [draw.choice([2, 3, 5, 9, 14]) for _ in range(30)]
     table = random_table(29, N_SYMBOLS)
     masked = constrained and give_up is None
-    config = GenerationConfig(constrained=constrained, structure=structure, give_up=give_up or 0.0, masked=masked)
+    options = {"structure": structure, "give_up": give_up or 0.0, "masked": masked, "eos_penalty": 0.5}
+    config = GenerationConfig(constrained=constrained, **options)
     sizes = [6, 10, 1, 13]
     plain, slow = run_all(table, sizes, limits, config)
 

@@ -47,7 +47,7 @@ __all__ = ["Formulation", "PointerTask", "Target"]
 _MANY_WORDS, _FEW_WORDS = 1_000_000, 20_000  # whose pieces are remembered in training and in prediction
 #: What dev decides between, beside 0.
 GIVE_UP_VALUES = (0.1, 0.2, 0.5, 1.0)
-EOS_PENALTIES = (1.0, 2.0, 3.0)
+EOS_PENALTIES = (1.0, 2.0)
 _USUAL_PIECES, _SMALLEST_WINDOW = 512, 16  # of a window
 _CHANGES = {
     "unknown_words": "words without any piece, replaced by the unknown piece",

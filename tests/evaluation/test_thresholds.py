@@ -183,6 +183,6 @@ def test_any_predictions(made: JudgedScores) -> None:
     if made.labels and sum(made.n_gold):
         assert least.f_before == pytest.approx(f1(made, LeastScores()), abs=0.006)
         assert least.f_after == pytest.approx(f1(made, least), abs=0.006)
-    assert least.f_after >= least.f_before - 2.0
+    assert least.f_after >= least.f_before - 1.0
     best = max((score for score in made.scores), default=1.0)
     assert not made.labels or best == 0 or least.common < best, "something always stays"

@@ -98,6 +98,9 @@ class GazetteerTask(nn.Module):
         ModelFolder(folder, "gazetteer", self.kind, self.labels, {"buckets": self.table.num_embeddings}).write()
         write_weights(folder, self)
 
+    def undecided(self) -> list[dict[str, float]]:
+        return []
+
     def variants(self) -> dict[str, GazetteerTask]:
         return {}
 

@@ -69,8 +69,9 @@ class LeastScores:
             raise ValueError("least scores: expected numbers from 0 to 1.")
 
     def keeps(self, label: str, score: float) -> bool:
-        """Whether an entity stays."""
-        return score >= self.by_type.get(label, self.common)
+        """Whether an entity stays; a least score of 0 keeps all, also scores that are no probabilities."""
+        least = self.by_type.get(label, self.common)
+        return not least or score >= least
 
 
 def fit_least_scores(judged: JudgedScores) -> LeastScores:

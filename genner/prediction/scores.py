@@ -205,7 +205,7 @@ class Scoring:
 
     def __call__(self, entities: Mapping[Entity, float]) -> dict[Entity, float]:
         """The entities that stay, with their scores."""
-        kept = {entity: score for entity, score in entities.items() if score >= self.threshold}
+        kept = {entity: score for entity, score in entities.items() if not self.threshold or score >= self.threshold}
         if self.calibration is not None and kept:
             kept = dict(zip(kept, self.calibration.apply(list(kept.values())).tolist(), strict=True))
         return {entity: score for entity, score in kept.items() if self.least.keeps(entity.label, score)}

@@ -125,6 +125,7 @@ def test_scores_are_calibrated_by_what_was_fitted(stored: ModelCalibration) -> N
     scoring = Scoring(GREEDY, calibration)
     assert list(scoring(found).values()) == pytest.approx(calibration.apply([0.9, 0.5]).tolist())
     assert scoring({}) == {}
+    assert Scoring()({KNEE: -0.7}) == {KNEE: -0.7}, "log-probabilities are kept as well"
 
 
 def test_entities_are_left_out_by_their_score_as_it_is_handed_out() -> None:

@@ -144,6 +144,7 @@ def test_misses_are_bounded_on_sentences_of_the_same_kind(
     kept = [one.at_least(LeastScores(threshold)) for one in fresh]
     assert misses(kept) == pytest.approx(rate, abs=0.01), "alpha is not the threshold of the file"
     assert sum(map(len, results)) < sum(map(len, fresh)), "everything was kept"
+    assert not any(one.n_left_out for one in results), "a minimal score of 0 would not give them"
 
 
 def test_the_promise_over_many_draws(candidates: list[TextResult]) -> None:

@@ -76,6 +76,19 @@ def test_defaults_depend_on_the_backbone_and_on_compat() -> None:
     assert load_recipe(None).optim.lr == 2e-5
     assert load_recipe(None).settings.constrained is True
     assert load_recipe(None, ["compat=reference"]).settings.constrained is False
+    assert load_recipe(None).training.fit_on_dev is True
+    assert load_recipe(None, ["compat=reference"]).training.fit_on_dev is False
+    assert load_recipe(None, ["compat=reference", "training.fit_on_dev=true"]).training.fit_on_dev is True
+    assert load_recipe(None).settings.give_up is None
+    with pytest.raises(ConfigError, match=r"give_up is 1.5. Expected 0 \(never\) to 1 \(always\)"):
+        load_recipe(None, ["pointer.give_up=1.5"])
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.parent.name)
+def test_recipes_with_published_scores_decide_nothing_on_dev(path: Path) -> None:
+    recipe = load_recipe(path)
+    is_published = recipe.dataset in PUBLISHED
+    assert (recipe.settings.constrained, recipe.training.fit_on_dev) == (not is_published, not is_published)
 
 
 def test_a_short_trial_is_evaluated_at_its_end() -> None:

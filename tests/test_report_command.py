@@ -68,8 +68,14 @@ def make_seed(run: Path, seed: int, rows: list[Example], *, quality: float = 0.6
     return {
         "seed": seed, "status": status, "best_epoch": 2, "epochs": 3, "train_seconds": 60.0, "peak_memory_mb": 1.0,
         "dev": {}, "test": scores, "history": [], "attempts": [],
-        "malformed": {"default": {name: scores[name] for name in ("f", "predicted", "rejected")}},
+        "searches": {"default": compared(scores)},
     }  # fmt: skip
+
+
+def compared(scores: dict[str, Any], **counts: int) -> dict[str, Any]:
+    """A way of searching as results have it."""
+    names = ("f", "pre", "rec", "strict_f", "em", "predicted", "rejected")
+    return {name: scores[name] for name in names} | {"counts": counts}
 
 
 def make_run(
@@ -95,10 +101,16 @@ def run(tmp_path: Path) -> Path:
     seeds = [make_seed(folder, seed, rows) for seed in (1, 2)]
     seeds.append(make_seed(folder, 3, rows, quality=0.02, status="collapsed"))
     history = [{"epoch": n, "loss": 1 / n, "seconds": 1.0, "test_f": 20.0 * n} for n in (1, 2, 3)]
-    counts = {"f": 70.0, "predicted": 95, "rejected": {"unaligned": 3, "order": 1, "empty": 1, "odd": 0}}
-    for seed in seeds[:2]:
+    for number, seed in enumerate(seeds[:2]):
         seed["history"] = history
-        seed["malformed"] = {"default": {"f": 71.0, "predicted": 90, "rejected": {}}, "unconstrained": counts}
+        scores, rejected = seed["test"], {"unaligned": 3, "order": 1, "odd": 2 * number}
+        plain = scores | {"f": 60.0 + number, "predicted": 90}
+        seed["plain"] = {"test": plain}
+        seed["searches"] = {
+            "default": compared(scores, forced=4, left_out=7 + number),
+            "plain": compared(plain, forced=6, repeated=1, gap=2),
+            "unconstrained": compared(scores | {"f": 70.0, "predicted": 95, "rejected": rejected}),
+        }
     seeds[1]["attempts"] = [{"status": "collapsed", "reason": "F1 0.00 on dev", "epoch": 5}]
     make_run(folder, seeds, reported=REPORTED)
     return folder
@@ -129,18 +141,28 @@ def test_the_report_of_a_run(run: Path) -> None:
     assert errors["fragment missing"] > 0
     subsets = {row["group"]: row for row in data["subsets"]}
     assert subsets["seen"]["support"] + subsets["unseen"]["support"] == result["seeds"][0]["test"]["support"]
-    shares = {kind: row["rate"]["mean"] for kind, row in data["malformed"]["unconstrained"]["reasons"].items()}
-    assert shares == {
-        "not at word boundaries": 3.0, "words out of order": 1.0, "incomplete: no words, or no label": 1.0, "odd": 0.0,
-        "all": 5.0,
-    }  # fmt: skip
-    assert data["malformed"]["default"]["reasons"]["all"]["count"] == 0
+    assert data["scores_plain"]["test"]["f"]["mean"] == 60.5
+    searches = data["searches"]
+    assert list(searches) == ["default", "plain", "unconstrained"]
+    assert all(way["n_seeds"] == 2 for way in searches.values())
+    assert searches["default"]["scores"]["f"]["mean"] == data["scores"]["test"]["f"]["mean"]
+    assert (searches["plain"]["scores"]["f"]["mean"], searches["plain"]["predicted"]) == (60.5, 90)
+    assert list(searches["default"]["counts"].items()) == [("forced", 4), ("left_out", 7.5)]
+    assert list(searches["plain"]["counts"].items()) == [("forced", 6), ("repeated", 1), ("gap", 2)]
+    assert searches["unconstrained"]["counts"] == {"odd": 1, "order": 1, "unaligned": 3}, "rejects are counted alike"
 
 
 def test_what_the_report_shows(run: Path) -> None:
     write_run_report(run, load_result(run))
     markdown = (run / "report.md").read_text("utf-8")
     assert table_rows(markdown, "Seeds")["3"][0] == "collapsed"
+    ways = table_rows(markdown, "Ways of searching, test")
+    assert ways["F1"][1:] == ["60.50 ± 0.71", "70.00 ± 0.00"]
+    assert ways["symbols forced"] == ["4", "6", "-"]
+    assert ways["entities left out for low scores"] == ["7.5", "-", "-"]
+    assert ways["groups dropped: not at word boundaries"] == ["-", "-", "3"]
+    assert ways["groups dropped: a gap where there is none"] == ["-", "2", "-"]
+    assert ways["groups dropped: odd"] == ["-", "-", "1"], "a reason that no table knows has its own name"
     published = table_rows(markdown, "Comparison with published scores")
     assert published["word"][3:6] == ["92.61", "93.87", "93.24"] and published["span"][0] == "-"
     assert "Also reported: single_runs_f1: 93.18, 93.36." in markdown
@@ -197,9 +219,9 @@ def test_scores_without_dev_or_that_are_no_probabilities(run: Path) -> None:
 def test_scores_on_dev_are_not_judged_by_what_was_fitted_to_them(run: Path) -> None:
     result = load_result(run)
     for seed in result["seeds"]:
-        seed["dev"], seed["test"], seed["malformed"] = seed["test"], {}, {}
+        seed["dev"], seed["test"] = seed["test"], {}
     data = write_run_report(run, result)
-    assert data["malformed"].keys() == {"default"} and data["malformed"]["default"]["written"] > 0
+    assert "Ways of searching, dev" in (run / "report.md").read_text("utf-8")
     assert data["split"] == "dev" and data["calibration"]["errors"]["calibrated"] is None
     assert not any("calibrated" in note for note in data["notes"])
 
@@ -211,7 +233,8 @@ def test_a_run_without_history_or_predictions(tmp_path: Path) -> None:
     data = write_run_report(folder, result)
     assert any("No learning curve" in note for note in data["notes"])
     assert not (folder / "curves.png").exists()
-    assert list(data["malformed"]) == ["default"] and data["malformed"]["default"]["written"] > 0
+    assert list(data["searches"]) == ["default"] and data["searches"]["default"]["predicted"] > 0
+    assert data["scores_plain"] == {"dev": {}, "test": {}}, "nothing was decided on dev"
     assert data["scores"]["test"]["f"]["std"] is None
     (folder / "seed-1" / "predictions.test.jsonl").unlink()
     data = write_run_report(folder, result)
@@ -390,7 +413,7 @@ def test_the_report_of_an_early_collapse(tmp_path: Path, capsys: pytest.CaptureF
     """Before its first epoch was complete: no scores, no history, no model."""
     folder = tmp_path / "runs" / "fruit" / "early"
     reason = "the mean loss is nan in epoch 1"
-    nothing = {"dev": {}, "test": {}, "history": [], "attempts": [], "malformed": {}, "epochs": 0, "best_epoch": 0}
+    nothing = {"dev": {}, "test": {}, "history": [], "attempts": [], "searches": {}, "epochs": 0, "best_epoch": 0}
     seed = {"seed": 1, "status": "collapsed", "reason": reason, "train_seconds": 0.0, "peak_memory_mb": 1.0, **nothing}
     result = make_run(folder, [seed])
     assert report.main([str(folder), "--out", str(tmp_path / "out")]) == 0

@@ -15,8 +15,10 @@ from genner.config import load_recipe
 from genner.data.bundle import examples_of, to_bundle
 from genner.data.loaders import LOADERS, LoaderOptions
 from genner.errors import DataFormatError, NerError
+from genner.evaluation.thresholds import LeastScores
 from genner.formulations.opening import open_task
 from genner.model.folder import ModelFolder
+from genner.prediction.scores import ModelCalibration
 
 # isort: split
 from fastNLP import DataSet
@@ -68,7 +70,8 @@ def test_demo_run_leaves_everything_behind(workplace: Path, capsys: pytest.Captu
     result = json.loads((folder / "result.json").read_text())
     assert set(result) == {
         "dataset", "formulation", "target", "backbone", "seeds", "mean", "std", "min", "max", "ci95",
-        "mean_with_collapsed", "n_ok", "n_collapsed", "n_failed", "reported", "fingerprint", "command", "versions",
+        "mean_plain", "std_plain", "mean_with_collapsed", "n_ok", "n_collapsed", "n_failed", "reported", "fingerprint",
+        "command", "versions",
     }  # fmt: skip
     (seed,) = result["seeds"]
     assert {
@@ -85,7 +88,9 @@ def test_demo_run_leaves_everything_behind(workplace: Path, capsys: pytest.Captu
     for split in ("dev", "test"):
         assert {"f", "pre", "rec", "em", "strict_f", "per_label", "subsets"} <= set(seed[split])
         assert {"flat", "nested", "discontinuous", "overlapping", "unseen"} == set(seed[split]["subsets"])
-    assert result["mean"]["test_f"] == seed["test"]["f"]
+    assert result["mean"]["test_f"] == seed["test"]["f"] == seed["searches"]["default"]["f"]
+    assert result["mean_plain"]["test_f"] == seed["plain"]["test"]["f"] == seed["searches"]["plain"]["f"]
+    assert "Ways of searching, test" in shown and "give_up" in messages
     assert (folder / "best").resolve() == (folder / "seed-3" / "best").resolve()
     written = ("run.json", "recipe.yaml", "report.md", "seed-3/recipe.yaml", "seed-3/train.log", "seed-3/result.json")
     for name in (*written, "seed-3/best/calibration.json"):
@@ -94,11 +99,11 @@ def test_demo_run_leaves_everything_behind(workplace: Path, capsys: pytest.Captu
     assert ModelFolder.read(folder / "best").labels.tags == ("BODY", "LOC", "ORG", "PER", "SYMPTOM")
     lines = (folder / "seed-3" / "predictions.test.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 48
-    row = json.loads(lines[0])
-    assert set(row) == {"raw_words", "gold", "pred"}
-    for found in row["pred"]:
-        assert set(found) == {"type", "spans", "text", "score"}
-        assert 0 <= found["score"] <= 1
+    for row in map(json.loads, lines):
+        assert set(row) - {"left_out"} == {"raw_words", "gold", "pred"}
+        for found in row["pred"] + row.get("left_out", []):
+            assert set(found) == {"type", "spans", "text", "score"}
+            assert 0 <= found["score"] <= 1
     assert any((workplace / "logs").iterdir()), "no fitlog record"
 
     assert result["fingerprint"] == json.loads((folder / "run.json").read_text())["data"]
@@ -150,6 +155,8 @@ def test_every_target_type_trains_on_both_backbones(workplace: Path, unit: str, 
         "pointer.encoder_mlp=false",
         "pointer.num_beams=4",
         "pointer.constrained=false",
+        "pointer.give_up=0.3",
+        "training.fit_on_dev=false",
     ],
 )
 def test_every_ablation_of_the_paper_is_one_key(workplace: Path, setting: str) -> None:
@@ -162,12 +169,22 @@ def test_every_ablation_of_the_paper_is_one_key(workplace: Path, setting: str) -
     assert result["seeds"][0]["test"]["support"] == 8
     task = open_task(ModelFolder.read(workplace / "runs" / "d" / "r" / "best"), "cpu", {})
     assert task.labels.words == (("adr",) if "tags" in setting else ("adverse reaction",))
-    assert task.generation.ordered == ("shuffled" not in setting), "the constraint would forbid a shuffled order"
-    malformed = result["seeds"][0]["malformed"]
-    held = "constrained" if "constrained=false" in setting else "default"
-    assert set(malformed) == ({"default", "constrained"} if held == "constrained" else {"default", "unconstrained"})
-    assert malformed[held]["rejected"] == {}
-    assert all(set(counts) == {"f", "predicted", "rejected"} for counts in malformed.values())
+    (seed,) = result["seeds"]
+    is_held, decides = "constrained=false" not in setting, "fit_on_dev" not in setting
+    others = {"unconstrained"} if is_held else {"constrained"}
+    assert set(seed["searches"]) == {"default", *(["plain"] if decides else []), *others}
+    for name, way in seed["searches"].items():
+        assert set(way) == {"f", "pre", "rec", "strict_f", "em", "predicted", "rejected", "counts"}
+        if is_held == (name != "unconstrained"):
+            assert way["rejected"] == {}, "it is dropped and counted"
+    assert bool(seed["plain"]) == bool(result["mean_plain"]) == decides
+    assert task.undecided() == [] or (is_held and "give_up" not in setting)
+    if not (is_held and decides) or "give_up" in setting:
+        assert seed["choices"] == {}
+    assert task.search.give_up == (0.3 if "give_up" in setting else None), "choices are not in the model's own settings"
+    stored = ModelCalibration.read(workplace / "runs" / "d" / "r" / "best")
+    assert stored.choices == seed["choices"]
+    assert decides or all(fitted.least == LeastScores() for fitted in stored.scores)
 
 
 @pytest.mark.slow
@@ -186,7 +203,15 @@ def test_compat_mode_runs_from_the_command_line(workplace: Path) -> None:
     ]
     assert run(*arguments, "training.epochs=1", *SMALL) == 0
     result = json.loads((workplace / "runs" / "n" / "c" / "result.json").read_text())
-    assert set(result["seeds"][0]["test"]["per_label"]) >= {"org", "loc"}
+    (seed,) = result["seeds"]
+    assert set(seed["test"]["per_label"]) >= {"org", "loc"}
+    assert (seed["plain"], seed["choices"], result["mean_plain"]) == ({}, {}, {})
+    assert set(seed["searches"]) == {"default", "constrained"}
+    assert all(seed["test"][key] == seed["searches"]["default"][key] for key in ("f", "predicted", "rejected"))
+    stored = ModelCalibration.read(workplace / "runs" / "n" / "c" / "best")
+    assert stored.choices == {} and all(fitted.least == LeastScores() for fitted in stored.scores)
+    for split in ("dev", "test"):
+        assert "left_out" not in (workplace / "runs/n/c/seed-1" / f"predictions.{split}.jsonl").read_text("utf-8")
 
 
 COLUMNS = "\n".join(

@@ -74,8 +74,9 @@ class LeastScores:
         return f"{self.common:.3f}{own}"
 
     def keeps(self, label: str, score: float) -> bool:
-        """Whether an entity stays."""
-        return score >= self.by_type.get(label, self.common)
+        """Whether an entity stays; a least score of 0 keeps all, also scores that are no probabilities."""
+        least = self.by_type.get(label, self.common)
+        return not least or score >= least
 
 
 def fit_least_scores(judged: JudgedScores) -> LeastScores:

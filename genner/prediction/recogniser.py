@@ -205,7 +205,7 @@ class Recogniser:
         entities, n_found = [], 0
         for offset, answer in answers:
             found = dict(zip(answer.entities, answer.scores, strict=True))
-            n_found += len(found)
+            n_found += len(self.scoring.above(found))  # alpha is a choice of the user, who gets what it promises
             for entity, score in self.scoring(found).items():
                 entities.append(place_entity(entity.shifted(offset), given.text, text.words, score))
         entities.sort(key=lambda entity: entity.reading_order)

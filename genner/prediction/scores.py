@@ -203,9 +203,13 @@ class Scoring:
         """As it was fitted; without that, scores stay as they are and nothing is left out."""
         return cls(kind) if fitted is None else cls(kind, fitted.calibration, least=fitted.least)
 
+    def above(self, entities: Mapping[Entity, float]) -> dict[Entity, float]:
+        """The entities that reach the threshold, with their scores before calibration."""
+        return {entity: score for entity, score in entities.items() if not self.threshold or score >= self.threshold}
+
     def __call__(self, entities: Mapping[Entity, float]) -> dict[Entity, float]:
         """The entities that stay, with their scores."""
-        kept = {entity: score for entity, score in entities.items() if score >= self.threshold}
+        kept = self.above(entities)
         if self.calibration is not None and kept:
             kept = dict(zip(kept, self.calibration.apply(list(kept.values())).tolist(), strict=True))
         return {entity: score for entity, score in kept.items() if self.least.keeps(entity.label, score)}

@@ -1,5 +1,7 @@
 """Entities -> pointer symbols -> entities."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -182,6 +184,75 @@ def test_without_eos() -> None:
     compat = PointerCodec(VOCAB, "word", compat=True).decode(symbols, BOUNDS)
     assert compat.entities == [entity("DRUG", 0, 1)]
     assert compat.rejected == [Reject("open", (8,))]
+
+
+#: Symbols between BOS and EOS; entities, places of their symbols, repetitions and drops by structure, if they differ.
+KNEE, LEG, HIP = entity("PART", 1, 2), entity("PART", 1, 3), entity("DRUG", 4, 5)
+SORE_HIP = entity("SIGN", 0, 1, 4, 5)
+SETTLED = {
+    "nothing": ([], {"flat": ([], [], 0, {})}),
+    "out of order": ([13, 2, 8, 3], {"flat": ([HIP, KNEE], [(1, 3), (3, 5)], 0, {})}),
+    "repeated": ([8, 3, 13, 2, 8, 3, 8, 3], {"flat": ([KNEE, HIP], [(1, 3), (3, 5)], 2, {})}),
+    "the same words with another label": (
+        [8, 3, 8, 4],
+        {
+            "flat": ([KNEE], [(1, 3)], 0, {"overlap": 1}),
+            "nested": ([KNEE, entity("SIGN", 1, 2)], [(1, 3), (3, 5)], 0, {}),
+        },
+    ),
+    "overlap": (
+        [8, 9, 3, 8, 3],
+        {"flat": ([LEG], [(1, 4)], 0, {"overlap": 1}), "nested": ([LEG, KNEE], [(1, 4), (4, 6)], 0, {})},
+    ),
+    "gap": (
+        [6, 13, 4, 8, 3],
+        {
+            "flat": ([KNEE], [(4, 6)], 0, {"gap": 1}),
+            "nested": ([KNEE], [(4, 6)], 0, {"gap": 1}),
+            "discontinuous": ([SORE_HIP, KNEE], [(1, 4), (4, 6)], 0, {}),
+        },
+    ),
+    "what is dropped takes no words and is not repeated": (
+        [6, 13, 4, 6, 13, 4, 6, 2],
+        {
+            "flat": ([entity("DRUG", 0, 1)], [(7, 9)], 0, {"gap": 2}),
+            "nested": ([entity("DRUG", 0, 1)], [(7, 9)], 0, {"gap": 2}),
+            "discontinuous": ([SORE_HIP, entity("DRUG", 0, 1)], [(1, 4), (7, 9)], 1, {}),
+        },
+    ),
+    "no entities": (
+        [3, 9, 8, 2, 7, 3, 8, 3, 13],
+        {"flat": ([KNEE], [(7, 9)], 0, dict.fromkeys(("empty", "order", "unaligned", "open"), 1))},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SETTLED)
+def test_settling_under_a_structure(name: str) -> None:
+    symbols, expected = SETTLED[name]
+    codec = PointerCodec(VOCAB, "word")
+    for structure in ("flat", "nested", "discontinuous"):
+        entities, spans, repeated, dropped = expected.get(structure) or list(expected.values())[-1]
+        settled = codec.settle([BOS, *symbols, EOS, 6, 2], BOUNDS, structure)
+        assert (settled.entities, settled.symbol_spans) == (entities, spans), structure
+        assert (settled.repeated, settled.dropped) == (repeated, Counter(dropped)), structure
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@given(sentence=sentences())
+@settings(max_examples=40, deadline=None)
+def test_targets_are_settled_already(unit: str, sentence: tuple[list[int], list[Entity]]) -> None:
+    """Under the loosest structure nothing is dropped; repeated, a target says nothing more."""
+    bounds, entities = sentence
+    codec = PointerCodec(VOCAB, unit)
+    target = codec.encode(entities, bounds)
+    once = codec.settle(target.symbols, bounds, "discontinuous")
+    assert once.entities == codec.decode(target.symbols, bounds).entities
+    assert (once.repeated, once.dropped) == (0, Counter())
+    inside = target.symbols[1:-1]
+    twice = codec.settle([BOS, *inside, *inside, EOS], bounds, "discontinuous")
+    assert (twice.entities, twice.symbol_spans) == (once.entities, once.symbol_spans)
+    assert (twice.repeated, twice.dropped) == (len(target.groups), Counter())
 
 
 def test_words_without_pieces_as_the_reference_reads_them() -> None:

@@ -55,7 +55,7 @@ class TinyTask:
         pieces = tuple(end - start for start, end in pairwise(bounds))
         source = self.batch["src_tokens"][number : number + 1, : self.batch["src_seq_len"][number]]
         tail = source.shape[1] - bounds[-1]
-        rules = Rules("word", "discontinuous", True, len(LABELS))
+        rules = Rules("word", "discontinuous", len(LABELS))
         tree = prefix_tree(Sentence(pieces, bounds[0], tail, LIMIT), rules)
         found = {}
         for sequence in ((*prefix, EOS) for prefix, following in tree.items() if EOS in following):

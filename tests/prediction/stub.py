@@ -14,6 +14,7 @@ from pathlib import Path
 
 from genner.commands import predict as command
 from genner.data.schema import Entity, Segment
+from genner.evaluation.thresholds import LeastScores
 from genner.prediction.results import TextInput, TextResult, place_entity
 
 # A fork of a process that has the libraries in memory already: a process a run costs no seconds of imports.
@@ -35,6 +36,7 @@ class Stub:
     labels = ("NAME", "PAIR")
     kind = "discontinuous"
     choices: dict[str, object] = {}  # noqa: RUF012  never changed
+    least = LeastScores()
 
     def __init__(self, folder: Path, options: Options, pause: float = 0.0) -> None:
         self.folder, self.options, self._pause = folder, options, pause

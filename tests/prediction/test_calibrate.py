@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,11 +14,11 @@ import pytest
 from benchmarks import scores
 from genner import load
 from genner.app.prediction_files import JudgedSentence, read_predictions
-from genner.app.seed import calibrate_seed
 from genner.data.demo import demo_corpus
 from genner.data.schema import Example, Segment
 from genner.errors import ConfigError, DataFormatError
 from genner.evaluation.calibration import MissRisk, calibration_error
+from genner.evaluation.thresholds import LeastScores
 from genner.prediction.calibrate import calibrate
 from genner.prediction.recogniser import Recogniser
 from genner.prediction.results import TextInput, TextResult, place_entity, words_joined
@@ -70,20 +69,30 @@ def test_training_leaves_a_calibration_of_the_scores_on_dev(trained_model: Path,
     assert fitted.ece_after < fitted.ece_before
 
 
-def test_a_seed_is_calibrated_anew_for_its_present_model(model: Path, dev: list[JudgedSentence]) -> None:
-    seed = model.parent
-    assert calibrate_seed(seed / "nothing", GREEDY) is None
-    assert calibrate_seed(seed, GREEDY) == ModelCalibration(), "without predictions of dev nothing can be fitted"
-    line = {"raw_words": ["a"], "gold": [], "pred": [{"type": "X", "spans": [[0, 1]], "score": 0.7}]}
-    (seed / "predictions.dev.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
-    found = calibrate_seed(seed, "symbols of num_beams 3")
-    assert ModelCalibration.read(model) == found
-    assert found.of("symbols of num_beams 3").calibration.n == 1
+def test_training_leaves_least_scores_that_the_predictions_of_dev_keep_to(
+    trained_model: Path, dev: list[JudgedSentence]
+) -> None:
+    (fitted,) = ModelCalibration.read(trained_model).scores
+    calibrated = fitted.calibration.apply
+    n_right = n_kept = 0
+    for sentence in dev:
+        for entities, is_kept in (
+            (zip(sentence.predicted, sentence.scores, strict=True), True),
+            (sentence.left_out, False),
+        ):
+            for entity, score in entities:
+                assert fitted.least.keeps(entity.label, float(calibrated([score])[0])) == is_kept
+        found = set(sentence.predicted)
+        n_right, n_kept = n_right + len(found & set(sentence.gold)), n_kept + len(found)
+    n_gold = sum(len(set(sentence.gold)) for sentence in dev)
+    assert fitted.least.f_after == pytest.approx(200 * n_right / (n_kept + n_gold), abs=0.006)
+    assert fitted.least.f_after >= fitted.least.f_before
 
 
 def test_a_folder_without_the_file_gives_the_scores_of_the_model(model: Path, trained_model: Path) -> None:
     text = "My left knee hurts since Monday."
-    plain, calibrated, asked = load(model)(text), load(trained_model)(text), load(trained_model, calibrated=False)(text)
+    plain, asked = load(model)(text), load(trained_model, calibrated=False)(text)
+    calibrated = load(trained_model, min_score=0)(text)
     assert len(plain) > 0
     assert [one.score for one in plain] == pytest.approx([one.score for one in asked])
     calibration = ModelCalibration.read(trained_model).of(GREEDY).calibration
@@ -101,6 +110,8 @@ def test_calibrating_on_dev_gives_what_training_gave(
     assert ours.calibration.temperature == pytest.approx(theirs.calibration.temperature, rel=0.02)
     assert ours.calibration.doubt == theirs.calibration.doubt
     assert ours.calibration.shift == pytest.approx(theirs.calibration.shift, abs=0.02)
+    assert ours.least.common == pytest.approx(theirs.least.common, abs=0.02)
+    assert ours.least.by_type == pytest.approx(theirs.least.by_type, abs=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +141,10 @@ def test_misses_are_bounded_on_sentences_of_the_same_kind(
     # One draw of either half: the promise is about the mean over draws; so four standard errors of both.
     assert rate <= ALPHA + 4 * losses * (2 / n) ** 0.5
     threshold = done.misses.threshold(ALPHA)
-    kept = [one.at_least(threshold) for one in fresh]
+    kept = [one.at_least(LeastScores(threshold)) for one in fresh]
     assert misses(kept) == pytest.approx(rate, abs=0.01), "alpha is not the threshold of the file"
     assert sum(map(len, results)) < sum(map(len, fresh)), "everything was kept"
+    assert not any(one.n_left_out for one in results), "a minimal score of 0 would not give them"
 
 
 def test_the_promise_over_many_draws(candidates: list[TextResult]) -> None:

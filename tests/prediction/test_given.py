@@ -133,7 +133,7 @@ def test_inputs_that_are_right() -> None:
         ("batch_size", 4.0, "a whole number"),
         ("batch_size", True, "a whole number"),
         ("window", "64", "a whole number or None"),
-        ("min_score", None, "a number"),
+        ("min_score", "0.5", "a number or None"),
         ("alpha", "0.1", "a number or None"),
         ("calibrated", 1, "True or False"),
         ("words", None, "a string"),

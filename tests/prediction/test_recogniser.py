@@ -17,6 +17,7 @@ from genner import load
 from genner.data.labels import LabelSet
 from genner.data.schema import Entity, Segment
 from genner.errors import ConfigError, DataFormatError, InputTypeError
+from genner.evaluation.thresholds import LeastScores
 from genner.formulations.pointer.settings import OpenSettings
 from genner.formulations.pointer.task import PointerTask, Target
 from genner.model.folder import ModelFolder
@@ -179,7 +180,7 @@ def test_sentences_of_given_words(ner: Recogniser) -> None:
 
 def test_scores_and_beams(ner: Recogniser, trained_model: Path) -> None:
     sure = load(trained_model, min_score=0.9)(TEXT)
-    assert found(sure) == found(ner(TEXT).at_least(0.9))
+    assert found(sure) == found(load(trained_model, min_score=0)(TEXT).at_least(LeastScores(0.9)))
     assert load(trained_model, num_beams=3)(TEXT).error is None
 
 

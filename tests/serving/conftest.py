@@ -14,6 +14,7 @@ import pytest
 
 from genner.cli import PROGRAM
 from genner.data.schema import Entity
+from genner.evaluation.thresholds import LeastScores
 from genner.prediction.recogniser import Recogniser, load
 from genner.prediction.results import TextInput, TextResult, place_entity, words_joined
 
@@ -68,6 +69,7 @@ class GatedReader:
 
     labels = ("FRUIT",)
     kind = "flat"
+    least = LeastScores()
 
     def __init__(self, *, is_open: bool = True) -> None:
         self.batches: list[list[str]] = []

@@ -13,6 +13,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from genner.errors import ConfigError
+from genner.evaluation.thresholds import LeastScores
 from genner.serving.access import Access
 from genner.serving.api import build_api
 from genner.serving.limits import Limits
@@ -31,6 +32,7 @@ def talk(
     access: Access | None = None,
     *,
     with_page: bool = False,
+    min_score: float | None = None,
 ) -> Any:
     """Run some requests against a service."""
 
@@ -39,7 +41,7 @@ def talk(
         await service.open()
         app = build_api(service, access)
         if with_page:
-            add_page(app, service)
+            add_page(app, service, min_score=min_score)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await work(client, service)
@@ -71,6 +73,47 @@ def test_the_minimal_score_leaves_entities_out() -> None:
     for least, n_found in ((0, 1), (0.5, 1), (0.51, 0), (1, 0)):
         (result,) = post(json={"text": "fig", "min_score": least}).json()["results"]
         assert len(result["entities"]) == n_found
+
+
+def test_without_a_minimal_score_the_least_scores_of_the_model_hold() -> None:
+    for least, request, n_found in (
+        (LeastScores(0.51), {}, 0),
+        (LeastScores(0.5), {}, 1),
+        (LeastScores(0.51, {"FRUIT": 0.2}), {}, 1),
+        (LeastScores(0.2, {"FRUIT": 0.51}), {}, 0),
+        (LeastScores(0.2, {"FRUIT": 0.51}), {"min_score": None}, 0),
+        (LeastScores(0.2, {"FRUIT": 0.51}), {"min_score": 0}, 1),
+        (LeastScores(0.2, {"FRUIT": 0.51}), {"min_score": 0.4}, 1),
+        (LeastScores(), {"min_score": 0.6}, 0),
+    ):
+        reader = GatedReader()
+        reader.least = least
+        for form in ({"text": "fig"}, {"texts": ["fig"]}, {"words": [["fig"]]}):
+
+            async def work(client: httpx.AsyncClient, service: Service, body: Any = form | request) -> Any:
+                return (await client.post("/predict", json=body)).json()["results"]
+
+            (result,) = talk(work, reader)
+            assert len(result["entities"]) == n_found, (least, request, form)
+
+
+@pytest.mark.parametrize("min_score", [None, 0.0, 0.3])
+def test_the_page_is_told_the_least_scores_unless_another_one_was_set(min_score: float | None) -> None:
+    reader = GatedReader()
+    reader.least = LeastScores(0.25, {"FRUIT": 0.5}, 70.0, 71.0)
+
+    async def work(client: httpx.AsyncClient, service: Service) -> tuple[dict[str, Any], str]:
+        return (await client.get("/page/about")).json(), (await client.get("/")).text
+
+    about, page = talk(work, reader, with_page=True, min_score=min_score)
+    if min_score is None:
+        assert {key: about["least"][key] for key in ("common", "by_type")} == {
+            "common": 0.25,
+            "by_type": {"FRUIT": 0.5},
+        }
+    else:
+        assert about["least"] is None
+    assert page.count(f'step="0.01" value="{min_score or 0:g}"') == 2
 
 
 def test_a_text_that_cannot_be_read_has_an_error_and_the_others_are_answered() -> None:

@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ import httpx
 import pytest
 
 from genner.data.demo import demo_corpus
+from genner.evaluation.thresholds import LeastScores
 from genner.prediction.recogniser import Recogniser
 from genner.prediction.results import TextResult
+from genner.prediction.scores import ModelCalibration
 from tests.serving.conftest import Process
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -104,7 +107,7 @@ def known(recogniser: Recogniser) -> TextResult:
         is_nested = any(inner < outer for inner in surfaces for outer in surfaces)
         spread = {round(entity.score, 2) for entity in found}
         types = {entity.type for entity in found}
-        if min((entity.score for entity in found), default=0.0) < 0.05:  # the slider hides it
+        if found.n_left_out:  # the slider would show more
             continue
         if is_nested and any(e.is_discontinuous for e in found) and len(spread) > 1 and 1 < len(types) < len(found):
             return found
@@ -180,6 +183,72 @@ def test_the_slider_and_the_types_narrow_down_without_reading_again(
     page.locator("#types").get_by_label(unwanted, exact=True).uncheck()
     wait_for(page, lambda: n_entities(page) == sum(entity.type != unwanted for entity in known))
     assert texts_read(server) == n_read
+
+
+def test_the_least_scores_of_the_model_hold_until_the_slider_is_moved(
+    browser: Any, trained_model: Path, known: TextResult, tmp_path: Path
+) -> None:
+    scores = sorted(entity.score for entity in known)
+    first = known.entities[0].type
+    least = LeastScores(round((scores[0] + scores[-1]) / 2, 2), {first: 1.0 if known.entities[0].score < 1 else 0.0})
+    kept = [entity for entity in known if least.keeps(entity.type, entity.score)]
+    shutil.copytree(trained_model, tmp_path / "model")
+    stored = ModelCalibration.read(tmp_path / "model")
+    stored.with_scores(replace(stored.scores[0], least=least)).write(tmp_path / "model")
+    process, troubles = Process(str(tmp_path / "model"), "--device", "cpu"), []
+    try:
+        page = _watched((context := browser.new_context()).new_page(), process.wait_until_served().url, troubles)
+        told, button = page.locator("#least-own span"), page.locator("#least-own button")
+        number, slider = page.locator("#least-number"), page.locator("#least-range")
+
+        def is_own(n_shown: int) -> bool:
+            is_told = told.is_visible() and not button.is_visible()
+            return is_told and n_entities(page) == n_shown and float(number.input_value()) == least.common
+
+        ask(page, known.text)
+        wait_for(page, lambda: is_own(len(kept)))
+        assert told.inner_text() == f"As was best on dev: {first} {least.by_type[first]:.2f}"
+        assert 0 < len(kept) < len(known)
+        hidden = f"{len(known) - len(kept)} hidden by score or type"
+        assert hidden in page.locator("#status").inner_text()
+        slider.focus()
+        page.keyboard.press("Home")
+        wait_for(page, lambda: n_entities(page) == len(known))
+        assert (number.input_value(), told.is_visible(), button.is_visible()) == ("0", False, True)
+        number.fill(f"{least.common:.2f}")
+        above = [entity for entity in known if entity.score >= least.common]
+        assert len(above) != len(kept), "a number holds for every type"
+        wait_for(page, lambda: n_entities(page) == len(above))
+        assert button.inner_text() == "As was best on dev"
+        button.click()
+        wait_for(page, lambda: is_own(len(kept)))
+        assert float(slider.input_value()) == least.common
+        page.reload()
+        page.wait_for_selector("#types label")
+        ask(page, known.text)
+        wait_for(page, lambda: is_own(len(kept)))
+        context.close()
+    finally:
+        process.kill()
+    assert troubles == []
+
+
+def test_a_slider_that_was_set_at_the_start_has_no_least_scores(
+    browser: Any, trained_model: Path, known: TextResult
+) -> None:
+    scores = sorted({round(entity.score, 2) for entity in known})
+    process, troubles = Process(str(trained_model), "--device", "cpu", "--min_score", f"{scores[-1]:.2f}"), []
+    try:
+        page = _watched((context := browser.new_context()).new_page(), process.wait_until_served().url, troubles)
+        ask(page, known.text)
+        above = [entity for entity in known if entity.score >= scores[-1]]
+        wait_for(page, lambda: n_entities(page) == len(above))
+        assert page.locator("#least-number").input_value() == f"{scores[-1]:g}"
+        assert not page.locator("#least-own").is_visible()
+        context.close()
+    finally:
+        process.kill()
+    assert troubles == []
 
 
 def texts_read(server: Process) -> float:

@@ -47,7 +47,8 @@ def test_collapsed_seeds_are_counted_and_not_averaged():
     result = run_result(INFO, seeds)
     assert list(result) == [
         "dataset", "formulation", "target", "backbone", "seeds", "mean", "std", "min", "max", "ci95",
-        "mean_with_collapsed", "n_ok", "n_collapsed", "n_failed", "reported", "fingerprint", "command", "versions",
+        "mean_plain", "std_plain", "mean_with_collapsed", "n_ok", "n_collapsed", "n_failed", "reported", "fingerprint",
+        "command", "versions",
     ]  # fmt: skip
     assert result["mean"] == {"dev_f": 81.0, "dev_pre": 81.0, "test_f": 71.5}
     assert result["std"]["test_f"] == pytest.approx(2.1213)
@@ -58,6 +59,20 @@ def test_collapsed_seeds_are_counted_and_not_averaged():
     assert (result["n_ok"], result["n_collapsed"], result["n_failed"]) == (2, 1, 0)
     assert run_result(INFO, seeds[:1])["std"] == {} and run_result(INFO, seeds[:1])["mean"]["test_f"] == 70.0
     assert run_result(INFO, seeds[1:2])["mean"] == {}
+    assert result["mean_plain"] == result["std_plain"] == {}, "nothing was decided on dev"
+
+
+def test_scores_before_anything_was_decided_are_averaged_beside_the_others():
+    seeds = [
+        seed_result(1, fitted(dev=80.0, test=70.0)) | {"plain": {"dev": {"f": 79.0}, "test": {"f": 66.0}}},
+        seed_result(2, fitted("collapsed", 1.0, 1.0)) | {"plain": {"dev": {"f": 1.0}, "test": {"f": 1.0}}},
+        seed_result(3, fitted(dev=82.0, test=73.0)) | {"plain": {"test": {"f": 70.0}}},
+        failed_result(4, "killed by SIGKILL"),
+    ]
+    result = run_result(INFO, seeds)
+    assert result["mean_plain"] == {"dev_f": 79.0, "test_f": 68.0}
+    assert result["std_plain"] == {"test_f": pytest.approx(8**0.5, abs=1e-4)}
+    assert result["mean"]["test_f"] == 71.5
 
 
 def test_versions_name_what_moves_numbers():

@@ -83,8 +83,7 @@ class GazetteerTask(nn.Module):
     def predict(self, batches: Iterable[Batch]) -> Iterator[Prediction]:
         for batch in batches:
             best = self.table(batch["words"]).softmax(-1).max(-1)
-            answers = zip(batch["idx"], batch["n"], best.values.tolist(), best.indices.tolist(), strict=True)
-            for idx, n, probs, tags in answers:
+            for idx, n, probs, tags in zip(batch["idx"], batch["n"], *map(Tensor.tolist, best), strict=True):
                 yield Prediction(idx, *self._read(tags[:n], probs[:n]))
 
     def read(self, passages: Sequence[Sequence[str]], options: ReadOptions) -> Iterator[Prediction]:
@@ -98,8 +97,10 @@ class GazetteerTask(nn.Module):
         ModelFolder(folder, "gazetteer", self.kind, self.labels, {"buckets": self.table.num_embeddings}).write()
         write_weights(folder, self)
 
-    def variants(self) -> dict[str, GazetteerTask]:
+    def variants(self) -> dict[str, Any]:
         return {}
+
+    undecided = variants
 
     def _read(self, tags: list[int], probs: list[float]) -> tuple[list[Entity], list[float]]:
         entities, scores = [], []

@@ -61,8 +61,8 @@ class Scripted(nn.Module):
             self.log.append((self.way, batch["split"]))
             yield from (replace(self.answers[self.way](number), example_idx=number) for number in batch["numbers"])
 
-    def undecided(self) -> list[dict[str, float]]:
-        return [{"care": float(way)} for way in self.answers if way not in ("plain", "free")]
+    def undecided(self) -> dict[str, list[float]]:
+        return {"care": [float(way) for way in self.answers if way not in ("plain", "free")]}
 
     def may_differ(self, prediction: Prediction, choices: Mapping[str, float]) -> bool:
         return prediction.least_mass < choices["care"]
@@ -183,7 +183,7 @@ def test_what_has_too_low_a_score_is_left_out_everywhere(fit_of: Callable) -> No
 
 
 def test_a_split_without_known_entities_is_read_as_the_model_is_used(fit_of: Callable) -> None:
-    fit, task = fit_of(plain=wrong_in(90, score=0.4), care_1=wrong_in(50, score=0.05))
+    fit, task = fit_of(plain=wrong_in(90), care_1=wrong_in(50, score=0.05))
     assert fit.run().choices == {"care": 1.0}
     path = fit.predict_unlabelled("blind", loaders(["blind"])["blind"])
     assert path == fit.folder / "predictions.blind.jsonl" and task.log[-1] == ("1", "blind")
@@ -337,15 +337,18 @@ def test_a_trained_model_has_its_searches_side_by_side(trained_run: Path, result
         assert searches["default"]["predicted"] + len(left_out) == searches["plain"]["predicted"]
 
 
-def test_when_to_give_up_is_open_unless_it_is_set(trained_model: Path) -> None:
+def test_when_to_give_up_and_to_end_is_open_unless_it_is_set(trained_model: Path) -> None:
     folder = ModelFolder.read(trained_model)
 
-    def undecided(**choices: Any) -> list[dict[str, float]]:
+    def undecided(**choices: Any) -> dict[str, list[float]]:
         return open_task(folder, "cpu", choices).undecided()
 
-    values = [choices["give_up"] for choices in undecided()]
-    assert values == sorted(set(values)) and values[0] > 0 and values[-1] <= 1
-    assert undecided(give_up=0.3) == undecided(give_up=0.0) == undecided(constrained=False) == []
+    values = undecided()["give_up"]
+    assert list(values) == sorted(set(values)) and values[0] > 0 and values[-1] <= 1
+    assert list(undecided()) == ["give_up", "eos_penalty"]
+    assert list(undecided(give_up=0.3)) == list(undecided(give_up=0.0)) == ["eos_penalty"]
+    assert list(undecided(eos_penalty=0)) == ["give_up"]
+    assert undecided(constrained=False) == {}
     task = open_task(folder, "cpu", {})
     varied = task.varied({"give_up": 0.3})
     assert varied.search.give_up == 0.3 and varied.model is task.model and task.search.give_up is None

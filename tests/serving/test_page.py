@@ -207,7 +207,7 @@ def test_the_least_scores_of_the_model_hold_until_the_slider_is_moved(
 
         ask(page, known.text)
         wait_for(page, lambda: is_own(len(kept)))
-        assert told.inner_text() == f"As was best on dev: {first} {least.by_type[first]:.2f}"
+        assert told.inner_text() == f"The model's own: {first} {least.by_type[first]:.2f}"
         assert 0 < len(kept) < len(known)
         hidden = f"{len(known) - len(kept)} hidden by score or type"
         assert hidden in page.locator("#status").inner_text()
@@ -219,7 +219,7 @@ def test_the_least_scores_of_the_model_hold_until_the_slider_is_moved(
         above = [entity for entity in known if entity.score >= least.common]
         assert len(above) != len(kept), "a number holds for every type"
         wait_for(page, lambda: n_entities(page) == len(above))
-        assert button.inner_text() == "As was best on dev"
+        assert button.inner_text() == "Back to the model's own"
         button.click()
         wait_for(page, lambda: is_own(len(kept)))
         assert float(slider.input_value()) == least.common

@@ -102,7 +102,7 @@ class Settings(_Search):
     encoder_mlp: bool = True
     dropout: float = 0.3
     word_dropout: float = 0.0  # share of source words hidden in training; helps small corpora and random backbones
-    masked: bool | None = None  # loss and scores are about what is allowed; default: if constrained, without give_up
+    masked: bool | None = None  # loss and scores are about what is allowed; default: flat and nested, without give_up
     draft_head: bool = True  # a head that drafts answers for the decoder to verify; the model itself stays the same
 
     def problems(self, recipe: Any = None) -> Iterator[str]:
@@ -121,7 +121,9 @@ class Settings(_Search):
     def resolved(self, recipe: Any) -> Settings:
         """See :meth:`FormulationSettings.resolved`."""
         constrained = not recipe.is_reference if self.constrained is None else self.constrained
-        masked = constrained and self.give_up is None if self.masked is None else self.masked
+        masked = self.masked
+        if masked is None:  # the more a kind forbids, the more there is to gain; see docs/search.md
+            masked = constrained and self.give_up is None and recipe.kind.value != "discontinuous"
         return replace(self, constrained=constrained, masked=masked)
 
     def describe(self) -> str:

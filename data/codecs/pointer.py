@@ -14,7 +14,7 @@ from zlib import crc32
 from genner.data.schema import Entity, Segment
 from genner.errors import ConfigError, DataFormatError
 
-__all__ = ["BOS", "EOS", "Decoded", "PointerCodec", "PointerVocab", "Reject", "Settled", "Target"]
+__all__ = ["BOS", "EOS", "Decoded", "PointerCodec", "PointerVocab", "Reject", "Target"]
 
 Unit = Literal["word", "span", "bpe", "span_bpe"]
 Order = Literal["position", "shuffled"]
@@ -95,29 +95,16 @@ class Decoded:
         symbol_spans: for each entity the half-open range of its symbols in the sequence, label included.
         rejected: the groups that are not entities, in written order.
         closed: whether there was an EOS.
+        repeated, dropped: only of :meth:`PointerCodec.settle`, which keeps every entity once and rejects nothing: how
+            many groups wrote an entity again, and how many were no entity, by reason.
     """
 
     entities: list[Entity] = field(default_factory=list)
     symbol_spans: list[tuple[int, int]] = field(default_factory=list)
     rejected: list[Reject] = field(default_factory=list)
     closed: bool = False
-
-
-@dataclass(slots=True)
-class Settled:
-    """What remains of a sequence under a structure, see :meth:`PointerCodec.settle`.
-
-    Attributes:
-        entities: in written order, every one once.
-        symbol_spans: for each entity the half-open range of its symbols in the sequence where it is first written.
-        repeated: how many groups wrote an entity again.
-        dropped: groups that are no entity, by reason.
-    """
-
-    entities: list[Entity]
-    symbol_spans: list[tuple[int, int]]
-    repeated: int
-    dropped: Counter[str]
+    repeated: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
 
 
 class PointerCodec:
@@ -194,14 +181,15 @@ class PointerCodec:
             decoded.rejected.append(Reject("open", tuple(symbols[start:end])))
         return decoded
 
-    def settle(self, symbols: Sequence[int], bounds: Sequence[int], structure: str) -> Settled:
+    def settle(self, symbols: Sequence[int], bounds: Sequence[int], structure: str) -> Decoded:
         """Decode a sequence of a search that knows the structure of entities.
 
         Besides the reasons of :class:`Reject`, groups are dropped for a ``gap`` in an entity, where the structure has
         none, and in ``flat`` structures for an ``overlap`` with an entity that was written before.
         """
         decoded = self.decode(symbols, bounds)
-        settled = Settled([], [], 0, Counter(reject.reason for reject in decoded.rejected))
+        dropped = Counter(reject.reason for reject in decoded.rejected)
+        settled = Decoded(closed=decoded.closed, dropped=dropped)
         known: set[Entity] = set()
         taken: set[int] = set()
         for entity, span in zip(decoded.entities, decoded.symbol_spans, strict=True):

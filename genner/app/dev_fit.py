@@ -185,9 +185,7 @@ class DevFit:
         return ModelCalibration((fitted,))
 
 
-def leave_out(
-    found: Sequence[Prediction], scoring: Scoring
-) -> tuple[list[Prediction], list[list[tuple[Any, float]]]]:
+def leave_out(found: Sequence[Prediction], scoring: Scoring) -> tuple[list[Prediction], list[list[tuple[Any, float]]]]:
     """The predictions without entities whose scores are too low; and those entities, with their scores."""
     kept, left_out = [], []
     for prediction in found:

@@ -16,7 +16,7 @@ from genner.errors import ConfigError
 from genner.model.generation.config import STRUCTURES, UNITS
 from genner.model.generation.state import rows_of
 from genner.model.generation.tables import INFINITE, SourceLayout, build_tables, set_rows
-from genner.model.generation.words import CLOSED, GONE, OPEN, OUTSIDE, Registers, RowTables, allowed_words, take
+from genner.model.generation.words import CLOSED, GONE, OPEN, OUTSIDE, Registers, RowTables, allowed_words
 
 __all__ = ["BOS", "EOS", "MOST_REPEATS", "AnyPiece", "ConstraintState", "PointerConstraint"]
 
@@ -142,7 +142,7 @@ class ConstraintState:
     Attributes:
         registers: (11, R), see :class:`~genner.model.generation.words.Registers`.
         traces: (R, M) of the groups so far, in order.
-        taken: flat: (R, N) words of entities, see :func:`~genner.model.generation.words.take`.
+        taken: flat: (R, N) words of entities, see :meth:`~genner.model.generation.words.RowTables.take`.
     """
 
     guides = True
@@ -275,7 +275,7 @@ class ConstraintState:
         code = self.taken.gather(1, new["word"].unsqueeze(1)).squeeze(1).clamp(min=0)
         new["goal"] = torch.where(starts, code // self.rows.code_base, old.goal)
         new["goal_label"] = torch.where(starts, code % self.rows.code_base, old.goal_label)
-        return take(self.rows, old, self.taken, symbols, closes)
+        return self.rows.take(old, self.taken, symbols, closes)
 
 
 def _widened(table: Tensor, width: int) -> Tensor:

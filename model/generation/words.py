@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genner.model.generation.tables import INFINITE, SentenceTables, suffix_min
 
-__all__ = ["CLOSED", "GONE", "OPEN", "OUTSIDE", "Registers", "RowTables", "allowed_words", "take"]
+__all__ = ["CLOSED", "GONE", "OPEN", "OUTSIDE", "Registers", "RowTables", "allowed_words"]
 
 OUTSIDE, CLOSED, OPEN, GONE = 0, 1, 2, 3
 """Between entities; in an entity that a label may close; in a segment that lacks its last word; in a group that the
@@ -136,6 +136,18 @@ class RowTables:
             symbols = symbols + (phase == OPEN) * self._tables.shape[1]  # the next table
         return self.at("starts", symbols)
 
+    def take(self, state: Registers, taken: Tensor, label: Tensor, closes: Tensor) -> Tensor:
+        """The words of flat entities, after those that ``closes``, (R,) bool, closes with ``label``, (R,).
+
+        Returns:
+            (R, N) as ``taken``: 0 for a word of no entity; for the first word of one, its last word and label as one
+            number above 0; -1 for its other words.
+        """
+        columns, first, last = self.all_columns[: taken.shape[1]], state.start.unsqueeze(1), state.word.unsqueeze(1)
+        code = (state.word * self.code_base + label).unsqueeze(1)
+        inside = (columns > first) & (columns <= last) & closes.unsqueeze(1)
+        return torch.where((columns == first) & closes.unsqueeze(1), code, taken.masked_fill(inside, -1))
+
     @property
     def _has_ends(self) -> bool:
         return "ends" in self._flat
@@ -148,7 +160,7 @@ def allowed_words(rows: RowTables, state: Registers, structure: str, taken: Tens
         rows: tables of the R rows.
         state: their registers; rows that gave up on their group get what means nothing.
         structure: ``flat``, ``nested`` or ``discontinuous``.
-        taken: (R, N) of flat entities, see :func:`take`.
+        taken: (R, N) of flat entities, see :meth:`RowTables.take`.
 
     Returns:
         (R, N) bool.
@@ -197,16 +209,3 @@ def _flat(rows: RowTables, state: Registers, outside: Tensor, taken: Tensor, bud
     else:
         inside = (columns == word + 1) & torch.where(goal > 0, columns <= goal, is_free & (cost <= budget))
     return torch.where(outside.unsqueeze(1), begins, inside)
-
-
-def take(rows: RowTables, state: Registers, taken: Tensor, label: Tensor, closes: Tensor) -> Tensor:
-    """The words of flat entities, after those that ``closes``, (R,) bool, closes with ``label``, (R,).
-
-    Returns:
-        (R, N): 0 for a word of no entity; for the first word of one, its last word and its label as one number above 0;
-        -1 for its other words.
-    """
-    columns, first, last = rows.all_columns[: taken.shape[1]], state.start.unsqueeze(1), state.word.unsqueeze(1)
-    code = (state.word * rows.code_base + label).unsqueeze(1)
-    inside = (columns > first) & (columns <= last) & closes.unsqueeze(1)
-    return torch.where((columns == first) & closes.unsqueeze(1), code, taken.masked_fill(inside, -1))

@@ -18,7 +18,7 @@ from genner.config import Recipe
 from genner.data.alignment import WordTokenizer
 from genner.data.bundle import LoadedCorpus
 from genner.data.cache import CACHES
-from genner.data.codecs.pointer import EOS, Decoded, PointerCodec, PointerVocab, Settled
+from genner.data.codecs.pointer import EOS, Decoded, PointerCodec, PointerVocab
 from genner.data.encoded import EncodedSplit as PointerRows
 from genner.data.encoded import RowInfo, collate_pointer
 from genner.data.labels import LabelSet
@@ -317,7 +317,7 @@ class PointerTask(nn.Module):
             entities = list(mass) if self.gives_candidates else entities
             scores = [mass[entity] for entity in entities]
         about: dict[str, Any] = {}
-        if isinstance(best_decoded, Settled):
+        if self.generation.constrained:
             forced = [mass for mass in best.masses if mass < 1]
             counts = Counter({"forced": len(forced), "repeated": best_decoded.repeated}) + best_decoded.dropped
             about = {"counts": counts, "least_mass": min(forced, default=1.0) if len(hypotheses) == 1 else 0.0}
@@ -327,7 +327,7 @@ class PointerTask(nn.Module):
             about = {"rejected": rejected, "exact": is_exact}
         return Prediction(example_idx, entities, scores, word_offset=word_offset, **about)
 
-    def _decoded(self, ids: list[int], bounds: Sequence[int]) -> Decoded | Settled:
+    def _decoded(self, ids: list[int], bounds: Sequence[int]) -> Decoded:
         """What a sequence holds: as it is, or under the rules of the search, which order and repetition are none of."""
         if self.generation.constrained:
             return self.codec.settle(ids, bounds, self.generation.structure)

@@ -85,7 +85,7 @@ class Target:
             **{name: getattr(search, name) for name in names - {"constrained", "give_up", "eos_penalty", "masked"}},
             constrained=bool(search.constrained),
             give_up=search.give_up or 0.0,
-            eos_penalty=search.eos_penalty or 0.0,
+            eos_penalty=(search.eos_penalty or 0.0) if search.constrained else 0.0,
             masked=self.masked,
             structure=self.kind,
             compat=self.compat,

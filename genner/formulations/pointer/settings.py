@@ -54,7 +54,7 @@ class _Search(FormulationSettings):
     repetition_penalty: float = 1.0
     draft_len: int = 6  # greedy: most symbols drafted at once, where the model has a head for it; 0 drafts none
     draft_rows: int = 20  # most symbols drafted at once for all sentences together
-    eos_penalty: float | None = None  # constrained: above 0, it goes on where it is unsure that was all; default: by dev
+    eos_penalty: float | None = None  # above 0, the constrained search goes on where unsure; default: by dev
     constrained: bool | None = None  # default: yes, but for compat: reference
     give_up: float | None = None  # probability of what is allowed below which a group is given up; default: by dev
 

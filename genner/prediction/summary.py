@@ -79,7 +79,7 @@ class Summary:
         """
         lines = [f"texts {self.n_texts:,}  entities {self.n_entities:,}  failed {self.n_failed:,}"]
         if self.n_left_out:
-            lines.append(f"left out for low scores: {self.n_left_out:,} entities (--min_score 0 gives all)")
+            lines.append(f"entities left out for low scores: {self.n_left_out:,} (--min_score 0 gives all)")
         lines += _block("failed", self.failures, self.n_failed)
         lines += _block(f"texts with notes {self.n_noted:,}", self.notes, self.n_noted)
         micro = self.metric.compute().micro

@@ -116,7 +116,7 @@ def test_the_command_says_how_many_were_left_out(
         assert predict.main([*command, *arguments]) == 0
         return capsys.readouterr().err.splitlines()
 
-    line = f"left out for low scores: {n_left_out:,} entities (--min_score 0 gives all)"
+    line = f"entities left out for low scores: {n_left_out:,} (--min_score 0 gives all)"
     shown = said()
     assert shown.count(line) == 1
     assert f"texts 40  entities {len(everything) - n_left_out:,}  failed 0" in shown

@@ -81,11 +81,10 @@ def calibrate(
         )
     kind = ner.scoring.kind
     fitted_on = FittedOn(name, counts.n_sentences, counts.fingerprint.digest)
-    scores = fit_scores(kind, counts.judged, fitted_on)
+    scores, stored = fit_scores(kind, counts.judged, fitted_on), ModelCalibration.read(ner.folder)
     misses = None
     if conformal:
-        misses = FittedMisses(kind, ner.choices, MissRisk.measure(counts.gold_scores), fitted_on)
-    stored = ModelCalibration.read(ner.folder)
+        misses = FittedMisses(kind, stored.choices | ner.choices, MissRisk.measure(counts.gold_scores), fitted_on)
     stored = stored.with_scores(scores) if scores else stored
     (replace(stored, misses=misses) if misses else stored).write(ner.folder)
     return Calibrated(scores, misses, counts.n_texts, counts.n_without_gold, tuple(counts.failed))

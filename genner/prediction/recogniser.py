@@ -306,8 +306,8 @@ def load(model: str | Path, **options: Any) -> Recogniser:
     stored = ModelCalibration.read(folder.path)
     if chosen.alpha is not None:
         choices = stored.choices_for_alpha(folder.path, choices)
-    choices = {key: value for key, value in stored.choices.items() if key in known} | choices
-    task = open_task(folder, choose_device(chosen.device), choices)
+    fitted_choices = {key: value for key, value in stored.choices.items() if key in known}
+    task = open_task(folder, choose_device(chosen.device), fitted_choices | choices)
     scoring = Scoring.of(task.score_kind, stored.of(task.score_kind) if chosen.calibrated else None)
     wants_all = chosen.alpha is not None or task.gives_candidates
     least = _ALL_SCORES if wants_all else scoring.least

@@ -316,19 +316,19 @@ class PointerTask(nn.Module):
             mass = mass_of_entities([one.logprob for one in hypotheses], [one.entities for one in decoded])
             entities = list(mass) if self.gives_candidates else entities
             scores = [mass[entity] for entity in entities]
-        about: dict[str, Any] = {}
         if self.generation.constrained:
             forced = [mass for mass in best.masses if mass < 1]
             counts = Counter({"forced": len(forced), "repeated": best_decoded.repeated}) + best_decoded.dropped
             about = {"counts": counts, "least_mass": min(forced, default=1.0) if len(hypotheses) == 1 else 0.0}
         else:
             rejected = [(reject.reason, reject.key) for reject in best_decoded.rejected]
-            is_exact = None if gold is None else _until_end(best.ids) == _until_end(gold)
+            is_comparable = gold is not None and self.target.order == "position"  # else another order is as good
+            is_exact = _until_end(best.ids) == _until_end(gold) if is_comparable else None
             about = {"rejected": rejected, "exact": is_exact}
         return Prediction(example_idx, entities, scores, word_offset=word_offset, **about)
 
     def _decoded(self, ids: list[int], bounds: Sequence[int]) -> Decoded:
-        """What a sequence holds: as it is, or under the rules of the search, which order and repetition are none of."""
+        """What a sequence holds, under the rules of the search if it has any."""
         if self.generation.constrained:
             return self.codec.settle(ids, bounds, self.generation.structure)
         return self.codec.decode(ids, bounds)

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,13 +19,13 @@ from genner.data.bundle import LoadedCorpus
 from genner.data.cache import CACHES
 from genner.data.codecs.pointer import EOS, Decoded, PointerCodec, PointerVocab
 from genner.data.encoded import EncodedSplit as PointerRows
-from genner.data.encoded import RowInfo, collate_pointer
+from genner.data.encoded import collate_pointer
 from genner.data.labels import LabelSet
 from genner.data.pipe import PipeConfig, PipeReport, PointerPipe
-from genner.data.schema import Segment
 from genner.errors import ConfigError
 from genner.formulations.base import Batch, Encoded, EncodedSplit, ReadOptions, Task
 from genner.formulations.passages import read_passages
+from genner.formulations.pointer.rows import EncodedWords, collate_allowed, remembered
 from genner.formulations.pointer.settings import LabelWords, OpenSettings, Settings
 from genner.model.checkpoint import labels_taken, load_model, save_model, warm_model
 from genner.model.drafts import DRAFT_UNITS
@@ -218,7 +217,7 @@ class PointerTask(nn.Module):
         if not self.target.masked:
             return partial(collate_pointer, pad_id=self.words.pad_id)
         constraint = PointerConstraint(self.codec.unit, len(self.labels.tags), self.target.kind)
-        return partial(_with_allowed, self.words.pad_id, constraint, self.words.lead, self.words.tail)
+        return partial(collate_allowed, self.words.pad_id, constraint, self.words.lead, self.words.tail)
 
     @property
     def score_kind(self) -> str:
@@ -243,7 +242,7 @@ class PointerTask(nn.Module):
     def predict(self, batches: Iterable[Batch]) -> Iterator[Prediction]:
         """Entities of every sentence, each with its score, as sentences are done."""
         waiting: dict[int, tuple] = {}
-        for number, hypotheses in self.generate(_remembered(batches, waiting)):
+        for number, hypotheses in self.generate(remembered(batches, waiting)):
             yield self._read(hypotheses, *waiting.pop(number))
 
     def read(self, passages: Sequence[Sequence[str]], options: ReadOptions) -> Iterator[Prediction]:
@@ -285,9 +284,9 @@ class PointerTask(nn.Module):
         name = "unconstrained" if self.generation.constrained else "constrained"
         return {name: self.varied({"constrained": not self.generation.constrained})}
 
-    def _encode(self, passages: Sequence[Sequence[str]]) -> list[_EncodedWords]:
+    def _encode(self, passages: Sequence[Sequence[str]]) -> list[EncodedWords]:
         columns = self.words.align_columns(passages)
-        return [_EncodedWords(*row, self.words) for row in zip(*columns, strict=True)]
+        return [EncodedWords(*row, self.words) for row in zip(*columns, strict=True)]
 
     def _prepared(self, batch: Batch) -> PreparedBatch:
         src_tokens, src_seq_len = batch["src_tokens"], batch["rows"].lens
@@ -334,39 +333,6 @@ class PointerTask(nn.Module):
         return self.codec.decode(ids, bounds)
 
 
-@dataclass(frozen=True, slots=True)
-class _EncodedWords:
-    """See :class:`genner.formulations.passages.EncodedPassage`."""
-
-    piece_ids: list[int]
-    bounds: list[int]
-    words: WordTokenizer
-
-    @property
-    def lens(self) -> list[int]:
-        return [end - start for start, end in pairwise(self.bounds)]
-
-    def row(self, window: Segment, idx: int) -> dict[str, Any]:
-        words, bounds = self.words, self.bounds
-        piece_ids = words.enclose(self.piece_ids[bounds[window.start] : bounds[window.end]])
-        shift = words.lead - bounds[window.start]
-        inside = [bound + shift for bound in bounds[window.start : window.end + 1]]
-        first = list(range(len(piece_ids))) if words.compat else inside[:-1]
-        return {"src_tokens": piece_ids, "first": first, "bounds": inside, "example_idx": idx, "word_offset": 0}
-
-
-def _with_allowed(
-    pad_id: int, constraint: PointerConstraint, lead: int, tail: int, instances: Sequence[Mapping[str, Any]]
-) -> Batch:
-    """A batch with ``allowed``, (B, T-1, 2+L+S) bool: what the constraint allows at every place of the targets."""
-    batch = collate_pointer(instances, pad_id)
-    if (targets := batch.get("tgt_tokens")) is not None:
-        sizes = batch["first"], batch["src_seq_len"], lead, tail, targets, batch["src_tokens"].shape[1]
-        allowed = constraint.along(*sizes)
-        batch["allowed"] = allowed.scatter_(2, targets[:, 1:].unsqueeze(2), True)  # gold is, whatever the data hold
-    return batch
-
-
 def _described(rows: PointerRows, report: PipeReport) -> EncodedSplit:
     lengths = {"source pieces": report.longest_source, "target symbols": report.longest_target}
     changes = [f"{report.counts[key]} {text}" for key, text in _CHANGES.items() if report.counts[key]]
@@ -389,19 +355,6 @@ def _tools(
     compat = target.compat
     words = WordTokenizer(tokenizer, compat=compat, label_words=labels.words, max_remembered=max_remembered)
     return words, PointerCodec(PointerVocab(labels.tags), target.unit, compat=compat, order=target.order)
-
-
-def _remembered(batches: Iterable[Batch], rows: dict[int, tuple]) -> Iterator[Batch]:
-    """The batches; of every sentence, ``rows`` gets what its answer has to be read with, by its number."""
-    n_before = 0
-    for batch in batches:
-        info: RowInfo = batch["rows"]
-        size = len(info.bounds)
-        golds = [None] * size if info.targets is None else info.targets.tolist()
-        columns = zip(info.bounds, info.example_idx, info.word_offset, golds, strict=True)
-        rows.update(enumerate(columns, n_before))
-        n_before += size
-        yield batch
 
 
 def _until_end(symbols: list[int]) -> list[int]:

@@ -22,8 +22,9 @@ class Choice(NamedTuple):
     a threshold, the search gives up on the group: it may write what it wishes, and the group will be dropped.
 
     Attributes:
-        logits: (R, V) to choose by: of the model, less the penalty for ending; if the model knows the constraint
-            (``GenerationConfig.masked``), the lowest number for what is not legal.
+        logits: (R, V) to choose by: of the model, less the penalty for ending, but for rows that have just repeated a
+            group; if the model knows the constraint (``GenerationConfig.masked``), the lowest number for what is not
+            legal.
         logprobs: (R, V) log-softmax of the model's logits, without the penalty.
         allowed: (R, V) bool: by the constraint or, in rows that may give up, whatever is possible.
         legal: (R, V) bool: by the constraint alone; None: no row may give up.
@@ -45,7 +46,7 @@ class Choice(NamedTuple):
         logprobs = log_probabilities(logits)
         if config.eos_penalty:
             logits = logits.clone()
-            logits[:, _EOS] -= config.eos_penalty
+            logits[:, _EOS] -= config.eos_penalty * ~constraint.repeats()
         if config.masked or not constraint.guides:
             return cls(logits, logprobs, legal, None, logprobs.new_ones(len(logprobs), dtype=torch.float32))
         mass = torch.where(legal, logprobs.float().exp(), 0.0).sum(1)

@@ -29,7 +29,7 @@ class GenerationConfig:
             written; 1 is off.
         constrained: only legal sequences (:class:`~genner.model.generation.constraints.PointerConstraint`).
         eos_penalty: subtracted from the logit of EOS where symbols are chosen: above 0, the search writes on where it
-            is unsure whether that was all. Log-probabilities stay those of the model.
+            is unsure whether that was all, until it repeats itself. Log-probabilities stay those of the model.
         masked: constrained: the model was trained to know what is allowed, so probabilities are those among these
             symbols, and there is nothing to give up.
         structure: kind of entities that the constraint allows: ``flat``, ``nested`` or ``discontinuous``.

@@ -229,6 +229,9 @@ class ConstraintState:
         symbols = torch.arange(self.constraint.shift + self.rows.tables.n_positions, device=room.device)
         return (self.rows.table("possible", len(symbols)) > 0) & (room > 1) | (symbols == EOS)
 
+    def repeats(self) -> Tensor:
+        return self.registers[Registers._fields.index("again")] > 0
+
     def advance(self, symbols: Tensor, gave_up: Tensor | None = None) -> ConstraintState:
         old = Registers(*self.registers.unbind(0))
         constraint = self.constraint
@@ -363,6 +366,9 @@ class AnyPieceState:
 
     def possible(self) -> Tensor:
         return self.allowed()
+
+    def repeats(self) -> Tensor:
+        return torch.zeros_like(self.room, dtype=torch.bool)
 
     def advance(self, symbols: Tensor, gave_up: Tensor | None = None) -> AnyPieceState:
         return AnyPieceState(self.legal, self.n_symbols, torch.where(symbols == EOS, 0, self.room - 1))

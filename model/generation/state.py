@@ -84,6 +84,9 @@ class ConstraintLike(BatchState, Protocol):
     def possible(self) -> Tensor:
         """(R, V) bool, True = may be written by a row that gives up on what it is writing; at least what is allowed."""
 
+    def repeats(self) -> Tensor:
+        """(R,) bool: rows whose last group is one that they have written before."""
+
     def advance(self, symbols: Tensor, gave_up: Tensor | None = None) -> Self:
         """The state after (R,) symbols; ``gave_up``, (R,) bool: those that were possible, but not allowed."""
 

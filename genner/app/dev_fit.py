@@ -21,7 +21,7 @@ from genner.files import clear_leftovers
 from genner.formulations.base import Task
 from genner.formulations.opening import open_task
 from genner.model.folder import ModelFolder
-from genner.prediction.scores import Fingerprint, FittedOn, ModelCalibration, Scoring, fit_scores
+from genner.prediction.scores import Fingerprint, FittedOn, FittedScores, ModelCalibration, Scoring, fit_scores
 from genner.training.evaluation import Metric, predict, score
 from genner.training.predictions import Prediction, write_predictions
 
@@ -50,6 +50,28 @@ class Fitted:
     choices: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class _Way:
+    """A way of searching that was tried on dev.
+
+    Attributes:
+        task: which searches so.
+        choices: which make it so.
+        on_dev: its predictions.
+        fitted: what their scores mean.
+    """
+
+    task: Task
+    choices: dict[str, Any]
+    on_dev: Sequence[Prediction]
+    fitted: FittedScores | None
+
+    @property
+    def scoring(self) -> Scoring:
+        """Which scores are too low."""
+        return Scoring.of(self.task.score_kind, self.fitted)
+
+
 @dataclass
 class DevFit:
     """Decides on dev, and scores every split.
@@ -75,36 +97,35 @@ class DevFit:
     def run(self) -> Fitted:
         """Decide, write ``calibration.json`` and the predictions, and score."""
         folder = self.folder / "best"
-        best = plain = open_task(ModelFolder.read(folder), self.device, {})
+        plain = open_task(ModelFolder.read(folder), self.device, {})
         splits = [split for split in ("dev", "test") if split in self.loaders]
-        found = {("plain", split): self._predict(plain, split) for split in splits}
-        choices: dict[str, Any] = {}
-        if self.decides and "dev" in splits:
-            choices = self._choose(plain, found["plain", "dev"])
-            best = plain.varied(choices) if choices else plain
-        for split in splits:
-            found["default", split] = self._predict(best, split) if choices else found["plain", split]
-        stored = self._calibrated(best, found.get(("default", "dev"))).with_choices(choices)
+        before = {split: self._predict(plain, split) for split in splits}
+        way, found = _Way(plain, {}, [], None), dict(before)
+        if "dev" in splits:
+            way = self._try(plain, {}, before["dev"])
+            way = self._choose(way) if self.decides else way
+            found["dev"] = way.on_dev
+        if way.choices and "test" in splits:
+            found["test"] = self._predict(way.task, "test")
         clear_leftovers(folder)  # of a process that was killed while it wrote the file
-        stored.write(folder)
-        scoring = Scoring.of(best.score_kind, stored.of(best.score_kind))
+        self._stored(way.fitted).with_choices(way.choices).write(folder)
         scores, counts = {}, {}
         for split in splits:
-            kept, left_out = leave_out(found["default", split], scoring)
+            kept, left_out = leave_out(found[split], way.scoring)
             write_predictions(self.folder / f"predictions.{split}.jsonl", self.examples[split], kept, left_out=left_out)
             scores[split] = self._score(split, kept)
             counts[split] = _counts(kept) + Counter(left_out=sum(map(len, left_out)))
         if not splits:
-            return Fitted({}, {}, {}, choices)
+            return Fitted({}, {}, {}, {})
         judged = splits[-1]
         searches = {"default": _compared(scores[judged], counts[judged])}
-        plain_scores = {split: self._score(split, found["plain", split]) for split in splits} if self.decides else {}
+        plain_scores = {split: self._score(split, before[split]) for split in splits} if self.decides else {}
         if plain_scores:
-            searches["plain"] = _compared(plain_scores[judged], _counts(found["plain", judged]))
-        for name, task in best.variants().items():
+            searches["plain"] = _compared(plain_scores[judged], _counts(before[judged]))
+        for name, task in way.task.variants().items():
             others = self._predict(task, judged, name)
             searches[name] = _compared(self._score(judged, others), _counts(others))
-        return Fitted(scores, plain_scores, searches, choices)
+        return Fitted(scores, plain_scores, searches, way.choices)
 
     def predict_unlabelled(self, split: str, loader: Iterable[Any]) -> Path:
         """Write the predictions for a split whose entities are not known, as the model is used."""
@@ -125,34 +146,35 @@ class DevFit:
     def _score(self, split: str, found: Sequence[Prediction]) -> dict[str, Any]:
         return score(self.metric(), self.examples[split], found)
 
-    def _choose(self, plain: Task, found: Sequence[Prediction]) -> dict[str, Any]:
+    def _choose(self, plain: _Way) -> _Way:
         """For one choice after the other, the value with the highest F1 on dev once low scores are left out.
 
         It has to be significantly higher than what is in force, which stays otherwise.
         """
-        choices: dict[str, Any] = {}
-        in_force = self._counted(plain, found)
-        for key, values in plain.undecided().items():
-            before, best_delta = in_force, 0.0
+        best = plain
+        for key, values in plain.task.undecided().items():
+            before, best_delta = best, 0.0
             for value in values:
-                candidate = {**choices, key: value}
-                if not any(plain.may_differ(prediction, {key: value}) for prediction in found):
+                if not any(plain.task.may_differ(prediction, {key: value}) for prediction in plain.on_dev):
                     continue
-                task = plain.varied(candidate)
-                after = self._counted(task, self._predict(task, "dev", key))
-                compared = compare_counts(before, after, n_resamples=_N_SAMPLES)
+                choices = {**before.choices, key: value}
+                task = plain.task.varied(choices)
+                way = self._try(task, choices, self._predict(task, "dev", key))
+                compared = compare_counts(self._counted(before), self._counted(way), n_resamples=_N_SAMPLES)
                 logger.info(
                     "%s %g: dev F1 %.2f -> %.2f, 95 %% interval of the difference %+.2f to %+.2f",
                     key, value, compared.first_f, compared.second_f, compared.low, compared.high,
                 )  # fmt: skip
                 if compared.low > 0 and compared.delta > best_delta:
-                    best_delta, in_force, choices[key] = compared.delta, after, value
-        return choices
+                    best_delta, best = compared.delta, way
+        return best
 
-    def _counted(self, task: Task, found: Sequence[Prediction]) -> np.ndarray:
+    def _try(self, task: Task, choices: dict[str, Any], found: Sequence[Prediction]) -> _Way:
+        return _Way(task, choices, found, fit_scores(task.score_kind, *self._judged(found), with_least=self.decides))
+
+    def _counted(self, way: _Way) -> np.ndarray:
         """(1, sentences, 3) of dev, without low scores, see :func:`compare_counts`."""
-        fitted = fit_scores(task.score_kind, *self._judged(found))
-        kept, _ = leave_out(found, Scoring.of(task.score_kind, fitted))
+        kept, _ = leave_out(way.on_dev, way.scoring)
         pairs = zip(self.examples["dev"], kept, strict=True)
         return np.array([[sentence_counts(example.entities, one.entities) for example, one in pairs]])
 
@@ -166,12 +188,11 @@ class DevFit:
             judged.add(((one.label, score, one in gold) for one, score in scores.items()), len(gold))
         return judged, FittedOn("dev", len(found), fingerprint.digest)
 
-    def _calibrated(self, task: Task, found: Sequence[Prediction] | None) -> ModelCalibration:
-        if found is None:
-            return ModelCalibration()
-        fitted = fit_scores(task.score_kind, *self._judged(found), with_least=self.decides)
+    def _stored(self, fitted: FittedScores | None) -> ModelCalibration:
+        """What is to be stored, once it was said."""
         if fitted is None:
-            logger.info("scores not calibrated: no predictions of dev whose scores are probabilities")
+            if "dev" in self.loaders:
+                logger.info("scores not calibrated: no predictions of dev whose scores are probabilities")
             return ModelCalibration()
         calibration, least = fitted.calibration, fitted.least
         logger.info(

@@ -33,7 +33,8 @@ class FastLinear(nn.Linear):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """As ``nn.Linear``, up to rounding."""
-        if torch.is_grad_enabled() or not self._is_for_onednn(inputs):
+        # A compiled graph holds what the compiler chose, also where it runs without gradients.
+        if torch.is_grad_enabled() or torch.compiler.is_compiling() or not self._is_for_onednn(inputs):
             return super().forward(inputs)
         return torch.ops.mkldnn._linear_pointwise(inputs, self.weight, self.bias, "none", [], "")
 

@@ -5,8 +5,9 @@ A unified generative framework for various NER subtasks, https://arxiv.org/abs/2
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,9 @@ class PointerConfig:
         dropout: of the head.
         word_dropout: share of source words replaced by the unknown piece in training, so that the model learns to find
             entities by their context; not in the paper, for small corpora and random backbones.
+        sampled_prefix: share of the symbols before the one to be learned that are drawn from the model in training, so
+            that it learns to go on behind its own mistakes: scheduled sampling (Bengio et al. 2015,
+            https://arxiv.org/abs/1506.03099) in two passes of the decoder; not in the paper.
         draft_unit: target type that the draft head predicts (:mod:`genner.model.drafts`), ``word`` or ``bpe``; None:
             no draft head.
         compat: use the reference's label rows, scoring order and mask values.
@@ -52,6 +56,7 @@ class PointerConfig:
     encoder_mlp: bool = True
     dropout: float = 0.3
     word_dropout: float = 0.0
+    sampled_prefix: float = 0.0
     draft_unit: str | None = None
     compat: bool = False
 
@@ -60,7 +65,7 @@ class PointerConfig:
             if (value := getattr(self, name)) not in known:
                 expected = ", ".join(map(str, known))
                 raise ConfigError(f"pointer.{name}: unknown value {value!r}. Expected one of {expected}. Choose one.")
-        for name in ("dropout", "word_dropout"):
+        for name in ("dropout", "word_dropout", "sampled_prefix"):
             if not 0.0 <= (value := getattr(self, name)) < 1.0:
                 raise ConfigError(f"pointer.{name}: {value} is not a probability. Expected 0 <= {name} < 1. Change it.")
 
@@ -166,7 +171,8 @@ class PointerModel(nn.Module):
         n_rows, n_pieces = src_tokens.shape
         src_mask = _length_mask(src_tokens, src_seq_len)
         is_padding = _padding(tgt_tokens)
-        inputs = self._row_table(src_tokens, src_mask).gather(1, tgt_tokens[:, :-1])
+        rows = self._row_table(src_tokens, src_mask)
+        inputs = rows.gather(1, tgt_tokens[:, :-1])
         inputs = inputs.masked_fill(is_padding[:, :-1], self.backbone.pad_id)
         legal = self._legal(src_tokens, src_mask)
         if self.training and self.config.word_dropout and first is not None:
@@ -174,18 +180,16 @@ class PointerModel(nn.Module):
         # One lookup for encoder, decoder and scores: see Backbone.embed.
         ids = torch.cat([src_tokens.flatten(), inputs.flatten(), self.score_rows])
         source, target, symbols = self.backbone.embed(ids).split([src_tokens.numel(), inputs.numel(), self.shift])
-        source = source.view(n_rows, n_pieces, -1)
+        source, target = source.view(n_rows, n_pieces, -1), target.view(*inputs.shape, -1)
         attention_mask = self.backbone.attention_mask(src_mask)
         memory = self.backbone.encode(source, attention_mask)
         # Padding comes after all real steps, hidden by the causal mask; a target mask changes only its own logits.
         target_mask = ~is_padding[:, :-1] if self.config.compat else None
-        hidden = self.backbone.decode(target.view(*inputs.shape, -1), target_mask, memory, attention_mask)
-        hidden = self.head_dropout(hidden) * self.backbone.output_scale
-        label_logits = hidden @ self.head_dropout(symbols).T
-        logits = torch.cat([label_logits, hidden @ self._candidates(memory, source).transpose(1, 2)], dim=-1)
-        logits = self._mask(logits.float(), ~legal.unsqueeze(1))
-        if allowed is not None:
-            logits = self._mask(logits, ~allowed)
+        illegal = ~legal.unsqueeze(1) if allowed is None else ~(allowed & legal.unsqueeze(1))
+        score = partial(self._score_all, target_mask, memory, attention_mask, symbols, source, illegal)
+        if self.training and self.config.sampled_prefix:
+            target = self._mix_in_drawn(target, score, rows, tgt_tokens[:, 1:-1] > EOS)
+        logits = score(target)
         wanted = tgt_tokens[:, 1:].masked_fill(is_padding[:, 1:], _IGNORED)
         total = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=_IGNORED, reduction="sum")
         weight = (wanted != _IGNORED).sum()
@@ -193,6 +197,23 @@ class PointerModel(nn.Module):
             drafts = self.draft_head.loss(memory, src_mask, tgt_tokens, self.shift)
             total = total + weight * (drafts - drafts.detach())  # its gradient, not its value
         return {"logits": logits, "total": total, "weight": weight, "loss": total / weight}
+
+    def _score_all(
+        self,
+        target_mask: Tensor | None,
+        memory: Tensor,
+        attention_mask: Tensor,
+        symbols: Tensor,
+        source: Tensor,
+        illegal: Tensor,
+        target: Tensor,
+    ) -> Tensor:
+        """(B, T-1, V) logits after the decoder inputs ``target``, (B, T-1, H)."""
+        hidden = self.backbone.decode(target, target_mask, memory, attention_mask)
+        hidden = self.head_dropout(hidden) * self.backbone.output_scale
+        label_logits = hidden @ self.head_dropout(symbols).T
+        logits = torch.cat([label_logits, hidden @ self._candidates(memory, source).transpose(1, 2)], dim=-1)
+        return self._mask(logits.float(), illegal)
 
     @torch.no_grad()
     def start(self, src_tokens: Tensor, src_seq_len: Tensor, first: Tensor | None = None) -> DecodeState:
@@ -316,6 +337,26 @@ class PointerModel(nn.Module):
         is_hit = torch.rand(src_tokens.shape, device=src_tokens.device) < self.config.word_dropout
         is_hit = is_hit.gather(1, is_first.cumsum(1) % src_tokens.shape[1])  # one draw per word
         return src_tokens.masked_fill(is_hit & is_piece, self.backbone.tokenizer.unk_token_id)
+
+    def _mix_in_drawn(
+        self, target: Tensor, score: Callable[[Tensor], Tensor], rows: Tensor, is_symbol: Tensor
+    ) -> Tensor:
+        """(B, T-1, H) decoder inputs, some of them those of labels and pointers that the model draws itself.
+
+        Args:
+            target: inputs of the gold symbols.
+            score: of inputs, (B, T-1, V) logits.
+            rows: (B, V) embedding rows of the symbols.
+            is_symbol: (B, T-2) whether a gold symbol after BOS is a label or pointer.
+        """
+        with torch.no_grad():
+            probabilities = score(target).softmax(-1)
+            # The largest p / Exp(1) is a draw; multinomial would make the host wait for a GPU.
+            drawn = (probabilities / torch.empty_like(probabilities).exponential_()).argmax(-1)[:, :-1]
+            is_hit = torch.rand(drawn.shape, device=drawn.device) < self.config.sampled_prefix
+            is_hit &= (drawn > EOS) & is_symbol
+        chosen = self.backbone.embed(rows.gather(1, drawn))
+        return torch.cat([target[:, :1], torch.where(is_hit.unsqueeze(2), chosen, target[:, 1:])], 1)
 
     def _candidates(self, memory: Tensor, source: Tensor) -> Tensor:
         """(B, S, H) output vectors of the source positions."""

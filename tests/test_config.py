@@ -80,8 +80,31 @@ def test_defaults_depend_on_the_backbone_and_on_compat() -> None:
     assert load_recipe(None, ["compat=reference"]).training.fit_on_dev is False
     assert load_recipe(None, ["compat=reference", "training.fit_on_dev=true"]).training.fit_on_dev is True
     assert load_recipe(None).settings.give_up is None
+    with pytest.raises(ConfigError, match=r"sampled_prefix is set with compat: reference, which has none"):
+        load_recipe(None, ["compat=reference", "pointer.sampled_prefix=0.1"])
+    with pytest.raises(ConfigError, match=r"sampled_prefix is 1.0. Expected a share from 0 to below 1"):
+        load_recipe(None, ["pointer.sampled_prefix=1"])
     with pytest.raises(ConfigError, match=r"give_up is 1.5. Expected 0 \(never\) to 1 \(always\)"):
         load_recipe(None, ["pointer.give_up=1.5"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "masked", "share"),
+    [
+        (["kind=flat"], True, 0.15),
+        (["kind=nested"], True, 0.15),
+        (["kind=nested", "pointer.sampled_prefix=0.3"], True, 0.3),
+        (["kind=nested", "pointer.sampled_prefix=0"], True, 0.0),
+        (["kind=flat", "pointer.masked=false"], False, 0.0),
+        (["kind=flat", "pointer.give_up=0.5"], False, 0.0),
+        (["kind=flat", "pointer.constrained=false"], False, 0.0),
+        (["kind=flat", "compat=reference"], False, 0.0),
+        (["kind=discontinuous"], False, 0.0),
+    ],
+)
+def test_what_is_trained_depends_on_the_kind_and_on_the_search(settings: list[str], masked: bool, share: float) -> None:
+    found = load_recipe(None, settings).settings
+    assert (found.masked, found.sampled_prefix) == (masked, share)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.parent.name)

@@ -47,7 +47,8 @@ def make_model(spec: str, dropout: float = 0.1) -> PointerModel:
     torch.manual_seed(7)
     tokenizer, words = backbone_parts(spec)
     backbone = load_backbone(spec, tokenizer=tokenizer, corpus_words=words, seed=5, dropout=dropout)
-    return PointerModel(backbone, LABELS, PointerConfig(dropout=dropout, word_dropout=dropout, draft_unit="word"))
+    shares = dict.fromkeys(("dropout", "word_dropout", "sampled_prefix"), dropout)
+    return PointerModel(backbone, LABELS, PointerConfig(**shares, draft_unit="word"))
 
 
 class Training:

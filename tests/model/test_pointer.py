@@ -7,7 +7,9 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
 
+from genner.data.codecs.pointer import EOS
 from genner.errors import ConfigError, SequenceTooLongError
 from genner.model.pointer import DECODER_TYPES, PointerConfig, PointerModel
 from tests.model.tools import BOTH, LABEL_WORDS
@@ -269,6 +271,47 @@ def test_word_dropout_hides_whole_words_in_training_only(make_model, make_batch)
     tensors = batch.src_tokens, batch.src_seq_len, batch.tgt_tokens, None, first
     assert not torch.equal(model.train()(*tensors)["logits"], model(*tensors)["logits"])
     assert torch.equal(model.eval()(*tensors)["logits"], model(*tensors)["logits"])
+
+
+@SPECS
+def test_prefixes_are_drawn_from_the_model_in_training_only(spec: str, make_model, make_batch, monkeypatch) -> None:
+    """BOS stays, about half of the others are replaced by allowed symbols; what is to be learned stays as it was."""
+    model = make_model(spec, PointerConfig(dropout=0.0, sampled_prefix=0.5))
+    batch = make_batch(model, 60)
+    decoded = []
+    decode = model.backbone.decode
+    monkeypatch.setattr(model.backbone, "decode", lambda *given: (decoded.append(given[0]), decode(*given))[1])
+    plain = model.eval()(*batch)
+    (gold,) = decoded
+    decoded.clear()
+    allowed = torch.rand(plain["logits"].shape) < 0.5
+    allowed |= functional.one_hot(batch.tgt_tokens[:, 1:], allowed.shape[2]).bool()
+    found = model.train()(*batch, allowed=allowed)
+    assert torch.equal(decoded[0], gold), "the first pass reads the gold symbols"
+    assert (found["weight"], len(decoded)) == (plain["weight"], 2)
+    torch.testing.assert_close(found["logits"][:, 0], plain["logits"][:, 0].masked_fill(~allowed[:, 0], LOWEST))
+
+    src_mask = torch.arange(batch.src_tokens.shape[1]) < batch.src_seq_len.unsqueeze(1)
+    inputs = model.backbone.embed(model._row_table(batch.src_tokens, src_mask))
+    is_changed = (decoded[1] != gold).any(2)
+    is_symbol = batch.tgt_tokens[:, :-1] > EOS
+    assert not (is_changed & ~is_symbol).any(), "BOS, EOS or padding was replaced"
+    assert 0.35 < (is_changed & is_symbol).sum() / is_symbol.sum() < 0.5
+    for row, place in is_changed.nonzero().tolist():
+        symbols = (inputs[row] == decoded[1][row, place]).all(1)
+        assert (symbols & allowed[row, place - 1]).any(), "it was not among the allowed symbols"
+
+
+def test_draws_follow_the_probabilities(make_model) -> None:
+    model = make_model("scratch:tiny", PointerConfig(dropout=0.0, sampled_prefix=0.999))
+    probabilities = torch.tensor([0.1, 0.0, 0.2, 0.7])
+    target = torch.zeros(1, 20_001, model.backbone.hidden_size)
+    rows, is_symbol = torch.tensor([[0, 1, 2, 3]]), torch.ones(1, 20_000, dtype=torch.bool)
+    score = lambda _: probabilities.log().expand(1, 20_001, 4)  # noqa: E731
+    mixed = model._mix_in_drawn(target, score, rows, is_symbol)
+    table = model.backbone.embed(torch.arange(4))
+    share = [(mixed[0, 1:] == table[row]).all(1).float().mean().item() for row in (2, 3)]
+    assert share == pytest.approx([0.2, 0.7], abs=0.02), "BOS, 0, is not taken, and EOS is not drawn"
 
 
 @SPECS

@@ -1,6 +1,8 @@
-"""The pointer model in training: tiny, random, with all its dropouts."""
+"""The pointer model in training: tiny, random, with all its dropouts and prefixes of its own."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 
@@ -18,6 +20,7 @@ class PointerTraining:
 
     def __init__(self) -> None:
         model = Workload(Shape.quick()).model.train()
+        model.config = replace(model.config, sampled_prefix=0.2)
         examples = draw_sentences(80, LENGTHS)
         self.data = TrainingData(examples, model.backbone.tokenizer, LABELS)
         self.task = pointer_task(model, self.data.codec)

@@ -12,6 +12,9 @@ from genner.settings import FormulationSettings
 __all__ = ["OpenSettings", "Settings"]
 
 
+_SAMPLED_PREFIX = 0.15  # see docs/search.md
+
+
 class Unit(Enum):
     """Target type: what the pointers of an entity point at."""
 
@@ -102,19 +105,22 @@ class Settings(_Search):
     encoder_mlp: bool = True
     dropout: float = 0.3
     word_dropout: float = 0.0  # share of source words hidden in training; helps small corpora and random backbones
+    sampled_prefix: float | None = None  # share of earlier symbols drawn from the model; default: 0.15 with masked
     masked: bool | None = None  # loss and scores are about what is allowed; default: flat and nested, without give_up
     draft_head: bool = True  # a head that drafts answers for the decoder to verify; the model itself stays the same
 
     def problems(self, recipe: Any = None) -> Iterator[str]:
         """See :meth:`FormulationSettings.problems`."""
         yield from super().problems(recipe)
-        for key in ("dropout", "word_dropout"):
-            if not 0 <= getattr(self, key) < 1:
+        for key in ("dropout", "word_dropout", "sampled_prefix"):
+            if not 0 <= (getattr(self, key) or 0) < 1:
                 yield f"{key} is {getattr(self, key)}. Expected a share from 0 to below 1. Change it."
         if self.masked and (self.constrained is False or recipe.is_reference):
             yield "masked is true without the constraint. Expected what the search does. Remove one of them."
         if self.masked and self.give_up is not None:
             yield f"give_up is {self.give_up} with masked, where there is nothing to give up. Expected one. Remove one."
+        if self.sampled_prefix and recipe.is_reference:
+            yield "sampled_prefix is set with compat: reference, which has none. Expected one. Remove sampled_prefix."
         if self.order is Order.shuffled and recipe.is_reference:
             yield "order is shuffled with compat: reference, which keeps that of the file. Expected one. Remove order."
 
@@ -124,7 +130,8 @@ class Settings(_Search):
         masked = self.masked
         if masked is None:  # the more a kind forbids, the more there is to gain; see docs/search.md
             masked = constrained and self.give_up is None and recipe.kind.value != "discontinuous"
-        return replace(self, constrained=constrained, masked=masked)
+        sampled_prefix = (_SAMPLED_PREFIX if masked else 0.0) if self.sampled_prefix is None else self.sampled_prefix
+        return replace(self, constrained=constrained, masked=masked, sampled_prefix=sampled_prefix)
 
     def describe(self) -> str:
         """The target type."""

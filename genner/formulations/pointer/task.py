@@ -131,6 +131,7 @@ class Formulation:
             encoder_mlp=settings.encoder_mlp,
             dropout=settings.dropout,
             word_dropout=settings.word_dropout,
+            sampled_prefix=settings.sampled_prefix,
             draft_unit=settings.unit.value if can_draft else None,
             compat=recipe.is_reference,
         )

@@ -1,4 +1,4 @@
-"""Training step and Trainer step: ours / the bare backbone's; bf16 (``python -m benchmarks.training_step``).
+"""Training and Trainer step: ours / the bare backbone's; bf16; drawn prefixes (``python -m benchmarks.training_step``).
 
 ``training_step``: forward with loss, and backward. Bare: forward and backward of the same network, in training mode
 like ours, on the same pieces and decoder inputs, without head or loss: its last states get a constant gradient. The
@@ -9,7 +9,8 @@ clipping, learning rate, optimizer, progress. Bare: forward and backward of the 
 beforehand, and the same optimizer over the network alone. ``waiting for the loader`` is its share of the time, without
 worker processes.
 
-``bf16_step``: our training step under ``training.bf16`` / without it.
+``bf16_step``: our training step under ``training.bf16`` / without it. ``sampled_step``: with prefixes that the model
+draws itself (``pointer.sampled_prefix``) / without them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -48,7 +50,7 @@ def measure(settings: Settings) -> list[Measure]:
     """Time both pairs of steps, the sides of each alternately."""
     workload = Workload(Shape.quick() if settings.quick else Shape(), settings.device)
     workload.model.train()
-    parts = (_measure_step, _measure_trainer, _measure_bf16)
+    parts = (_measure_step, _measure_trainer, _measure_bf16, _measure_sampled)
     return run_benchmark(__doc__, [part(workload, settings) for part in parts])
 
 
@@ -65,10 +67,12 @@ def _measure_step(workload: Workload, settings: Settings) -> Measure:
     return Measure("training_step", value, "ratio", _GOAL, details)
 
 
-def _our_step(workload: Workload, *, bf16: bool = False) -> Callable[[], None]:
+def _our_step(workload: Workload, *, bf16: bool = False, sampled_prefix: float = 0.0) -> Callable[[], None]:
     model, batch = workload.model, workload.batch
+    config = replace(model.config, sampled_prefix=sampled_prefix)
 
     def step() -> None:
+        model.config = config
         model.zero_grad(set_to_none=True)
         with torch.autocast(batch["src_tokens"].device.type, torch.bfloat16, enabled=bf16):
             loss = model(batch["src_tokens"], batch["src_seq_len"], batch["tgt_tokens"])["loss"]
@@ -163,6 +167,13 @@ def _measure_bf16(workload: Workload, settings: Settings) -> Measure:
     found = interleave(sides, rounds=settings.n_rounds(15), device=settings.device, warmup=2)
     value, details = compare(found, "bf16", "float32", settings.device)
     return Measure("bf16_step", value, "ratio", None, details)
+
+
+def _measure_sampled(workload: Workload, settings: Settings) -> Measure:
+    sides = {"drawn": _our_step(workload, sampled_prefix=0.15), "gold": _our_step(workload)}
+    found = interleave(sides, rounds=settings.n_rounds(15), device=settings.device, warmup=2)
+    value, details = compare(found, "drawn", "gold", settings.device)
+    return Measure("sampled_step", value, "ratio", None, details)
 
 
 if __name__ == "__main__":

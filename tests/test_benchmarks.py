@@ -30,6 +30,7 @@ GOALS = {
     "training_step": ("ratio", 1.08),
     "trainer_step": ("ratio", 1.10),
     "bf16_step": ("ratio", None),
+    "sampled_step": ("ratio", None),
     "length_grouped_batches": ("times", 1.4),
     "compiled_step": ("ratio", None),
     "recompilations": ("graphs", 0),
@@ -72,7 +73,7 @@ for split in ("genia_subset", "craft"):
     [
         (pipe, ["pipe"]),
         (loading, ["cache_opening", "cache_memory", "cache_batches"]),
-        (training_step, ["training_step", "trainer_step", "bf16_step"]),
+        (training_step, ["training_step", "trainer_step", "bf16_step", "sampled_step"]),
         (batches, ["length_grouped_batches"]),
         pytest.param(compiled_step, ["compiled_step", "recompilations"], marks=pytest.mark.slow),
         (decoding, [name for name in GOALS if name.startswith(("decoding", "constraint"))]),

@@ -1,4 +1,4 @@
-"""The pointer model in training: tiny, random, with all its dropouts and prefixes of its own."""
+"""The pointer model in training: tiny, random, with all its dropouts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from genner.training.world import World
 class PointerTraining:
     """A tiny pointer task, 80 sentences and batches of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, sampled_prefix: float = 0.0) -> None:
         model = Workload(Shape.quick()).model.train()
-        model.config = replace(model.config, sampled_prefix=0.2)
+        model.config = replace(model.config, sampled_prefix=sampled_prefix)
         examples = draw_sentences(80, LENGTHS)
         self.data = TrainingData(examples, model.backbone.tokenizer, LABELS)
         self.task = pointer_task(model, self.data.codec)

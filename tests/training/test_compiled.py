@@ -25,12 +25,12 @@ CPU = torch.device("cpu")
 @pytest.mark.slow
 @pytest.mark.usefixtures("without_code_generation")
 def test_batches_of_all_lengths_share_one_graph_that_computes_what_eager_mode_does():
-    pointer, choose = PointerTraining(), random.Random(2)
+    pointer, choose = PointerTraining(sampled_prefix=0.2), random.Random(2)
     step = CompiledStep(pointer.task.loss, CPU)
-    sizes = [8, *(choose.randint(6, 20) for _ in range(12))]
+    sizes = [8, *(choose.randint(6, 20) for _ in range(8))]
     batches = [pointer.data.batch(choose.sample(range(80), size)) for size in sizes]
-    assert len({batch["src_tokens"].shape for batch in batches}) > 8
-    assert len({batch["tgt_tokens"].shape[1] for batch in batches}) > 4
+    assert len({batch["src_tokens"].shape for batch in batches}) > 6
+    assert len({batch["tgt_tokens"].shape[1] for batch in batches}) > 3
     counters.clear()
     # Sizes of 1, which the compiler takes for constants: one sentence; no entity; both.
     lone = (pointer.with_entity[:1], pointer.without_entity[:1], pointer.without_entity[:5])
@@ -38,7 +38,7 @@ def test_batches_of_all_lengths_share_one_graph_that_computes_what_eager_mode_do
     for number, batch in enumerate([*batches, *batches]):
         loss, gradients = pointer.gradients(step, batch)
         expected_loss, expected = pointer.gradients(pointer.task.loss, batch)
-        assert loss == pytest.approx(expected_loss, rel=1e-5)  # dropout included: the draws are the same
+        assert loss == pytest.approx(expected_loss, rel=1e-5)  # dropout and prefixes: the draws are the same
         torch.testing.assert_close(gradients, expected, rtol=1e-4, atol=1e-5)
         if number < len(sizes):
             assert counters["stats"]["unique_graphs"] == 1

@@ -43,7 +43,7 @@ def modules_after(code: str, cwd: Path) -> set[str]:
     end = f"\nimport sys; print(*{HEAVY!r} & set(sys.modules), sep=' ', file=sys.stderr)"
     done = run_python("-c", code + end, cwd=cwd)
     assert done.returncode == 0, done.stderr
-    return set(done.stderr.split())
+    return set(done.stderr.splitlines()[-1].split())
 
 
 # From any folder
@@ -101,7 +101,8 @@ def test_help_costs_no_libraries_and_shows_two_examples(name: str, tmp_path: Pat
     )
     assert modules_after(code, tmp_path) == set()
     told = run_python("-m", "genner", name, "--help", cwd=tmp_path)
-    assert told.returncode == 0 and told.stderr == ""
+    assert told.returncode == 0
+    assert told.stderr in ("", f"genner {name}: starting ...\n"), "said on a machine that is busy"
     assert told.stdout.startswith(f"usage: genner {name} ")
     assert len(re.findall(rf"^genner {name}\b", told.stdout, re.MULTILINE)) >= 2
 

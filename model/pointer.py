@@ -355,6 +355,9 @@ class PointerModel(nn.Module):
             drawn = (probabilities / torch.empty_like(probabilities).exponential_()).argmax(-1)[:, :-1]
             is_hit = torch.rand(drawn.shape, device=drawn.device) < self.config.sampled_prefix
             is_hit &= (drawn > EOS) & is_symbol
+        if not torch.compiler.is_compiling():
+            # Before torch 2.11, weights that were cast without gradients would be used again below, without gradients.
+            torch.clear_autocast_cache()
         chosen = self.backbone.embed(rows.gather(1, drawn))
         return torch.cat([target[:, :1], torch.where(is_hit.unsqueeze(2), chosen, target[:, 1:])], 1)
 

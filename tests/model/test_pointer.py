@@ -302,6 +302,17 @@ def test_prefixes_are_drawn_from_the_model_in_training_only(spec: str, make_mode
         assert (symbols & allowed[row, place - 1]).any(), "it was not among the allowed symbols"
 
 
+@pytest.mark.parametrize("bf16", [False, True])
+def test_all_weights_learn_from_drawn_prefixes(bf16: bool, make_model, make_batch) -> None:
+    """Also those of which a copy in bfloat16 was made by the pass that draws."""
+    model = make_model("scratch:tiny", PointerConfig(dropout=0.0, sampled_prefix=0.5)).train()
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        model(*make_batch(model))["loss"].backward()
+    gradients = {name: weight.grad for name, weight in model.named_parameters()}
+    without = [name for name, gradient in gradients.items() if gradient is None or not gradient.any()]
+    assert not [name for name in without if not name.endswith("k_proj.bias")], "a bias of all keys changes nothing"
+
+
 def test_draws_follow_the_probabilities(make_model) -> None:
     model = make_model("scratch:tiny", PointerConfig(dropout=0.0, sampled_prefix=0.999))
     probabilities = torch.tensor([0.1, 0.0, 0.2, 0.7])

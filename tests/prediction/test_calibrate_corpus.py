@@ -15,7 +15,9 @@ from genner.evaluation.calibration import MissRisk, calibration_error
 from genner.prediction.scores import ModelCalibration
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = ["training.epochs=6", "training.evaluate_from=6", "optim.lr=0.0013", "--limit", "700"]
+SETTINGS = [
+    "training.epochs=6", "training.evaluate_from=6", "optim.lr=0.0013", "pointer.eos_penalty=0", "--limit", "700",
+]  # fmt: skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.corpus]
 

@@ -47,13 +47,12 @@ def test_batches_of_all_lengths_share_one_graph_that_computes_what_eager_mode_do
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bf16", [False, True])
-def test_the_trainer_compiles_the_step_and_nothing_else(bf16):
-    """With accumulation and clipping: weights as without compiling, state and evaluation as ever."""
+def test_the_trainer_compiles_the_step_and_nothing_else():
+    """With accumulation, clipping and bfloat16: weights as without compiling, state and evaluation as ever."""
     results = []
     for compiled in (True, False):
         pointer = PointerTraining()
-        trainer = pointer.trainer(compile=compiled, bf16=bf16, accumulate=2, clip_value=0.1)
+        trainer = pointer.trainer(compile=compiled, bf16=True, accumulate=2, clip_value=0.1)
         counters.clear()
         torch.manual_seed(5)
         trainer.run()
@@ -68,7 +67,7 @@ def test_the_trainer_compiles_the_step_and_nothing_else(bf16):
     assert names == expected_names
     # AdamW makes whole steps of the rate of gradients that are noise: those may differ, the others may not.
     difference = (weights - expected).abs()
-    assert difference.max() < 1e-2 and difference.mean() < (2e-4 if bf16 else 1e-5)
+    assert difference.max() < 1e-2 and difference.mean() < 2e-4
 
 
 def test_a_machine_without_a_compiler_is_told_what_to_do(monkeypatch, tmp_path):

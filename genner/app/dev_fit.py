@@ -149,12 +149,12 @@ class DevFit:
     def _choose(self, plain: _Way) -> _Way:
         """For one choice after the other, the value with the highest F1 on dev once low scores are left out.
 
-        It has to be significantly higher than what is in force, which stays otherwise.
+        What is in force stays unless the value is better beyond doubt, see :class:`Undecided`.
         """
         best = plain
-        for key, values in plain.task.undecided().items():
+        for key, undecided in plain.task.undecided().items():
             before, best_delta = best, 0.0
-            for value in values:
+            for value in undecided.values:
                 if not any(plain.task.may_differ(prediction, {key: value}) for prediction in plain.on_dev):
                     continue
                 choices = {**before.choices, key: value}
@@ -162,10 +162,11 @@ class DevFit:
                 way = self._try(task, choices, self._predict(task, "dev", key))
                 compared = compare_counts(self._counted(before), self._counted(way), n_resamples=_N_SAMPLES)
                 logger.info(
-                    "%s %g: dev F1 %.2f -> %.2f, 95 %% interval of the difference %+.2f to %+.2f",
+                    "%s %g: dev F1 %.2f -> %.2f, 95 %% interval of the difference %+.2f to %+.2f, p %.3f",
                     key, value, compared.first_f, compared.second_f, compared.low, compared.high,
+                    compared.p_permutation,
                 )  # fmt: skip
-                if compared.low > 0 and compared.delta > best_delta:
+                if compared.delta > best_delta and compared.p_permutation < undecided.doubt:
                     best_delta, best = compared.delta, way
         return best
 

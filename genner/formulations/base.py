@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from genner.config import Recipe
 from genner.data.bundle import LoadedCorpus
 from genner.data.labels import LabelSet
+from genner.formulations.undecided import Undecided
 from genner.model.folder import ModelFolder
 from genner.settings import FormulationSettings
 from genner.training.predictions import Prediction
@@ -129,11 +130,8 @@ class Task(Protocol):
     def save(self, folder: Path) -> None:
         """Write the portable model folder, see :mod:`genner.model.folder`; ``folder`` is empty."""
 
-    def undecided(self) -> Mapping[str, Sequence[Any]]:
-        """Choices of :attr:`Formulation.Open` that dev decides, one after the other, and the values to compare.
-
-        What is in force now is compared as well; may be empty.
-        """
+    def undecided(self) -> Mapping[str, Undecided]:
+        """Choices of :attr:`Formulation.Open` that dev decides, one after the other; may be empty."""
 
     def may_differ(self, prediction: Prediction, choices: Mapping[str, Any]) -> bool:
         """Whether the answer that became this prediction may be another with such choices."""

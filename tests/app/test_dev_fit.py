@@ -26,6 +26,7 @@ from genner.evaluation.span_f1 import SpanF1, entity_surfaces
 from genner.evaluation.thresholds import LeastScores
 from genner.formulations import formulation_class
 from genner.formulations.opening import open_task
+from genner.formulations.undecided import Undecided
 from genner.model.folder import ModelFolder
 from genner.prediction.scores import ModelCalibration, Scoring
 from genner.training.predictions import Prediction
@@ -50,6 +51,7 @@ class Scripted(nn.Module):
     """
 
     score_kind = KIND
+    doubt = 0.05
 
     def __init__(self, answers: Answers, way: str = "plain", log: list[tuple[str, str]] | None = None) -> None:
         super().__init__()
@@ -61,8 +63,9 @@ class Scripted(nn.Module):
             self.log.append((self.way, batch["split"]))
             yield from (replace(self.answers[self.way](number), example_idx=number) for number in batch["numbers"])
 
-    def undecided(self) -> dict[str, list[float]]:
-        return {"care": [float(way) for way in self.answers if way not in ("plain", "free")]}
+    def undecided(self) -> dict[str, Undecided]:
+        values = [float(way) for way in self.answers if way not in ("plain", "free")]
+        return {"care": Undecided(values, self.doubt)}
 
     def may_differ(self, prediction: Prediction, choices: Mapping[str, float]) -> bool:
         return prediction.least_mass < choices["care"]
@@ -133,6 +136,16 @@ def test_a_choice_that_may_be_better_by_chance_is_not_taken(fit_of: Callable) ->
         for number in range(N)
     ]  # fmt: skip
     assert task.log.count(("plain", "dev")) == 1, "it is not read again"
+
+
+def test_a_choice_that_other_data_speak_for_is_taken_unless_dev_speaks_against_it(
+    fit_of: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scripted, "doubt", 1.0)
+    fit, _ = fit_of(plain=wrong_in(60), care_1=wrong_in(58), care_2=wrong_in(70))
+    assert fit.run().choices == {"care": 1.0}
+    fit, _ = fit_of(plain=wrong_in(60), care_1=wrong_in(60), care_2=wrong_in(61))
+    assert fit.run().choices == {}
 
 
 def test_choices_that_change_nothing_are_not_searched(fit_of: Callable) -> None:
@@ -340,10 +353,10 @@ def test_a_trained_model_has_its_searches_side_by_side(trained_run: Path, result
 def test_when_to_give_up_and_to_end_is_open_unless_it_is_set(trained_model: Path) -> None:
     folder = ModelFolder.read(trained_model)
 
-    def undecided(**choices: Any) -> dict[str, list[float]]:
+    def undecided(**choices: Any) -> dict[str, Undecided]:
         return open_task(folder, "cpu", choices).undecided()
 
-    values = undecided()["give_up"]
+    values = undecided()["give_up"].values
     assert list(values) == sorted(set(values)) and values[0] > 0 and values[-1] <= 1
     assert list(undecided()) == ["give_up", "eos_penalty"]
     assert list(undecided(give_up=0.3)) == list(undecided(give_up=0.0)) == ["eos_penalty"]

@@ -27,6 +27,7 @@ from genner.formulations.base import Batch, Encoded, EncodedSplit, ReadOptions, 
 from genner.formulations.passages import read_passages
 from genner.formulations.pointer.rows import EncodedWords, collate_allowed, remembered
 from genner.formulations.pointer.settings import LabelWords, OpenSettings, Settings
+from genner.formulations.undecided import Undecided
 from genner.model.checkpoint import labels_taken, load_model, save_model, warm_model
 from genner.model.drafts import DRAFT_UNITS
 from genner.model.entity_scores import check_scores, mass_of_entities, symbol_scores
@@ -261,15 +262,15 @@ class PointerTask(nn.Module):
         settings = save_model(folder, self.model) | {"target": target, "search": search}
         ModelFolder(folder, "pointer", self.target.kind, self.labels, settings).write()
 
-    def undecided(self) -> dict[str, Sequence[float]]:
+    def undecided(self) -> dict[str, Undecided]:
         """When to give up on a group, if anything can be given up, and when to end, unless they are set."""
         if not self.generation.constrained:
             return {}
-        found: dict[str, Sequence[float]] = {}
+        found: dict[str, Undecided] = {}
         if self.search.give_up is None and not self.target.masked:
-            found["give_up"] = GIVE_UP_VALUES
+            found["give_up"] = Undecided(GIVE_UP_VALUES)
         if self.search.eos_penalty is None:
-            found["eos_penalty"] = EOS_PENALTIES
+            found["eos_penalty"] = Undecided(EOS_PENALTIES, doubt=0.5)  # it helped all models of docs/search.md
         return found
 
     def may_differ(self, prediction: Prediction, choices: Mapping[str, Any]) -> bool:

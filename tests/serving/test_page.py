@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 
 from genner.data.demo import demo_corpus
 from genner.evaluation.thresholds import LeastScores
+from genner.prediction.entities import TextEntity
 from genner.prediction.recogniser import Recogniser
 from genner.prediction.results import TextResult
 from genner.prediction.scores import ModelCalibration
@@ -185,13 +187,24 @@ def test_the_slider_and_the_types_narrow_down_without_reading_again(
     assert texts_read(server) == n_read
 
 
+def _telling_least_scores(known: TextResult) -> tuple[LeastScores, list[TextEntity]]:
+    """A common one and one for a type, with which some entities stay, others than with the common one alone."""
+    scores = sorted(entity.score for entity in known)
+    common = round((scores[0] + scores[-1]) / 2, 2)
+    n_above = sum(score >= common for score in scores)
+    for label, own in product(sorted({entity.type for entity in known}), (0.0, 1.0)):
+        least = LeastScores(common, {label: own})
+        kept = [entity for entity in known if least.keeps(entity.type, entity.score)]
+        if 0 < len(kept) < len(known) and len(kept) != n_above:
+            return least, kept
+    raise AssertionError(f"no such scores: {scores}")
+
+
 def test_the_least_scores_of_the_model_hold_until_the_slider_is_moved(
     browser: Any, trained_model: Path, known: TextResult, tmp_path: Path
 ) -> None:
-    scores = sorted(entity.score for entity in known)
-    first = known.entities[0].type
-    least = LeastScores(round((scores[0] + scores[-1]) / 2, 2), {first: 1.0 if known.entities[0].score < 1 else 0.0})
-    kept = [entity for entity in known if least.keeps(entity.type, entity.score)]
+    least, kept = _telling_least_scores(known)
+    (first,) = least.by_type
     shutil.copytree(trained_model, tmp_path / "model")
     stored = ModelCalibration.read(tmp_path / "model")
     stored.with_scores(replace(stored.scores[0], least=least)).write(tmp_path / "model")

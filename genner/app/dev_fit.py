@@ -153,14 +153,14 @@ class DevFit:
         """
         best = plain
         for key, undecided in plain.task.undecided().items():
-            before, best_delta = best, 0.0
+            before, best_delta, counted = best, 0.0, self._counted(best)
             for value in undecided.values:
                 if not any(plain.task.may_differ(prediction, {key: value}) for prediction in plain.on_dev):
                     continue
                 choices = {**before.choices, key: value}
                 task = plain.task.varied(choices)
                 way = self._try(task, choices, self._predict(task, "dev", key))
-                compared = compare_counts(self._counted(before), self._counted(way), n_resamples=_N_SAMPLES)
+                compared = compare_counts(counted, self._counted(way), n_resamples=_N_SAMPLES)
                 logger.info(
                     "%s %g: dev F1 %.2f -> %.2f, 95 %% interval of the difference %+.2f to %+.2f, p %.3f",
                     key, value, compared.first_f, compared.second_f, compared.low, compared.high,

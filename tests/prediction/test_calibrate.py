@@ -25,7 +25,7 @@ from genner.prediction.results import TextInput, TextResult, place_entity, words
 from genner.prediction.scores import ModelCalibration
 
 GREEDY = "symbols of num_beams 1"
-MASS = {"num_beams": 6, "scores": "nbest", "candidates": True}
+MASS = {"num_beams": 6, "scores": "nbest", "candidates": True, "eos_penalty": 0.0}
 ALPHA = 0.25
 
 
@@ -130,7 +130,7 @@ def test_misses_are_bounded_on_sentences_of_the_same_kind(
     done = calibrate(ner, [TextInput(one.text, words=one.words, gold=one.gold) for one in judged], conformal=True)
     stored = ModelCalibration.read(model)
     assert stored.misses == done.misses and done.misses.kind == "nbest of num_beams 6 with candidates"
-    assert done.misses.choices == MASS | stored.choices, "alpha holds only for the search that was measured"
+    assert done.misses.choices == stored.choices | MASS, "alpha holds only for the search that was measured"
     assert done.misses.risk.n == sum(bool(one.gold) for one in judged)
     assert done.misses.risk.risks[0] == pytest.approx(misses(judged), abs=1e-9)
     careful = load(model, alpha=ALPHA)
@@ -154,7 +154,7 @@ def test_the_promise_over_many_draws(candidates: list[TextResult]) -> None:
         for one in candidates
         if one.gold
     ]
-    for alpha in (0.25, 0.35):
+    for alpha in (0.2, 0.3):
         rates = []
         for _ in range(300):
             order = rng.permutation(len(rows))
